@@ -1,0 +1,136 @@
+"""The face of every script: messages, exit codes, interrupts.
+
+Results go to standard output, everything else to standard error, so that ``--json`` can be piped. Exit codes: 0 done,
+1 failed, 2 wrong usage or configuration, 3 a check found problems, 130 interrupted.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from toolkit.errors import ToolkitError, UsageError
+
+INTERRUPTED = 130
+
+_debug = False
+
+
+def _enable_debug(value: bool) -> bool:
+    global _debug
+    _debug = value
+    return value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=_enable_debug, is_eager=True, help="Show the traceback of an error."),
+]
+"""The option that every script takes: ``debug: console.Debug = False``."""
+
+
+def printable(text: str) -> str:
+    """Make text from outside (a file name, a server's answer) safe to print on one line.
+
+    Control characters, line and paragraph separators, bidirectional marks and undecodable bytes come out as escapes, so
+    that a name can neither break a line nor colour or reorder the terminal's text.
+
+    Args:
+        text: Any string, surrogate escapes included.
+
+    Returns:
+        The text with every character that does not show as itself replaced by its backslash escape.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def say(message: str) -> None:
+    """Print one line for the person to standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Print one warning line to standard error."""
+    say(f"warning: {message}")
+
+
+def result(text: str) -> None:
+    """Print a result to standard output."""
+    print(text, flush=True)
+
+
+def is_interactive() -> bool:
+    """Tell whether progress bars have a terminal to be drawn on."""
+    return sys.stderr.isatty()
+
+
+def report(error: ToolkitError) -> None:
+    """Print an error and its details to standard error."""
+    say(f"error: {printable(error.message)}")
+    for detail in error.details:
+        say(f"  - {printable(detail)}")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run(command: Callable[..., None]) -> NoReturn:
+    """Run a command function as a script and exit with its code.
+
+    ``typer`` makes the options from the function's signature. SIGTERM and SIGHUP are handled like Ctrl-C, so that a
+    stopped container or a closed terminal cleans up as well.
+
+    Args:
+        command: The function behind the script; it returns nothing or raises one of :mod:`toolkit.errors`.
+
+    Raises:
+        SystemExit: Always, with the exit codes of this module's description.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    app.command()(command)
+    sys.exit(_exit_code_of(app))
+
+
+def _exit_code_of(app: typer.Typer) -> int:
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`): nothing more can be said, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ToolkitError, TyperException, OSError) as error:
+        if _debug:
+            traceback.print_exc()
+        problem = _as_toolkit_error(error)
+        report(problem)
+        return problem.exit_code
+    if code == INTERRUPTED:  # typer makes this of Ctrl-C, and an Abort of Ctrl-D at a prompt
+        say("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _as_toolkit_error(error: ToolkitError | TyperException | OSError) -> ToolkitError:
+    if isinstance(error, TyperException):
+        return UsageError(f"{' '.join(error.format_message().split())} (--help shows the options)")
+    if isinstance(error, OSError):
+        return ToolkitError(_describe(error))
+    return error
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
