@@ -5,5 +5,58 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
-RUN := $(BIN)/python scripts
+RUN := $(VENV)/bin/python scripts
+
+# What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
+# so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
+CONFIG ?= configuration.json
+override CONFIG := $(value CONFIG)
+override NAME := $(value NAME)
+override LABELS := $(value LABELS)
+override TYPE := $(value TYPE)
+override FILE := $(value FILE)
+export CONFIG NAME LABELS TYPE FILE
+
+##@ Start here
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "; print "Usage: make <target> [VARIABLE=value …]"} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.runtime ## Create .venv with the locked requirements (the other targets do it for you).
+
+$(VENV)/.runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: Python 3.11 or newer is needed, found $$($(PYTHON) --version 2>/dev/null || echo none as '$(PYTHON)'); install it or name it: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) lacks its venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Setting up $(VENV) (once, and again when requirements change) …" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	@echo "Adding what the tests need to $(VENV) …" >&2
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+##@ Daily work
+
+##@ Development
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
+	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style, types and formatting.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy scripts/toolkit
+
+.PHONY: lock
+lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
+	@$(VENV)/bin/python scripts/lock_requirements.py
