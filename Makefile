@@ -57,6 +57,10 @@ lint: $(VENV)/.dev ## Check style, types and formatting.
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy scripts/toolkit
 
+.PHONY: schema
+schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
+	@$(RUN)/describe_configuration.py $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
-	@$(VENV)/bin/python scripts/lock_requirements.py
+	@$(VENV)/bin/python scripts/lock_requirements.py $(ARGS)

@@ -1,0 +1,106 @@
+"""Which CVAT is talked to, and as whom."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from toolkit.configuration import CredentialKeys, problems_in, read
+from toolkit.configuration_file import ConfigurationFile
+from toolkit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server and the means to sign in to it.
+
+    Attributes:
+        url: Scheme, host and port, without a slash at the end.
+        username: The user name, or None with a token.
+        password: The password, or None with a token.
+        token: A personal access token, or None with a password.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def task_url(self, task_id: int) -> str:
+        """Return the address of a task's page in the web UI."""
+        return f"{self.url}/tasks/{task_id}"
+
+    def project_url(self, project_id: int) -> str:
+        """Return the address of a project's page in the web UI."""
+        return f"{self.url}/projects/{project_id}"
+
+
+def default_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the address of the local stack, on the port that `CVAT_PORT` names."""
+    return f"http://localhost:{environ.get('CVAT_PORT') or 8080}"
+
+
+def resolve_connection(
+    file: ConfigurationFile | None = None,
+    url: str | None = None,
+    username: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Connection:
+    """Find the server and the credentials; an option wins over the environment, that over the file.
+
+    Args:
+        file: The opened configuration file, or None.
+        url: The server's address from the command line.
+        username: The user name from the command line.
+        environ: The environment (`CVAT_URL`, `CVAT_ACCESS_TOKEN`, `CVAT_USERNAME`, `CVAT_PASSWORD`).
+
+    Returns:
+        The connection; nothing has been asked of the server yet.
+
+    Raises:
+        UsageError: The address is no http(s) address, or credentials are missing; one detail line each.
+    """
+    token = environ.get("CVAT_ACCESS_TOKEN") if username is None else None
+    problems: list[UsageError] = []
+    address, credentials = "", None
+    try:
+        address = check_url(url or environ.get("CVAT_URL") or default_url(environ))
+    except UsageError as error:
+        problems.append(error)
+    if not token:
+        try:
+            credentials = read(CredentialKeys, file, {"cvat_username": username}, environ)
+        except UsageError as error:
+            problems.append(error)
+    if problems:
+        details = [line for problem in problems for line in problem.details or [problem.message]]
+        raise problems[0] if len(problems) == 1 else problems_in(file, details)
+    if credentials is None:
+        return Connection(address, token=token)
+    return Connection(address, credentials.cvat_username, credentials.cvat_password.get_secret_value())
+
+
+def check_url(url: str) -> str:
+    """Check a server's address.
+
+    Args:
+        url: The address as given.
+
+    Returns:
+        The address without a slash at the end.
+
+    Raises:
+        UsageError: It is not of the form http(s)://host[:port], or holds credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_valid = urlsplit(""), False
+    if parts.username or parts.password:
+        raise UsageError("CVAT_URL holds a user name or password: put them into CVAT_USERNAME and CVAT_PASSWORD")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise UsageError(f"CVAT_URL must be of the form http://host:port, found {url}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError(f"CVAT_URL must end after the host and port, found {url}")
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,52 @@
+"""The dataset formats of the specification, by task type."""
+
+from enum import StrEnum
+
+
+class TaskType(StrEnum):
+    """What a project's labels are for: tags on whole images, or boxes around objects."""
+
+    CLASSIFICATION = "classification"
+    DETECTION = "detection"
+
+
+IMAGENET = "ImageNet 1.0"
+
+FORMATS: dict[TaskType, tuple[str, ...]] = {
+    TaskType.CLASSIFICATION: (IMAGENET,),
+    TaskType.DETECTION: (
+        "CamVid 1.0",
+        "Cityscapes 1.0",
+        "COCO 1.0",
+        "COCO Keypoints 1.0",
+        "CVAT for images 1.1",
+        "CVAT for video 1.1",
+        "Datumaro 1.0",
+        "ICDAR Localization 1.0",
+        "KITTI 1.0",
+        "LabelMe 3.0",
+        "MOT 1.1",
+        "Open Images V6 1.0",
+        "PASCAL VOC 1.1",
+        "Segmentation mask 1.1",
+        "TFRecord 1.0",
+        "VGGFace2 1.0",
+        "WiderFace 1.0",
+        "YOLO 1.1",
+    ),
+}
+"""Names exactly as the server spells them (case sensitive). Servers since 2.54 no longer offer "TFRecord 1.0"."""
+
+ALL_FORMATS: tuple[str, ...] = tuple(name for names in FORMATS.values() for name in names)
+
+
+def task_type_of(format_name: str) -> TaskType:
+    """Tell which task type a format of the specification belongs to.
+
+    Args:
+        format_name: One of :data:`ALL_FORMATS`.
+
+    Returns:
+        The task type whose list names it.
+    """
+    return TaskType.CLASSIFICATION if format_name in FORMATS[TaskType.CLASSIFICATION] else TaskType.DETECTION
