@@ -9,7 +9,6 @@ RUN := $(VENV)/bin/python scripts
 
 # What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
 # so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
-CONFIG ?= configuration.json
 override CONFIG := $(value CONFIG)
 override NAME := $(value NAME)
 override LABELS := $(value LABELS)
@@ -44,6 +43,20 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@touch $@
 
 ##@ Daily work
+
+WITH_CONFIG = $(if $(CONFIG),--config="$$CONFIG")
+
+.PHONY: project
+project: $(VENV)/.runtime ## Make a project: NAME=flowers LABELS="daisy rose" [TYPE=detection].
+	@$(RUN)/create_project.py $(WITH_CONFIG) --name="$$NAME" --labels="$$LABELS" $(if $(TYPE),--type="$$TYPE") $(ARGS)
+
+.PHONY: import
+import: $(VENV)/.runtime ## Put a folder of images into CVAT: [CONFIG=configuration.json] [ARGS=--tags-from-folders].
+	@$(RUN)/import_images.py $(WITH_CONFIG) $(ARGS)
+
+.PHONY: export
+export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CONFIG=configuration.json].
+	@$(RUN)/export_dataset.py $(WITH_CONFIG) $(ARGS)
 
 ##@ Development
 

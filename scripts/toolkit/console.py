@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -33,6 +35,17 @@ Debug = Annotated[
     typer.Option("--debug", callback=_enable_debug, is_eager=True, help="Show the traceback of an error."),
 ]
 """The option that every script takes: ``debug: console.Debug = False``."""
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="The configuration file; else configuration.json of this folder, if there is one."),
+]
+Url = Annotated[str | None, typer.Option("--url", help="Address of CVAT; else CVAT_URL, else http://localhost:8080.")]
+Username = Annotated[
+    str | None,
+    typer.Option("--username", "--cvat-username", help="User name; the password comes from CVAT_PASSWORD or the file."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def printable(text: str) -> str:
@@ -73,6 +86,45 @@ def is_interactive() -> bool:
     return sys.stderr.isatty()
 
 
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Draw a progress bar on a terminal; elsewhere draw nothing.
+
+    Args:
+        what: What is going on, in a word or two.
+        total: How many steps there are.
+
+    Yields:
+        A function to call after each step.
+    """
+    if not is_interactive():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(what, total=total)
+        yield lambda: bars.advance(bar)
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Keep one line on a terminal that shows what goes on; elsewhere draw nothing.
+
+    Yields:
+        A function to call with each new text.
+    """
+    if not is_interactive():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(Text(printable(text)))
+
+
 def report(error: ToolkitError) -> None:
     """Print an error and its details to standard error."""
     say(f"error: {printable(error.message)}")
@@ -98,7 +150,7 @@ def run(command: Callable[..., None]) -> NoReturn:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command)
     sys.exit(_exit_code_of(app))
 

@@ -1,0 +1,77 @@
+"""Take the dataset of a project out of CVAT."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+from toolkit.export_formats import IMAGENET, TaskType
+
+
+def main(
+    config: console.Config = None,
+    project_id: Annotated[
+        int | None, typer.Option("--project-id", "--cvat-project-id", help="Number of the project.")
+    ] = None,
+    export_format: Annotated[
+        str | None, typer.Option("--format", "--export-format", help='Such as "ImageNet 1.0" or "COCO 1.0".')
+    ] = None,
+    export_dir: Annotated[
+        Path | None, typer.Option("--export-dir", help="Folder that gets project_id_<id>.zip; made if missing.")
+    ] = None,
+    task_type: Annotated[
+        TaskType | None, typer.Option("--task-type", help="What formats may be asked for; else told by the labels.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older export.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the server and the download.")] = 1800,
+    url: console.Url = None,
+    username: console.Username = None,
+    as_json: console.Json = False,
+    debug: console.Debug = False,
+) -> None:
+    """Take the dataset of a project, with its images, out of CVAT as project_id_<id>.zip.
+
+    Example: `make export CONFIG=configuration.json`
+    """
+    from toolkit import project_export
+    from toolkit.configuration import ExportKeys
+    from toolkit.cvat_api import session
+    from toolkit.settings import find_configuration, read_with_connection
+
+    started = time.monotonic()
+    file, warnings = find_configuration(config)
+    for warning in warnings:
+        console.warn(warning)
+    options = {"cvat_project_id": project_id, "export_format": export_format, "export_dir": export_dir}
+    keys, connection = read_with_connection(ExportKeys, file, options, url, username)
+    if task_type is not None:
+        project_export.check_format(keys.export_format, task_type, [])
+    target = project_export.target_in(keys.export_dir, keys.cvat_project_id)
+    project_export.check_target(target, overwrite)
+    with session(connection) as api:
+        if task_type is None:
+            project_export.check_format(keys.export_format, None, api.labels(keys.cvat_project_id))
+        project_export.check_offered(api, keys.export_format)
+        frames = api.frame_count(keys.cvat_project_id)
+    export = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
+    with console.status_line() as show:
+        project_export.fetch(connection, export, project_export.Progress(show, console.warn))
+    if keys.export_format == IMAGENET and (images := project_export.image_count(target)) < frames:
+        console.warn(
+            f"the project has {frames} frames, the export {images} images: "
+            "frames of one label have names that the server could not keep apart"
+        )
+    if as_json:
+        answer = {"file": str(target), "format": keys.export_format, "size": target.stat().st_size, "frames": frames}
+        console.result(json.dumps(answer, ensure_ascii=False))
+        return
+    size = target.stat().st_size / 1024**2
+    console.result(f"{frames} frames as {keys.export_format}, {size:.1f} MiB in {time.monotonic() - started:.1f} s")
+    console.result(str(target))
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,134 @@
+"""What cvat-cli cannot say, asked of the server through cvat-sdk: frame names, labels, formats, deleting leftovers."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from toolkit.connection import Connection
+from toolkit.errors import ToolkitError
+from toolkit.server_errors import explain
+
+ANSWER_WITHIN = 60.0
+"""Seconds after which a silent server counts as unreachable."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a project.
+
+    Attributes:
+        name: Its name.
+        type: What it can mark: "tag", "rectangle", …, or "any".
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Api:
+    """A signed-in session with the server."""
+
+    _client: Any
+    _connection: Connection
+
+    def labels(self, project_id: int) -> list[Label]:
+        """Return the labels of a project.
+
+        Raises:
+            ToolkitError: There is no such project, or the server did not answer.
+        """
+        with self._explained():
+            project = self._client.projects.retrieve(project_id)
+            return [Label(str(label.name), str(label.type)) for label in project.get_labels()]
+
+    def frame_names(self, task_id: int) -> list[str]:
+        """Return the names of a task's frames, in the order of the frames."""
+        with self._explained():
+            return [str(frame.name) for frame in self._client.tasks.retrieve(task_id).get_meta().frames]
+
+    def frame_count(self, project_id: int) -> int:
+        """Return how many frames all tasks of a project have together."""
+        with self._explained():
+            return sum(task.size or 0 for task in self._client.projects.retrieve(project_id).get_tasks())
+
+    def empty_tasks(self, project_id: int, name: str) -> set[int]:
+        """Return the numbers of a project's tasks of a name that have no data."""
+        from cvat_sdk.core.helpers import get_paginated_collection
+
+        with self._explained():
+            endpoint = self._client.api_client.tasks_api.list_endpoint
+            tasks = get_paginated_collection(endpoint, project_id=project_id, name=name)
+            return {task.id for task in tasks if task.name == name and not task.size}
+
+    def export_formats(self) -> list[str]:
+        """Return the names of the dataset formats that this server can export."""
+        with self._explained():
+            formats, _ = self._client.api_client.server_api.retrieve_annotation_formats()
+            return [str(exporter.name) for exporter in formats.exporters if exporter.enabled]
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task with all its data; one that is gone already is no error."""
+        with self._explained():
+            self._client.tasks.remove_by_ids([task_id])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with _explained(self._connection):
+            yield
+
+
+@contextmanager
+def session(connection: Connection) -> Iterator[Api]:
+    """Sign in to the server for a few questions.
+
+    Args:
+        connection: The server, and as whom.
+
+    Yields:
+        The session.
+
+    Raises:
+        ToolkitError: The server did not answer, or refused the credentials.
+    """
+    from cvat_sdk.core.client import AccessTokenCredentials, Client, PasswordCredentials
+
+    client = Client(connection.url, check_server_version=False)
+    _limit_waiting(client)
+    with client:
+        with _explained(connection):
+            if connection.token is not None:
+                client.login(AccessTokenCredentials(connection.token))
+            else:
+                client.login(PasswordCredentials(connection.username or "", connection.password or ""))
+        yield Api(client, connection)
+
+
+def _limit_waiting(client: Any) -> None:
+    """Give every request a time limit: left alone, the SDK waits for a hanging server without end."""
+    rest = client.api_client.rest_client
+    plain = rest.request
+
+    @functools.wraps(plain)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        return plain(*args, **(kwargs | {"_request_timeout": kwargs.get("_request_timeout") or ANSWER_WITHIN}))
+
+    rest.request = limited
+
+
+@contextmanager
+def _explained(connection: Connection) -> Iterator[None]:
+    from cvat_sdk.core.exceptions import CvatSdkException
+    from cvat_sdk.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        raise explain(str(error), connection) from error
+    except HTTPError as error:
+        raise explain(f"{type(error).__name__}: {error}", connection) from error
+    except CvatSdkException as error:
+        raise ToolkitError(f"{connection.url} gave an answer that cvat-sdk does not understand: {error}") from error

@@ -1,0 +1,159 @@
+"""The upstream command-line client, run as a process of its own.
+
+The password goes to it through the environment, never through its arguments, where every user could read it.
+"""
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import IO
+
+from toolkit.connection import Connection
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.server_errors import explain
+
+_SECRETS = ("CVAT_PASSWORD", "CVAT_ACCESS_TOKEN", "PASS")
+_KEPT_LINES = 200
+_GRACE = 3.0
+
+
+class DeadlineExceeded(ToolkitError):
+    """The client was stopped because it took longer than it may."""
+
+
+def run(
+    connection: Connection,
+    arguments: Sequence[str],
+    on_line: Callable[[str], None] = lambda line: None,
+    deadline: float | None = None,
+    on_idle: Callable[[], None] = lambda: None,
+    may_stop: Callable[[], bool] = lambda: True,
+) -> str:
+    """Run cvat-cli and wait for its end.
+
+    Args:
+        connection: The server, and as whom to sign in.
+        arguments: The command and its arguments, such as ``["project", "create", …]``.
+        on_line: Called with each line of progress or log that the client prints.
+        deadline: Seconds that it may take; None for no limit.
+        on_idle: Called about every second while nothing is printed.
+        may_stop: Whether the client may be stopped now. An interrupt waits for it, three seconds at most: a client that
+            is stopped between asking for a task and hearing its number leaves a task that nobody knows of.
+
+    Returns:
+        What it printed to standard output, without white space at the ends.
+
+    Raises:
+        DeadlineExceeded: It took longer than ``deadline``; it has been stopped.
+        ToolkitError: It failed; the message says why.
+        KeyboardInterrupt: Ctrl-C; it has been stopped.
+    """
+    client = _Client(connection, arguments)
+    log: list[str] = []
+    try:
+        for line in client.lines(deadline, on_idle):
+            log = [*log[-_KEPT_LINES:], line]
+            on_line(line)
+    except KeyboardInterrupt:
+        with suppress(DeadlineExceeded):
+            for line in client.lines(_GRACE, lambda: None, until=may_stop):
+                on_line(line)
+        raise
+    finally:
+        client.stop()
+    if client.exit_code != 0:
+        raise explain("\n".join(log), connection)
+    return client.output()
+
+
+class _Client:
+    """A running cvat-cli, its standard error read line by line."""
+
+    def __init__(self, connection: Connection, arguments: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cvat_cli", *_sign_in_arguments(connection), *arguments],
+            env=_environment(connection),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us: we stop the client, then undo what it began
+        )
+        self._output: list[bytes] = []
+        self._chunks: queue.Queue[bytes] = queue.Queue()
+        self._rest = b""
+        self._readers = [
+            threading.Thread(target=_read, args=(self._process.stdout, self._output.append), daemon=True),
+            threading.Thread(target=_read, args=(self._process.stderr, self._chunks.put), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    def output(self) -> str:
+        self._readers[0].join(_GRACE)
+        return b"".join(self._output).decode(errors="replace").strip()
+
+    def lines(
+        self, deadline: float | None, on_idle: Callable[[], None], until: Callable[[], bool] = lambda: False
+    ) -> Iterator[str]:
+        """Yield lines until the client closes its standard error; a progress bar's carriage return ends one as well."""
+        end = None if deadline is None else time.monotonic() + deadline
+        while not until():
+            if end is not None and time.monotonic() >= end:
+                raise DeadlineExceeded(f"gave up after {deadline:g} s")
+            try:
+                chunk = self._chunks.get(timeout=1.0 if end is None else min(1.0, max(0.0, end - time.monotonic())))
+            except queue.Empty:
+                on_idle()
+                continue
+            *lines, self._rest = re.split(rb"[\r\n]+", self._rest + (chunk or b"\n"))
+            yield from (line.decode(errors="replace") for line in lines if line.strip())
+            if not chunk:
+                self._process.wait()
+                return
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _read(stream: IO[bytes], sink: Callable[[bytes], None]) -> None:
+    """Pass on what arrives, then an empty chunk for the end."""
+    chunk = b"-"
+    while chunk:
+        chunk = os.read(stream.fileno(), 65536)
+        sink(chunk)
+
+
+def _sign_in_arguments(connection: Connection) -> list[str]:
+    arguments = [f"--server-host={connection.url}"]
+    if connection.username is not None:
+        if ":" in connection.username:
+            raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")
+        arguments.append(f"--auth={connection.username}")
+    return arguments
+
+
+def _environment(connection: Connection) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONIOENCODING"] = "utf-8"
+    if connection.token is not None:
+        environment["CVAT_ACCESS_TOKEN"] = connection.token
+    elif connection.password is not None:
+        environment["PASS"] = connection.password
+    return environment

@@ -1,0 +1,78 @@
+"""Whether a file is a whole JPEG image, and how large the picture is."""
+
+import mmap
+from pathlib import Path
+
+START_OF_SCAN = 0xDA
+END_OF_IMAGE = b"\xff\xd9"
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+"""Markers that stand alone (ITU-T T.81, table B.1): TEM, RST0 to RST7, SOI."""
+
+
+class NotAJpeg(ValueError):
+    """The file is no JPEG image, or not a whole one; the message says what is wrong with it."""
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Read the size of a JPEG's picture from its header.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        NotAJpeg: It is no JPEG, or its header cannot be read.
+        OSError: The file cannot be opened.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    Image.MAX_IMAGE_PIXELS = None  # only the header is read, so no picture is too large
+    with path.open("rb") as stream:
+        try:
+            with Image.open(stream, formats=["JPEG"]) as image:
+                return image.size
+        except UnidentifiedImageError:
+            raise NotAJpeg("not a JPEG image") from None
+        except (OSError, SyntaxError, ValueError, IndexError) as error:
+            raise NotAJpeg(f"its header cannot be read ({error})") from None
+
+
+def check_whole(path: Path) -> None:
+    """Check that a JPEG's compressed picture begins and ends, as a file cut short by a copy does not.
+
+    Bytes behind the end are allowed: many cameras append a second picture or their own data.
+
+    Args:
+        path: The file.
+
+    Raises:
+        NotAJpeg: There is no picture, or it does not end.
+        OSError: The file cannot be opened.
+    """
+    with path.open("rb") as stream:
+        if stream.seek(0, 2) == 0:
+            raise NotAJpeg("empty")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            scan = _scan_offset(content)
+            # Inside a scan 0xFF is always followed by 0x00 or a restart marker, so this can only be the real end.
+            if content.find(END_OF_IMAGE, scan) < 0:
+                raise NotAJpeg("cut short: it has no end")
+
+
+def _scan_offset(content: mmap.mmap) -> int:
+    if content[:3] != b"\xff\xd8\xff":
+        raise NotAJpeg("not a JPEG image")
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in _WITHOUT_LENGTH:
+            position += 2
+        elif marker == START_OF_SCAN:
+            return position
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    raise NotAJpeg("cut short: it has no picture")

@@ -1,0 +1,74 @@
+"""What can be known to go wrong with an import before anything is sent."""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+
+from toolkit.errors import ToolkitError
+from toolkit.images import Image
+from toolkit.jpeg import NotAJpeg, check_whole, picture_size
+
+LARGEST_UPLOAD = 25 * 1024**3
+"""Bytes that the server takes in one task."""
+
+
+def check_images(
+    images: Sequence[Image], decode: bool = True, on_image: Callable[[], None] = lambda: None
+) -> dict[str, tuple[int, int]]:
+    """Check all images of an import.
+
+    Args:
+        images: The images.
+        decode: Whether to look into each file.
+        on_image: Called after each image.
+
+    Returns:
+        Width and height in pixels by name; empty without ``decode``.
+
+    Raises:
+        ToolkitError: All offenders, one detail line each: broken files, names that the server or a later export cannot
+            keep apart, more bytes than the server takes.
+    """
+    offenders = list(_unspeakable(images)) + list(_colliding(image.name for image in images))
+    total = sum(image.size for image in images)
+    if total > LARGEST_UPLOAD:
+        offenders.append(
+            f"{len(images)} images hold {total / 1024**3:.1f} GiB, the server takes 25 GiB in one task: "
+            "import them in parts"
+        )
+    sizes: dict[str, tuple[int, int]] = {}
+    for image in images if decode else ():
+        try:
+            check_whole(image.path)
+            sizes[image.name] = picture_size(image.path)
+        except NotAJpeg as error:
+            offenders.append(f"{image.name}: {error}")
+        except OSError as error:
+            offenders.append(f"{image.name}: cannot be read: {error.strerror}")
+        on_image()
+    if offenders:
+        count = f"{len(offenders)} problem{'s' * (len(offenders) != 1)}"
+        raise ToolkitError(f"{count} with the images, nothing was sent: mend them and run again", offenders)
+    return sizes
+
+
+def _unspeakable(images: Sequence[Image]) -> Iterable[str]:
+    for image in images:
+        try:
+            image.name.encode("utf-8")
+        except UnicodeEncodeError:
+            yield f"{image.name}: its name is not UTF-8; rename it"
+            continue
+        if any(unicodedata.category(character) == "Cc" for character in image.name):
+            yield f"{image.name}: its name holds a control character; rename it"
+        elif "\\" in image.name:
+            yield f"{image.name}: its name holds a backslash; rename it"
+
+
+def _colliding(names: Iterable[str]) -> Iterable[str]:
+    """Find names that differ only by case or Unicode form: no archive of them unpacks everywhere."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            yield f"{' and '.join(group)}: these names differ only by case or Unicode form; rename all but one"

@@ -1,0 +1,102 @@
+"""What a server's or cvat-cli's complaint means for a person: one line that says what to do."""
+
+import json
+import re
+
+from toolkit.connection import Connection
+from toolkit.errors import ToolkitError
+
+_STATUS = re.compile(r"Status Code: (\d+)")
+_BODY = re.compile(r"HTTP response body: (.*?)\s*\Z", re.DOTALL)
+_BACKGROUND = re.compile(r"BackgroundRequestException: (.*?)\s*\Z", re.DOTALL)
+_LONGEST = 300
+
+
+def explain(complaint: str, connection: Connection) -> ToolkitError:
+    """Translate a complaint into an error for a person.
+
+    Args:
+        complaint: The text of a cvat-sdk exception, or what cvat-cli printed to standard error.
+        connection: The server that was asked, and as whom.
+
+    Returns:
+        The error, to be raised.
+    """
+    return ToolkitError(_sign_in(complaint, connection) or _unreachable(complaint, connection) or _answer(complaint))
+
+
+def _sign_in(complaint: str, connection: Connection) -> str | None:
+    status = _status(complaint)
+    if "Unable to log in with provided credentials" in complaint or (status == 401 and connection.username):
+        return (
+            f"{connection.url} refused the password of user {connection.username}: "
+            "check CVAT_USERNAME and CVAT_PASSWORD, or cvat_username and cvat_password in the configuration"
+        )
+    if status == 401:
+        return f"{connection.url} refused the access token: it may have expired; make a new one with make token"
+    if status == 403:
+        return f"{connection.url} does not allow this: {_detail(complaint)}"
+    return None
+
+
+def _unreachable(complaint: str, connection: Connection) -> str | None:
+    if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
+        return (
+            f"the certificate of {connection.url} could not be verified: "
+            "name the file of your authority in REQUESTS_CA_BUNDLE, or use the right host name"
+        )
+    signs = ("Connection refused", "Failed to resolve", "Max retries exceeded", "timed out", "Connection aborted")
+    if any(sign in complaint for sign in signs):
+        return f"no CVAT answers at {connection.url}: start one with make up, or name another in CVAT_URL"
+    status = _status(complaint)
+    if status is not None and status >= 502:
+        return f"CVAT at {connection.url} is not ready (HTTP {status}): wait a minute, or look with make status"
+    return None
+
+
+def _answer(complaint: str) -> str:
+    if found := _BACKGROUND.search(complaint):
+        return f"CVAT could not do it: {_shorten(found[1])}"
+    status = _status(complaint)
+    if status is None:
+        return _shorten(_last_line(complaint))
+    if status >= 500:
+        return f"CVAT failed inside (HTTP {status}): look with make logs"
+    return f"CVAT refused it (HTTP {status}): {_detail(complaint)}"
+
+
+def _status(complaint: str) -> int | None:
+    found = _STATUS.search(complaint)
+    return int(found[1]) if found else None
+
+
+def _detail(complaint: str) -> str:
+    """Take the words out of the JSON that the server answers with, whatever its shape."""
+    found = _BODY.search(complaint)
+    body = found[1] if found else _last_line(complaint)
+    if body[:2] in ("b'", 'b"') and body[-1:] == body[1]:  # cvat-cli prints some bodies as Python bytes
+        body = body[2:-1]
+    if body.lstrip().startswith("<"):
+        return "the answer was a web page"
+    try:
+        return _shorten(" ".join(_words(json.loads(body))))
+    except ValueError:
+        return _shorten(body)
+
+
+def _words(answer: object) -> list[str]:
+    if isinstance(answer, dict):
+        return [word for value in answer.values() for word in _words(value)]
+    if isinstance(answer, list):
+        return [word for value in answer for word in _words(value)]
+    return [str(answer)]
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason was given"
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"

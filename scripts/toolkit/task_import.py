@@ -1,0 +1,132 @@
+"""One task of CVAT made from images: sent, compared with what was sent, and deleted again if anything failed."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit import cvat_cli
+from toolkit.connection import Connection
+from toolkit.cvat_api import session
+from toolkit.errors import ToolkitError
+from toolkit.folder_tags import ANNOTATION_FORMAT
+
+_CREATED = re.compile(r"INFO: Created task ID: (\d+) NAME: ")
+_POLL_EVERY = 0.5
+"""Seconds between looks at the server; cvat-cli's own 2 s are most of a small task's time."""
+
+
+@dataclass
+class Upload:
+    """A task to be made.
+
+    Attributes:
+        project_id: The project that it belongs to.
+        task_name: Its name; names need not be unique.
+        archive: The zip with the images.
+        frame_names: The names that the frames must have afterwards.
+        annotations: A file in the format "CVAT 1.1", or None.
+        namesakes: Numbers of the empty tasks of that name that the project had before.
+        task_id: Its number, known from the moment the server has made it.
+    """
+
+    project_id: int
+    task_name: str
+    archive: Path
+    frame_names: Sequence[str]
+    annotations: Path | None = None
+    namesakes: frozenset[int] = frozenset()
+    task_id: int | None = field(default=None, init=False)
+
+
+def send(connection: Connection, upload: Upload, on_line: Callable[[str], None] = lambda line: None) -> int:
+    """Make the task, send its images and compare its frames with what was sent.
+
+    ``upload.task_id`` is set as soon as the task exists, so that a caller can undo it whatever happens next.
+
+    Args:
+        connection: The server.
+        upload: What to send.
+        on_line: Called with each line of progress.
+
+    Returns:
+        The task's number.
+
+    Raises:
+        ToolkitError: The server refused or lost something.
+        KeyboardInterrupt: Ctrl-C.
+    """
+
+    def watch(line: str) -> None:
+        if found := _CREATED.search(line):
+            upload.task_id = int(found[1])
+        on_line(line)
+
+    output = cvat_cli.run(connection, _arguments(upload), on_line=watch, may_stop=lambda: upload.task_id is not None)
+    if not output.isascii() or not output.isdigit():
+        raise ToolkitError(f"cvat-cli printed no task number but {output!r}")
+    upload.task_id = int(output)
+    _compare_frames(connection, upload)
+    return upload.task_id
+
+
+def _arguments(upload: Upload) -> list[str]:
+    options = [f"--project_id={upload.project_id}", f"--completion_verification_period={_POLL_EVERY}"]
+    if upload.annotations is not None:
+        options += [f"--annotation_path={upload.annotations}", f"--annotation_format={ANNOTATION_FORMAT}"]
+    # Behind the two dashes a name may begin with one.
+    return ["task", "create", *options, "--", upload.task_name, "local", str(upload.archive)]
+
+
+def _compare_frames(connection: Connection, upload: Upload) -> None:
+    assert upload.task_id is not None
+    with session(connection) as api:
+        arrived = api.frame_names(upload.task_id)
+    missing = sorted(set(upload.frame_names) - set(arrived))
+    unexpected = sorted(set(arrived) - set(upload.frame_names))
+    if missing or unexpected or len(arrived) != len(upload.frame_names):
+        raise ToolkitError(
+            f"task {upload.task_id} has {len(arrived)} frames where {len(upload.frame_names)} images were sent",
+            [*(f"missing: {name}" for name in missing), *(f"unexpected: {name}" for name in unexpected)],
+        )
+
+
+def undo(connection: Connection, upload: Upload) -> str | None:
+    """Delete the task of a failed import.
+
+    A task whose number never reached us, because the connection broke in between, is known by its name, by being empty
+    and by not having been there before.
+
+    Args:
+        connection: The server.
+        upload: What was to be sent.
+
+    Returns:
+        What was done, for the person; None if there was nothing to undo.
+    """
+    try:
+        with session(connection) as api:
+            if upload.task_id is None:
+                new = api.empty_tasks(upload.project_id, upload.task_name) - upload.namesakes
+                if len(new) != 1:
+                    return _ambiguous(connection, upload, new)
+                upload.task_id = new.pop()
+            api.delete_task(upload.task_id)
+    except ToolkitError as error:
+        return _not_undone(connection, upload, error)
+    return f"deleted the unfinished task {upload.task_id}"
+
+
+def _ambiguous(connection: Connection, upload: Upload, tasks: set[int]) -> str | None:
+    if not tasks:
+        return None
+    addresses = ", ".join(connection.task_url(task_id) for task_id in sorted(tasks))
+    return f"one of these empty tasks named {upload.task_name} was left by this import, delete it: {addresses}"
+
+
+def _not_undone(connection: Connection, upload: Upload, error: ToolkitError) -> str:
+    if upload.task_id is None:
+        place = connection.project_url(upload.project_id)
+        return f"a task named {upload.task_name} may have been left ({error.message}): look at {place}"
+    place = connection.task_url(upload.task_id)
+    return f"task {upload.task_id} could not be deleted ({error.message}): delete it at {place}"
