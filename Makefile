@@ -60,6 +60,10 @@ export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CON
 
 ##@ Development
 
+.PHONY: standin
+standin: $(VENV)/.runtime ## Run the stand-in server, a small CVAT-compatible server for dry runs (no Docker needed).
+	@$(RUN)/run_standin.py $(ARGS)
+
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
 	@$(VENV)/bin/python -m pytest -n auto $(ARGS)

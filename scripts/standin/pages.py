@@ -1,0 +1,50 @@
+"""Honest little pages in place of CVAT's web interface."""
+
+from html import escape
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from standin import SERVER_VERSION, frames
+from standin.state import State
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title} – CVAT stand-in</title></head>
+<body>
+<p><strong>This is a stand-in for CVAT, not CVAT.</strong> It answers cvat-cli and cvat-sdk as CVAT {version} does; there
+is no annotation tool here.</p>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+MAX_LISTED = 1000
+
+
+def _page(title: str, body: str, status: int = 200) -> Response:
+    return HTMLResponse(PAGE.format(title=escape(title), body=body, version=SERVER_VERSION), status)
+
+
+def routes(state: State) -> list[Route]:
+    """Return the routes of this module."""
+
+    def home(_request: Request) -> Response:
+        return _page("Sign in", "<p>Sign in with cvat-cli, cvat-sdk or the toolkit's scripts.</p>")
+
+    def task(request: Request) -> Response:
+        row = state.store.one("SELECT * FROM tasks WHERE id = ?", request.path_params["id"])
+        if row is None:
+            return _page("No such task", "", 404)
+        rows = frames.of_task(state.store, row["id"])
+        items = "".join(f"<li>{escape(frame['name'])}</li>\n" for frame in rows[:MAX_LISTED])
+        more = f"<p>and {len(rows) - MAX_LISTED} more</p>" if len(rows) > MAX_LISTED else ""
+        title = f"Task {row['id']}: {row['name']}"
+        return _page(title, f'<p>{len(rows)} frames</p>\n<ol start="0">\n{items}</ol>\n{more}')
+
+    return [
+        Route("/", home),
+        Route("/auth/login", home),
+        Route("/tasks/{id:int}", task),
+    ]

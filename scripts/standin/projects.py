@@ -1,0 +1,134 @@
+"""Projects."""
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from standin import frames, labels, users
+from standin.errors import ApiError, NotFoundError, ServerError
+from standin.store import Row, now
+from standin.web import Call, answer, paged, resource
+
+
+def show(call: Call, project: Row) -> dict[str, Any]:
+    """Return a project as the API shows it."""
+    store = call.state.store
+    tasks = store.all("SELECT id, size, subset FROM tasks WHERE project_id = ?", project["id"])
+    path = f"/api/projects/{project['id']}"
+    return {
+        "url": call.url(path),
+        "id": project["id"],
+        "name": project["name"],
+        "owner": users.show_short(call, project["owner_id"]),
+        "assignee": None,
+        "guide_id": None,
+        "bug_tracker": project["bug_tracker"],
+        "created_date": project["created"],
+        "updated_date": project["updated"],
+        "status": project["status"],
+        "dimension": "2d" if any(task["size"] for task in tasks) else None,
+        "organization": None,
+        "organization_id": None,
+        "target_storage": None,
+        "source_storage": None,
+        "tasks": {"count": len(tasks), "url": call.url("/api/tasks", project_id=project["id"])},
+        "labels": {"url": call.url("/api/labels", project_id=project["id"])},
+        "assignee_updated_date": None,
+        "task_subsets": sorted({task["subset"] for task in tasks if task["subset"]}),
+    }
+
+
+def existing(call: Call) -> Row:
+    """Return the project that the path names.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    project = call.state.store.one("SELECT * FROM projects WHERE id = ?", call.params["id"])
+    if project is None:
+        raise NotFoundError("Project")
+    return project
+
+
+def _list(call: Call) -> dict[str, Any]:
+    rows = call.state.store.all("SELECT * FROM projects ORDER BY id DESC")
+    if name := call.query.get("name"):
+        rows = [row for row in rows if row["name"] == name]
+    if text := call.query.get("search"):
+        rows = [row for row in rows if text.lower() in row["name"].lower()]
+    if owner := call.query.get("owner"):
+        users_by_id = {row["id"]: row["username"] for row in call.state.store.all("SELECT * FROM users")}
+        rows = [row for row in rows if users_by_id.get(row["owner_id"]) == owner]
+    if call.query.get("sort") in ("id", "name"):
+        rows = sorted(rows, key=lambda row: row[call.query["sort"]])
+    return paged(call, rows, lambda row: show(call, row))
+
+
+def _create(call: Call) -> Response:
+    fields = call.fields()
+    name = fields.get("name")
+    if not isinstance(name, str) or not name.strip():
+        sentence = "This field is required." if name is None else "This field may not be blank."
+        raise ApiError(400, {"name": [sentence]})
+    if len(name) > 256:
+        raise ApiError(400, {"name": ["Ensure this field has no more than 256 characters."]})
+    specs = labels.check(fields.get("labels"))
+    store = call.state.store
+    with store.transaction():
+        project_id = store.insert(
+            "projects",
+            name=name.strip(),
+            owner_id=call.owner["id"],
+            bug_tracker=fields.get("bug_tracker") or "",
+            created=now(),
+            updated=now(),
+        )
+        labels.change(store, {"project_id": project_id}, specs)
+    call.params["id"] = project_id
+    return answer(show(call, existing(call)), 201, {"location": call.url(f"/api/projects/{project_id}")})
+
+
+def _retrieve(call: Call) -> dict[str, Any]:
+    return show(call, existing(call))
+
+
+def _patch(call: Call) -> dict[str, Any]:
+    project = existing(call)
+    fields = call.fields()
+    specs = labels.check(fields.get("labels"))
+    changes = {name: fields[name] for name in ("name", "bug_tracker") if isinstance(fields.get(name), str)}
+    with call.state.store.transaction():
+        call.state.store.update("projects", project["id"], **changes, updated=now())
+        labels.change(call.state.store, {"project_id": project["id"]}, specs)
+    return show(call, existing(call))
+
+
+def _delete(call: Call) -> None:
+    project = existing(call)
+    store = call.state.store
+    with store.transaction() as connection:
+        tasks = store.all("SELECT id FROM tasks WHERE project_id = ?", project["id"])
+        connection.execute("DELETE FROM projects WHERE id = ?", (project["id"],))
+    for task in tasks:
+        store.delete_task_files(task["id"])
+
+
+def _preview(call: Call) -> Response:
+    project = existing(call)
+    task = call.state.store.one("SELECT * FROM tasks WHERE project_id = ? ORDER BY id LIMIT 1", project["id"])
+    if task is None:
+        raise NotFoundError("Preview")
+    if not task["size"]:
+        # A CVAT stumbles over a task without data; leftovers of failed uploads hurt the project's page.
+        raise ServerError
+    return frames.preview(call.state.store, task["id"])
+
+
+def routes() -> list[Route]:
+    """Return the routes of this module."""
+    return [
+        resource("/api/projects", GET=_list, POST=_create),
+        resource("/api/projects/{id:int}", GET=_retrieve, PATCH=_patch, DELETE=_delete),
+        resource("/api/projects/{id:int}/preview", GET=_preview),
+    ]
