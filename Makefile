@@ -42,6 +42,10 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+.PHONY: demo
+demo: $(VENV)/.runtime ## Go the whole way once, images to dataset, with a stand-in server: no Docker needed.
+	@$(RUN)/run_demo.py $(ARGS)
+
 ##@ Daily work
 
 WITH_CONFIG = $(if $(CONFIG),--config="$$CONFIG")
@@ -57,6 +61,59 @@ import: $(VENV)/.runtime ## Put a folder of images into CVAT: [CONFIG=configurat
 .PHONY: export
 export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CONFIG=configuration.json].
 	@$(RUN)/export_dataset.py $(WITH_CONFIG) $(ARGS)
+
+##@ CVAT server
+
+# Settings on the command line (CVAT_PORT=8081, CVAT_VERSION=…, RESET=1, CONFIRM=…) reach the scripts through the environment.
+.PHONY: up
+up: $(VENV)/.runtime ## Start CVAT on this machine and wait until it can be used: [CVAT_PORT=8080].
+	@$(RUN)/up_cvat.py $(ARGS)
+
+.PHONY: superuser
+superuser: $(VENV)/.runtime ## Make the administrator: [RESET=1] sets the password of an existing one.
+	@$(RUN)/create_superuser.py $(ARGS)
+
+.PHONY: token
+token: $(VENV)/.runtime ## Make an access token that the other targets use in a password's place.
+	@$(RUN)/create_token.py $(ARGS)
+
+.PHONY: status
+status: $(VENV)/.runtime ## Show services, health, versions, response times, disk and memory.
+	@$(RUN)/show_status.py $(ARGS)
+
+.PHONY: doctor
+doctor: $(VENV)/.runtime ## Check everything that is needed, and say what to do about what is missing.
+	@$(RUN)/doctor.py $(ARGS)
+
+.PHONY: logs
+logs: $(VENV)/.runtime ## Follow the logs: [ARGS=cvat_server].
+	@$(RUN)/run_compose.py -- logs --follow --tail 100 $(ARGS)
+
+.PHONY: stop
+stop: $(VENV)/.runtime ## Stop CVAT; everything is kept.
+	@$(RUN)/run_compose.py -- stop $(ARGS)
+
+.PHONY: start
+start: $(VENV)/.runtime ## Start CVAT again after stop.
+	@$(RUN)/run_compose.py -- start
+	@$(RUN)/wait_ready.py $(ARGS)
+
+.PHONY: restart
+restart: $(VENV)/.runtime ## Stop and start CVAT.
+	@$(RUN)/run_compose.py -- restart
+	@$(RUN)/wait_ready.py $(ARGS)
+
+.PHONY: down
+down: $(VENV)/.runtime ## Remove the containers; the data stay.
+	@$(RUN)/run_compose.py -- down $(ARGS)
+
+.PHONY: destroy
+destroy: $(VENV)/.runtime ## Remove CVAT with all its data; asks for the project's name.
+	@$(RUN)/destroy_cvat.py $(ARGS)
+
+.PHONY: pull
+pull: $(VENV)/.runtime ## Get the images without starting anything.
+	@$(RUN)/run_compose.py -- pull $(ARGS)
 
 ##@ Development
 

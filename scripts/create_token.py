@@ -1,0 +1,49 @@
+"""Make a personal access token and keep it for the other scripts."""
+
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="The server; the local CVAT by default.")] = None,
+    username: Annotated[
+        str | None, typer.Option(envvar="CVAT_USERNAME", help="User name; asked for when not given.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days until the token expires.")] = 90,
+    read_only: Annotated[bool, typer.Option("--read-only", help="For export, status and doctor alone.")] = False,
+    debug: console.Debug = False,
+) -> None:
+    """Make a personal access token and keep it in config/access-token for the other scripts.
+
+    The password is asked for, or taken from the environment variable CVAT_PASSWORD; it is not kept. A token that was
+    kept for the same server before is revoked.
+
+    Example: `CVAT_PASSWORD=… python scripts/create_token.py --username ana --days 30`
+    """
+    import os
+
+    from toolkit import access_token
+    from toolkit.connection import check_url
+    from toolkit.prompt import ask
+    from toolkit.stack import find_stack
+
+    address = check_url(url) if url else find_stack().url
+    username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")
+    password = (
+        os.environ.get("CVAT_PASSWORD")
+        or os.environ.get("CVAT_SUPERUSER_PASSWORD")
+        or ask("Password", "CVAT_PASSWORD", secret=True)
+    )
+    before = access_token.read_token()
+    token = access_token.create_token(address, username, password, days, read_only)
+    access_token.keep_token(token)
+    if before and before.url == address and not before.has_expired:
+        access_token.revoke_token(before)
+    console.say(f"Token of {username} for {address}, valid until {token.expires[:10]}, kept in config/access-token")
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,44 @@
+"""Remove the local CVAT with all its data."""
+
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    confirm: Annotated[
+        str | None, typer.Option(envvar="CONFIRM", help="The project's name, where nobody can be asked.")
+    ] = None,
+    debug: console.Debug = False,
+) -> None:
+    """Remove the local CVAT: containers, network and every volume with projects, images, labels and users.
+
+    Example: `python scripts/destroy_cvat.py --confirm cvat`
+    """
+    from toolkit import removal
+    from toolkit.engine import engine
+    from toolkit.errors import UsageError
+    from toolkit.prompt import ask
+    from toolkit.stack import find_stack
+
+    stack = find_stack()
+    with engine() as client:
+        doomed = removal.what_goes(client, stack)
+        if not doomed:
+            console.say(f"There is nothing to remove (project {stack.project})")
+            return
+        for line in doomed:
+            console.say(f"  {line}")
+        confirm = confirm or ask(
+            f"All of this is lost. The project's name ({stack.project})", f"CONFIRM={stack.project}"
+        )
+        if confirm != stack.project:
+            raise UsageError(f"nothing was removed: the project's name is {stack.project}, the answer was {confirm}")
+        removal.destroy(client, stack)
+    console.say(f"Project {stack.project} is gone with all its data. `make up` starts anew")
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,74 @@
+"""Check everything that CVAT and this toolkit need, and say what to do about what is missing."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from toolkit import console
+
+if TYPE_CHECKING:
+    from toolkit.checks import Check
+
+
+def main(
+    url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="Address of a CVAT that runs elsewhere.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    debug: console.Debug = False,
+) -> None:
+    """Check everything that CVAT and this toolkit need: before the start, and while it runs.
+
+    Exit code 3 when a check fails. With CVAT_URL that server is checked, and not this machine's Docker.
+
+    Example: `python scripts/doctor.py --json`
+    """
+    import json
+    from dataclasses import asdict
+
+    from toolkit.checks import FAILED
+    from toolkit.errors import ProblemsFound
+
+    checks = _all_checks(url)
+    if as_json:
+        console.result(json.dumps([asdict(one) for one in checks], indent=2))
+    else:
+        for one in checks:
+            console.result(_line(one))
+    failed = [one.name for one in checks if one.state == FAILED]
+    if failed:
+        raise ProblemsFound(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+
+
+def _all_checks(url: str | None) -> "list[Check]":
+    from pathlib import Path
+
+    from toolkit import checks, server_checks
+    from toolkit.configuration import DEFAULT_FILE
+    from toolkit.connection import check_url
+    from toolkit.engine import connect, service_states
+    from toolkit.stack import find_stack
+
+    stack = find_stack()
+    found = [checks.python_check()]
+    if Path(DEFAULT_FILE).exists():
+        found.append(checks.configuration_check(Path(DEFAULT_FILE)))
+    if url and check_url(url) != stack.url:
+        return [*found, *server_checks.server_checks(check_url(url))]
+    docker, client = checks.docker_checks(connect)
+    found += docker
+    if client is not None:
+        found += [*checks.engine_checks(client, stack), checks.port_check(client, stack)]
+        found += checks.settings_checks(client, stack)
+        if any(state.state != "absent" for state in service_states(client, stack)):
+            found += [*checks.running_checks(client, stack), *server_checks.server_checks(stack.url)]
+        client.close()
+    return found
+
+
+def _line(check: "Check") -> str:
+    sign = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "skipped": "skip"}[check.state]
+    line = f"{sign}  {check.name:<20} {check.found} (required: {check.required})"
+    return console.printable(line + (f": {check.advice}" if check.advice else ""))
+
+
+if __name__ == "__main__":
+    console.run(main)

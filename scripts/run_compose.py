@@ -1,0 +1,35 @@
+"""Run docker compose on the local CVAT, with the toolkit's file and settings."""
+
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    arguments: Annotated[list[str], typer.Argument(help="The command and its options, after --.")],
+    debug: console.Debug = False,
+) -> None:
+    """Run any docker compose command on the local CVAT.
+
+    Example: `python scripts/run_compose.py -- logs --follow cvat_server`
+    """
+    import subprocess
+
+    from toolkit.compose import compose_command, compose_version
+    from toolkit.engine import engine
+    from toolkit.stack import PASSWORD_KEY, find_stack
+
+    compose_version()
+    with engine():
+        pass
+    stack = find_stack()
+    # Nothing that starts a database goes through here without one: `make up` has made it.
+    stack = stack if PASSWORD_KEY in stack.settings else stack.with_settings(**{PASSWORD_KEY: "not-made-yet"})
+    code = subprocess.run(compose_command(stack, *arguments), env=stack.environment(), check=False).returncode
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,65 @@
+"""Show how the CVAT is: services, health, versions, response times, disk and memory."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from toolkit import console
+
+if TYPE_CHECKING:
+    from toolkit.status import Status
+
+
+def main(
+    url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="Address of a CVAT that runs elsewhere.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
+    debug: console.Debug = False,
+) -> None:
+    """Show how the CVAT is: services, health, versions, response times, disk and memory.
+
+    Exit code 3 when it cannot be used.
+
+    Example: `CVAT_URL=https://cvat.example.com python scripts/show_status.py --json`
+    """
+    import json
+    from dataclasses import asdict
+
+    from toolkit import engine, status
+    from toolkit.connection import check_url
+    from toolkit.errors import ProblemsFound
+    from toolkit.stack import find_stack
+
+    stack = find_stack()
+    if url and check_url(url) != stack.url:
+        found = status.server_status(check_url(url))
+    else:
+        with engine.engine() as client:
+            found = status.stack_status(client, stack)
+    console.result(json.dumps(asdict(found), indent=2) if as_json else _text(found))
+    if found.problem:
+        raise ProblemsFound(f"CVAT at {found.url} cannot be used: {found.problem}")
+
+
+def _text(found: "Status") -> str:
+    lines = [f"{service:<18} {words}" for service, words in found.services.items()]
+    rows: list[tuple[str, Any]] = [
+        ("address", found.url),
+        ("health", found.problem or "healthy"),
+        ("versions", found.versions),
+        ("UI answers in", _against_limit(found.ui_seconds, found.limit_seconds)),
+        ("API answers in", _against_limit(found.api_seconds, found.limit_seconds)),
+        ("disk", found.disk),
+        ("memory", found.memory),
+    ]
+    lines += [f"{name:<18} {value}" for name, value in rows if value]
+    return "\n".join(console.printable(line) for line in lines)
+
+
+def _against_limit(seconds: float | None, limit: float) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.2f} s ({'within' if seconds <= limit else 'over'} the {limit} s that users are promised)"
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,116 @@
+"""The personal access token that the scripts use in a password's place, and the file that keeps it."""
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from toolkit import server
+from toolkit.errors import ToolkitError
+from toolkit.stack import ROOT
+
+TOKEN_FILE = ROOT / "config" / "access-token"
+TOKENS_PATH = "/api/auth/access_tokens"
+
+
+@dataclass(frozen=True)
+class StoredToken:
+    """A token and the one server it belongs to.
+
+    Attributes:
+        url: Scheme, host and port of the server; the token is sent to no other.
+        username: Who made it.
+        expires: When it ends, ISO 8601 in UTC.
+        id: The server's number of it.
+        value: The secret.
+    """
+
+    url: str
+    username: str
+    expires: str
+    id: int
+    value: str = field(repr=False)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its time is over."""
+        return datetime.fromisoformat(self.expires) <= datetime.now(UTC)
+
+
+def read_token(path: Path = TOKEN_FILE) -> StoredToken | None:
+    """Read the token file.
+
+    Returns:
+        The token, expired or not; None without a file.
+
+    Raises:
+        ToolkitError: The file is not what `make token` writes.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        token = StoredToken(**kept)
+        datetime.fromisoformat(token.expires)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ToolkitError(f"{path} is damaged: remove it, and make a new token with `make token`") from error
+    return token
+
+
+def stored_token(url: str, path: Path = TOKEN_FILE) -> str | None:
+    """Return the token kept for a server, None when there is none that is still valid for exactly this address."""
+    token = read_token(path)
+    return token.value if token and token.url == url and not token.has_expired else None
+
+
+def create_token(url: str, username: str, password: str, days: int, read_only: bool = False) -> StoredToken:
+    """Have the server make a personal access token.
+
+    Args:
+        url: The server.
+        username: Who it is for.
+        password: The password; used once, not kept.
+        days: How long it is valid.
+        read_only: Whether it may only look.
+
+    Returns:
+        The token, not stored yet.
+
+    Raises:
+        ToolkitError: The server refuses.
+    """
+    authorization = server.sign_in(url, username, password)
+    expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+    wish = {"name": f"cvat-toolkit on {socket.gethostname()}"[:64], "expiry_date": expires.isoformat()}
+    answer = server.ask(url, TOKENS_PATH, "POST", {**wish, "read_only": read_only}, authorization)
+    said = answer.json()
+    if answer.status not in (200, 201) or not isinstance(said, dict) or "value" not in said:
+        raise ToolkitError(
+            f"{url} makes no access token (status {answer.status}); CVAT has them from 2.42 on: "
+            "use CVAT_USERNAME and CVAT_PASSWORD with an older one"
+            if answer.status in (404, 405)
+            else f"{url} makes no access token (status {answer.status})"
+        )
+    return StoredToken(url, username, expires.isoformat(), int(said.get("id", 0)), str(said["value"]))
+
+
+def keep_token(token: StoredToken, path: Path = TOKEN_FILE) -> None:
+    """Write the token file, readable by its owner alone."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.touch(mode=0o600, exist_ok=False)
+        beside.write_text(json.dumps(asdict(token), indent=2) + "\n", encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def revoke_token(token: StoredToken) -> bool:
+    """Have the server forget a token, by the token itself; False when it does not."""
+    try:
+        path = f"{TOKENS_PATH}/{token.id}"
+        return server.ask(token.url, path, "DELETE", authorization=f"Bearer {token.value}").status == 204
+    except server.Unreachable:
+        return False

@@ -1,0 +1,28 @@
+"""Asking the person at the terminal."""
+
+import sys
+
+import typer
+
+from toolkit.errors import UsageError
+
+
+def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) -> str:
+    """Ask for a value on the terminal.
+
+    Args:
+        what: What is asked for.
+        otherwise: Where the value can be given when there is no terminal.
+        secret: Do not show what is typed.
+        confirm: Have it typed twice.
+
+    Returns:
+        The answer, never empty.
+
+    Raises:
+        UsageError: There is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what} is needed, and nobody can be asked here: set {otherwise}")
+    answer: str = typer.prompt(what, hide_input=secret, confirmation_prompt=confirm, err=True)
+    return answer

@@ -1,0 +1,209 @@
+"""Plain questions to a CVAT server over HTTP: is it healthy, which version, how fast, who may sign in."""
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import ToolkitError
+
+if TYPE_CHECKING:
+    import requests
+
+HEALTH_PATH = "/api/server/health/?format=json"
+ABOUT_PATH = "/api/server/about"
+LOGIN_PAGE_PATH = "/auth/login"
+LOGIN_PATH = "/api/auth/login"
+TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered.
+
+    Attributes:
+        status: The HTTP status.
+        seconds: The time from sending the request to the end of the answer.
+        body: The answer's bytes.
+        content_type: Its declared type.
+        date: The server's clock in seconds since 1970, None when it does not tell.
+    """
+
+    status: int
+    seconds: float
+    body: bytes
+    content_type: str
+    date: float | None
+
+    def json(self) -> Any:
+        """Return the decoded body, None when it is no JSON."""
+        import json
+
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class Unreachable(ToolkitError):
+    """No HTTP answer came from a server."""
+
+
+def ask(
+    url: str,
+    path: str,
+    method: str = "GET",
+    body: Any = None,
+    authorization: str | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Answer:
+    """Send one request.
+
+    Redirects are not followed: credentials go to the server that was named and to no other.
+
+    Args:
+        url: Scheme, host and port.
+        path: Path and query.
+        method: The HTTP method.
+        body: What to send as JSON.
+        authorization: The value of the Authorization header.
+        timeout: Seconds without any byte after which the server counts as gone.
+
+    Returns:
+        The answer, whatever its status.
+
+    Raises:
+        Unreachable: No answer; the message says why in one line.
+    """
+    import requests
+
+    headers = {"Accept": "application/vnd.cvat+json, application/json, */*"}
+    if authorization:
+        headers["Authorization"] = authorization
+    start = time.monotonic()
+    try:
+        response = requests.request(
+            method,
+            url + path,
+            json=body,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            auth=_as_it_is,
+        )
+    except requests.RequestException as error:
+        raise Unreachable(f"no answer from {url}: {_reason(error)}") from error
+    return Answer(
+        response.status_code,
+        time.monotonic() - start,
+        response.content,
+        response.headers.get("Content-Type", ""),
+        _clock(response.headers.get("Date")),
+    )
+
+
+def _as_it_is(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+    """Keep requests from putting a password of ~/.netrc in the place of our header."""
+    return request
+
+
+def _clock(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
+
+
+def _reason(error: "requests.RequestException") -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its TLS certificate is not trusted (for a private authority: REQUESTS_CA_BUNDLE=/path/to/ca.pem)"
+    if isinstance(error, requests.Timeout):
+        return "it took too long"
+    text = str(error)
+    for sign, reason in (
+        ("refused", "connection refused"),
+        ("Name or service not known", "its name is unknown"),
+        ("nodename nor servname", "its name is unknown"),
+        ("Failed to resolve", "its name is unknown"),
+        ("RemoteDisconnected", "it closed the connection"),
+        ("reset by peer", "it closed the connection"),
+    ):
+        if sign in text:
+            return reason
+    return type(error).__name__
+
+
+def health_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+    """Ask whether the server, its database, both Redis and OPA's rules are ready.
+
+    Returns:
+        None when healthy, else what is wrong in a few words.
+    """
+    try:
+        answer = ask(url, HEALTH_PATH, timeout=timeout)
+    except Unreachable as error:
+        return error.message
+    if answer.status == 200:
+        return None
+    parts = answer.json()
+    if isinstance(parts, dict):
+        broken = [f"{name}: {word}" for name, word in parts.items() if word != "working"]
+        if broken:
+            return f"health is {answer.status} ({'; '.join(broken)})"
+    return f"health is {answer.status}" + (" (the server is not up behind the UI)" if answer.status == 502 else "")
+
+
+def login_page_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+    """Ask whether the web UI serves its login page; None when it does."""
+    try:
+        answer = ask(url, LOGIN_PAGE_PATH, timeout=timeout)
+    except Unreachable as error:
+        return error.message
+    if answer.status == 200 and "text/html" in answer.content_type:
+        return None
+    return f"the login page is {answer.status} {answer.content_type}".rstrip()
+
+
+def login_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+    """Try to sign in as nobody, which a working server refuses; None when it does."""
+    try:
+        answer = ask(url, LOGIN_PATH, "POST", {"username": "nobody-here", "password": "no"}, timeout=timeout)
+    except Unreachable as error:
+        return error.message
+    return None if answer.status < 500 else f"signing in is {answer.status}"
+
+
+def server_version(url: str, authorization: str | None = None) -> str:
+    """Return the version that the server gives itself.
+
+    Raises:
+        ToolkitError: It does not answer, or is no CVAT.
+    """
+    answer = ask(url, ABOUT_PATH, authorization=authorization)
+    about = answer.json()
+    if answer.status != 200 or not isinstance(about, dict) or "version" not in about:
+        raise ToolkitError(f"{url} does not answer like CVAT (status {answer.status} for {ABOUT_PATH})")
+    return str(about["version"])
+
+
+def sign_in(url: str, username: str, password: str) -> str:
+    """Sign in with a password.
+
+    Returns:
+        The value for the Authorization header.
+
+    Raises:
+        ToolkitError: The server refuses; the message says what it said.
+    """
+    answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password})
+    said = answer.json()
+    if answer.status == 200 and isinstance(said, dict) and "key" in said:
+        return f"Token {said['key']}"
+    if answer.status == 400:
+        raise ToolkitError(
+            f"{url} does not let {username} in: wrong user name or password "
+            "(CVAT_USERNAME, CVAT_PASSWORD; a local superuser gets a new password with `make superuser RESET=1`)"
+        )
+    raise ToolkitError(f"{url} did not answer to signing in as CVAT does (status {answer.status})")

@@ -1,0 +1,61 @@
+"""Checks of a CVAT server from outside, wherever it runs."""
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import version as installed_version
+
+from toolkit import server
+from toolkit.access_token import read_token
+from toolkit.checks import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
+from toolkit.errors import ToolkitError
+from toolkit.stack import tested_version
+
+
+def server_checks(url: str) -> Iterator[Check]:
+    """Check a CVAT server from outside: health, clock, version, and the token kept for it."""
+    problem = server.health_problem(url)
+    advice = "" if problem is None else "wait if it just started; the address comes from CVAT_URL or CVAT_PORT"
+    yield Check("server", FAILED if problem else OK, f"healthy at {url}", problem or "healthy", advice)
+    if problem:
+        return
+    answer = server.ask(url, server.ABOUT_PATH)
+    if answer.date is not None:
+        yield clock_check("clock of the server", abs(answer.date - time.time()))
+    yield version_check(url)
+    yield from _token_check(url)
+
+
+def version_check(url: str) -> Check:
+    """Check that the server's version and the client's go together."""
+    client = installed_version("cvat-cli")
+    found = server.server_version(url)
+    required = "a CVAT that cvat-cli talks to"
+    shown = f"server {found}, cvat-cli {client}"
+    tested = tested_version().lstrip("v")
+    if numbers(found)[:2] == numbers(tested)[:2]:
+        return Check("versions", OK, required, f"{shown}: tested together")
+    if numbers(found)[:2] > numbers(client)[:2]:
+        return Check("versions", WARNING, required, shown, "the server is newer than the client: update this toolkit")
+    if numbers(found)[:2] < numbers(tested)[:2]:
+        return Check("versions", WARNING, required, shown, f"older than {tested}, the oldest that was tested")
+    return Check("versions", OK, required, f"{shown}: both speak the same interface")
+
+
+def _token_check(url: str) -> Iterator[Check]:
+    required = "valid for this server"
+    try:
+        token = read_token()
+    except ToolkitError as error:
+        yield Check("access token", FAILED, required, "damaged", error.message)
+        return
+    if token is None:
+        return
+    if token.url != url:
+        yield Check("access token", SKIPPED, required, f"for {token.url}", "not sent to this server")
+        return
+    known = (
+        not token.has_expired
+        and server.ask(url, "/api/users/self", authorization=f"Bearer {token.value}").status == 200
+    )
+    found = f"until {token.expires[:10]}" if known else "expired or revoked"
+    yield Check("access token", OK if known else FAILED, required, found, "" if known else "make token")

@@ -1,0 +1,106 @@
+"""Starting the local CVAT: what has to be right before, and the order of the steps."""
+
+from typing import TYPE_CHECKING
+
+from toolkit.compose import compose
+from toolkit.diagnosis import likely_cause
+from toolkit.engine import existing_volumes, find_container, missing_images
+from toolkit.errors import ToolkitError, UsageError
+from toolkit.stack import PASSWORD_KEY, SETTINGS_FILE, VERSION_KEY, VOLUMES_KEY, Stack, keep_settings, recorded_version
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+def prepare(client: "DockerClient", stack: Stack) -> Stack:
+    """Settle password, version and volumes before anything starts, and keep them.
+
+    Args:
+        client: The engine.
+        stack: The settings as they were found.
+
+    Returns:
+        The complete stack.
+
+    Raises:
+        UsageError: The data belong to another version of CVAT than the one that is asked for.
+        ToolkitError: There are data, and the password they need is lost.
+    """
+    volumes = existing_volumes(client, stack.project)
+    if not volumes:
+        return keep_settings(stack)
+    recorded = recorded_version()
+    if recorded and recorded != stack.version:
+        raise UsageError(
+            f"the data of project {stack.project} are of CVAT {recorded}, and {VERSION_KEY} asks for {stack.version}: "
+            f"`make upgrade CVAT_VERSION={stack.version}` backs them up first and can go back"
+        )
+    if PASSWORD_KEY not in stack.settings:
+        stack = _recover(client, stack, volumes)
+    return keep_settings(stack)
+
+
+def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]) -> Stack:
+    """Take the settings that a lost file held from the containers that still know them."""
+    database = find_container(client, stack, "cvat_db")
+    server = find_container(client, stack, "cvat_server")
+    if database is None or server is None:
+        names = ", ".join(sorted(name for names in volumes.values() for name in names if "cvat_db" in name))
+        raise ToolkitError(
+            f"project {stack.project} has data ({names}), but {SETTINGS_FILE.name} with their password is gone",
+            [
+                f"put your copy of {SETTINGS_FILE} back, then `make up`",
+                "or restore a backup, which needs no old password: make restore FILE=backups/…",
+                "or begin anew without the data: make destroy",
+            ],
+        )
+    environment = dict(line.partition("=")[::2] for line in database.attrs["Config"]["Env"])
+    mounted = [mount.get("Name", "") for mount in database.attrs["Mounts"]]
+    suffix = next(name for name in mounted if name.startswith(f"{stack.project}_cvat_db"))
+    return stack.with_settings(
+        **{
+            PASSWORD_KEY: environment["POSTGRES_PASSWORD"],
+            VERSION_KEY: server.attrs["Config"]["Image"].rpartition(":")[2],
+            VOLUMES_KEY: suffix.removeprefix(f"{stack.project}_cvat_db"),
+        }
+    )
+
+
+def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> list[str]:
+    """Pull the images that are not here yet.
+
+    Args:
+        client: The engine.
+        stack: The project.
+        show: Let the terminal show the progress.
+
+    Returns:
+        The images that were pulled.
+
+    Raises:
+        ToolkitError: An image cannot be had; the details name the cause.
+    """
+    missing = missing_images(client, stack)
+    if missing:
+        _explained(stack, "pull", show=show)
+        still_missing = missing_images(client, stack)
+        if still_missing:
+            raise ToolkitError("the images could not be pulled", still_missing)
+    return missing
+
+
+def start_containers(stack: Stack) -> None:
+    """Create what is missing, make anew what has changed, start what is stopped; harmless when all is up.
+
+    Raises:
+        ToolkitError: Compose failed; the details hold the likely cause.
+    """
+    _explained(stack, "up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
+
+
+def _explained(stack: Stack, *arguments: str, show: bool = False) -> None:
+    try:
+        compose(stack, *arguments, show=show)
+    except ToolkitError as error:
+        cause = likely_cause(list(error.details))
+        raise ToolkitError(error.message, [*([f"likely cause: {cause}"] if cause else []), *error.details]) from error

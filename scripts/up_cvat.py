@@ -1,0 +1,58 @@
+"""Start CVAT on this machine and wait until it can be used."""
+
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until CVAT is ready.")] = 300,
+    debug: console.Debug = False,
+) -> None:
+    """Start CVAT on this machine and wait until it can be used.
+
+    Settings come from the environment, else from config/cvat.env, which is made at the first start.
+
+    Example: `CVAT_PORT=8081 python scripts/up_cvat.py --timeout 600`
+    """
+    import time
+
+    from toolkit import engine, readiness, startup, wait_view
+    from toolkit.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
+    from toolkit.compose import compose_version
+    from toolkit.errors import ToolkitError
+    from toolkit.stack import find_stack, public_url, tested_version
+
+    stack = find_stack()
+    with engine.engine() as client:
+        compose_version()
+        stack = startup.prepare(client, stack)
+        checks = [port_check(client, stack), *engine_checks(client, stack), *settings_checks(client, stack)]
+        failed = [
+            f"{one.name}: {one.found}, required {one.required}; {one.advice}" for one in checks if one.state == FAILED
+        ]
+        if failed:
+            raise ToolkitError(f"CVAT cannot start here: {failed[0]}", failed[1:])
+        for one in checks:
+            if one.state == WARNING:
+                console.warn(f"{one.name}: {one.found} (required: {one.required}): {one.advice}")
+        start = time.monotonic()
+        pulled = startup.pull_missing(client, stack, show=console.is_interactive())
+        if pulled:
+            console.say(f"Pulled {len(pulled)} images in {time.monotonic() - start:.0f} s")
+        start = time.monotonic()
+        console.say(f"Starting CVAT {stack.version} (project {stack.project}) …")
+        startup.start_containers(stack)
+        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+    console.say(f"CVAT is ready after {time.monotonic() - start:.0f} s. Next: make superuser (once), then make import")
+    if stack.version != tested_version():
+        console.say(
+            f"This toolkit was tested with CVAT {tested_version()}: make upgrade CVAT_VERSION={tested_version()}"
+        )
+    console.result(public_url(stack))
+
+
+if __name__ == "__main__":
+    console.run(main)

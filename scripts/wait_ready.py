@@ -1,0 +1,34 @@
+"""Wait until a CVAT can be used: the local one, or the one at CVAT_URL."""
+
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="Address of a CVAT that runs elsewhere.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 300,
+    debug: console.Debug = False,
+) -> None:
+    """Wait until CVAT is healthy, serves its login page and answers to signing in.
+
+    Example: `python scripts/wait_ready.py --timeout 600`
+    """
+    from toolkit import engine, readiness, wait_view
+    from toolkit.connection import check_url
+    from toolkit.stack import find_stack, public_url
+
+    stack = find_stack()
+    if url and check_url(url) != stack.url:
+        wait_view.show(readiness.wait_for_server(check_url(url), timeout))
+        console.result(check_url(url))
+        return
+    with engine.engine() as client:
+        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+    console.result(public_url(stack))
+
+
+if __name__ == "__main__":
+    console.run(main)
