@@ -47,13 +47,11 @@ def main(
         console.warn(warning)
     options = {"cvat_project_id": project_id, "export_format": export_format, "export_dir": export_dir}
     keys, connection = read_with_connection(ExportKeys, file, options, url, username)
-    if task_type is not None:
-        project_export.check_format(keys.export_format, task_type, [])
     target = project_export.target_in(keys.export_dir, keys.cvat_project_id)
     project_export.check_target(target, overwrite)
     with session(connection) as api:
-        if task_type is None:
-            project_export.check_format(keys.export_format, None, api.labels(keys.cvat_project_id))
+        labels = api.labels(keys.cvat_project_id)
+        project_export.check_format(keys.export_format, task_type, labels)
         project_export.check_offered(api, keys.export_format)
         frames = api.frame_count(keys.cvat_project_id)
     export = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)

@@ -40,8 +40,16 @@ class Api:
         Raises:
             ToolkitError: There is no such project, or the server did not answer.
         """
+        from cvat_sdk.exceptions import NotFoundException
+
         with self._explained():
-            project = self._client.projects.retrieve(project_id)
+            try:
+                project = self._client.projects.retrieve(project_id)
+            except NotFoundException:
+                raise ToolkitError(
+                    f"there is no project {project_id} at {self._connection.url}, or this user may not see it: "
+                    "check cvat_project_id, or make one with make project"
+                ) from None
             return [Label(str(label.name), str(label.type)) for label in project.get_labels()]
 
     def frame_names(self, task_id: int) -> list[str]:
