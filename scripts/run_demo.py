@@ -107,9 +107,9 @@ def _stand_in(output: Path) -> Iterator[Callable[..., str]]:
     environment |= {"CVAT_USERNAME": "django", "CVAT_PASSWORD": secrets.token_urlsafe(12)}
     with tempfile.TemporaryDirectory(prefix="cvat-demo-") as folder:
         ready, log = Path(folder) / "url", Path(folder) / "log"
-        command = [sys.executable, SCRIPTS / "run_standin.py", "--port=0", f"--data={folder}/data"]
+        command = [sys.executable, str(SCRIPTS / "run_standin.py"), "--port=0", f"--data={folder}/data"]
         with log.open("wb") as stream:
-            server = subprocess.Popen(
+            server: subprocess.Popen[bytes] = subprocess.Popen(
                 [*command, f"--ready-file={ready}"],
                 env=environment,
                 stdout=stream,

@@ -40,7 +40,7 @@ class Api:
         Raises:
             ToolkitError: There is no such project, or the server did not answer.
         """
-        from cvat_sdk.exceptions import NotFoundException
+        from cvat_sdk.api_client.exceptions import NotFoundException
 
         with self._explained():
             try:
