@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
-import secrets
 import signal
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -52,14 +52,10 @@ def main(
 
     Example: CVAT_PASSWORD=… python scripts/run_standin.py --port 8080 --data standin-data
     """
-    from standin import server
-    from standin.accounts import Accounts, UsernameTakenError
+    from standin import manage, server
     from standin.state import Settings
-    from standin.store import Store
 
-    password = os.environ.get(password_from_env)
-    if password == "":
-        raise UsageError(f"{password_from_env} is empty: give the user a password")
+    password = _password(username, password_from_env)
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cvat-standin-")))
         try:
@@ -68,13 +64,8 @@ def main(
             raise ToolkitError(
                 f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
             ) from error
-        store = Store(folder)
-        given = password or secrets.token_urlsafe(12)
-        with contextlib.suppress(UsernameTakenError):
-            Accounts(store).add(username, given, f"{username}@example.com")
-            if password is None:
-                console.say(f"no {password_from_env} in the environment: nobody can sign in as {username} yet")
-        store.close()
+        if password is not None:
+            manage.ensure_user(folder, username, password)
         url = server.url_of(listener, host)
 
         def announce() -> None:
@@ -92,6 +83,17 @@ def main(
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(folder, settings, listener, announce)
         console.say("stopped")
+
+
+def _password(username: str, variable: str) -> str | None:
+    password = os.environ.get(variable)
+    if password is None and sys.stdin.isatty():
+        password = typer.prompt(f"Password for {username}", hide_input=True, err=True)
+    if password == "":
+        raise UsageError(f"{variable} is empty: give the user a password")
+    if password is None:
+        console.say(f"no {variable} in the environment: the server begins without a user")
+    return password
 
 
 def _stop_at_end_of_input() -> None:

@@ -63,9 +63,7 @@ class Accounts:
 
     def with_password(self, username: str, password: str) -> Row | None:
         """Return the user whom the password fits."""
-        user = self._store.one(
-            "SELECT * FROM users WHERE username = ? OR (email = ? AND email != '')", username, username
-        )
+        user = self._store.one("SELECT * FROM users WHERE username = ?", username)
         salt = base64.b64decode(user["password"].partition("$")[0]) if user else b"nobody"
         given = _hash(password, salt)
         return user if user and hmac.compare_digest(given, user["password"]) else None

@@ -18,8 +18,8 @@ KEPT_IMPORT = timedelta(hours=1)
 KINDS = {"tags": "tag", "shapes": "shape"}
 RECTANGLE = "rectangle"
 
-TAG = {"group": None, "source": "manual", "attributes": []}
-SHAPE = {
+TAG: dict[str, Any] = {"group": None, "source": "manual", "attributes": []}
+SHAPE: dict[str, Any] = {
     "type": RECTANGLE,
     "occluded": False,
     "outside": False,
@@ -204,7 +204,7 @@ def _handlers(of_job: bool) -> dict[str, web.Handler]:
 def routes() -> list[Route]:
     """Return the routes of this module."""
     return [
-        resource("/api/tasks/{id:int}/annotations", POST=_upload, **_handlers(of_job=False)),
+        resource("/api/tasks/{id:int}/annotations", public=False, POST=_upload, **_handlers(of_job=False)),
         resource("/api/tasks/{id:int}/annotations/{upload}", PATCH=_append, HEAD=_offset),
-        resource("/api/jobs/{id:int}/annotations", **_handlers(of_job=True)),
+        resource("/api/jobs/{id:int}/annotations", public=False, **_handlers(of_job=True)),
     ]

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from standin import (
     annotations,
+    backups,
     fault_api,
     formats,
     jobs,
@@ -45,7 +46,7 @@ async def _server_error(_request: Request, _error: Exception) -> Response:
 
 def build(state: State) -> ASGIApp:
     """Return the application that serves a state."""
-    modules = (users, projects, labels, tasks, jobs, annotations, requests_api, formats, server_api, views)
+    modules = (users, projects, labels, tasks, jobs, annotations, requests_api, formats, server_api, views, backups)
     routes = [route for module in modules for route in module.routes()]
     routes += pages.routes(state)
     if state.settings.faults:

@@ -48,7 +48,7 @@ class Observer:
             async def application(faulty_receive: Receive, faulty_send: Send) -> None:
                 await self._app(scope, faulty_receive, faulty_send)
 
-            transport = connections.get(tuple(scope["client"] or ()))  # type: ignore[arg-type]
+            transport = connections.get(tuple(scope["client"] or ()))
             await FaultyConnection(rule, receive, noting, transport).run(application)
         finally:
             query = scope["query_string"].decode("latin-1")

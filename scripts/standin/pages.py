@@ -13,8 +13,8 @@ PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{title} – CVAT stand-in</title></head>
 <body>
-<p><strong>This is a stand-in for CVAT, not CVAT.</strong> It answers cvat-cli and cvat-sdk as CVAT {version} does; there
-is no annotation tool here.</p>
+<p><strong>This is a stand-in for CVAT, not CVAT.</strong> It answers cvat-cli and cvat-sdk as CVAT {version} does;
+there is no annotation tool here.</p>
 <h1>{title}</h1>
 {body}
 </body>

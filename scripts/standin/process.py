@@ -91,7 +91,8 @@ class StandinProcess:
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the rules in force with how often each was hit."""
-        return self._ask("GET", "faults")
+        rules: list[dict[str, Any]] = self._ask("GET", "faults")
+        return rules
 
     def clear_faults(self) -> None:
         """Drop all rules."""
@@ -99,7 +100,8 @@ class StandinProcess:
 
     def requests(self) -> list[dict[str, Any]]:
         """Return what was asked so far: ``method``, ``path``, ``status`` (nothing where the connection broke)."""
-        return self._ask("GET", "log")
+        entries: list[dict[str, Any]] = self._ask("GET", "log")
+        return entries
 
     def clear_requests(self) -> None:
         """Forget what was asked so far."""

@@ -146,7 +146,7 @@ def taken(call: Call, target: str) -> Path:
         raise ApiError(400, ["No such file were uploaded"]) from None
     if upload["received"] != upload["length"]:
         raise ApiError(400, ["The upload is not complete"])
-    return call.state.store.scratch_folder("uploads") / upload["id"]
+    return call.state.store.scratch_folder("uploads") / str(upload["id"])
 
 
 async def save_form(call: Call, folder: Path) -> dict[str, Any]:

@@ -24,8 +24,8 @@ MAX_PAGE_SIZE = 1000
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 ERROR_PAGE = (
-    '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{title}</title>\n</head>\n<body>\n  <h1>{title}</h1><p>{text}'
-    "</p>\n</body>\n</html>\n"
+    '\n<!doctype html>\n<html lang="en">\n<head>\n  <title>{title}</title>\n</head>\n<body>\n  <h1>{title}</h1>'
+    "<p>{text}</p>\n</body>\n</html>\n"
 )
 
 

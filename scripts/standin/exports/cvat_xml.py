@@ -3,6 +3,7 @@
 import io
 from typing import Any
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 from standin.exports.archive import Contents, placed
 from standin.exports.dataset import DEFAULT_SUBSET, Dataset, Item
@@ -32,7 +33,7 @@ class _Writer:
 
     def open(self, name: str, attributes: dict[str, str] | None = None) -> None:
         self._indent()
-        self._xml.startElement(name, attributes or {})
+        self._xml.startElement(name, AttributesImpl(attributes or {}))
         self._xml.ignorableWhitespace("\n")
         self._depth += 1
 
@@ -44,7 +45,7 @@ class _Writer:
 
     def text(self, name: str, value: Any) -> None:
         self._indent()
-        self._xml.startElement(name, {})
+        self._xml.startElement(name, AttributesImpl({}))
         self._xml.characters(str(value))
         self._xml.endElement(name)
         self._xml.ignorableWhitespace("\n")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -90,7 +91,13 @@ def download(call: Call) -> Response:
         raise ApiError(404, {"detail": "Not found."})
     if request["status"] != "finished" or not Path(request["result_file"] or "").is_file():
         raise InvalidError("The export is not ready")
-    return FileResponse(request["result_file"], media_type="application/zip", filename=request["result_name"])
+    headers = {"content-disposition": _disposition(request["result_name"])}
+    return FileResponse(request["result_file"], headers=headers, media_type="application/zip")
+
+
+def _disposition(name: str) -> str:
+    plain = name.isascii() and name.isprintable() and not set(name) & set('"\\')
+    return f'attachment; filename="{name}"' if plain else f"attachment; filename*=utf-8''{quote(name, safe='')}"
 
 
 def _project(call: Call) -> Response:
