@@ -3,11 +3,9 @@
 import functools
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +20,6 @@ from toolkit.errors import ToolkitError
 SCRIPTS = Path(__file__).resolve().parent
 EXPORT = "project_id_1.zip"
 MADE = ("images", "dataset", EXPORT, "report.html")
-START_WITHIN = 20.0
 
 NEXT = """\
 Next, the same with a real CVAT (needs Docker):
@@ -72,10 +69,12 @@ def main(
             run("export_dataset.py", number, "--format=ImageNet 1.0", "--export-dir=.", "--json")
             done(f"{output / EXPORT}")
     with _step("convert it") as done:
-        _run(os.environ, output, "convert_dataset.py", f"--base-file={EXPORT}", "--output-dir=dataset", "--json")
+        _run(
+            _without_settings(), output, "convert_dataset.py", f"--base-file={EXPORT}", "--output-dir=dataset", "--json"
+        )
         done(f"{output / 'dataset'}: needs no server any more")
     with _step("report on it") as done:
-        _run(os.environ, output, "report_dataset.py", "dataset", "--output=report.html")
+        _run(_without_settings(), output, "report_dataset.py", "dataset", "--output=report.html")
         done(f"{output / 'report.html'}: open it in a browser")
     console.result("")
     _show(output / "dataset")
@@ -103,37 +102,24 @@ def _step(title: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def _stand_in(output: Path) -> Iterator[Callable[..., str]]:
     """Run the stand-in server on a free port; yield a function that runs a script against it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
-    environment |= {"CVAT_USERNAME": "django", "CVAT_PASSWORD": secrets.token_urlsafe(12)}
-    with tempfile.TemporaryDirectory(prefix="cvat-demo-") as folder:
-        ready, log = Path(folder) / "url", Path(folder) / "log"
-        command = [sys.executable, str(SCRIPTS / "run_standin.py"), "--port=0", f"--data={folder}/data"]
-        with log.open("wb") as stream:
-            server: subprocess.Popen[bytes] = subprocess.Popen(
-                [*command, f"--ready-file={ready}"],
-                env=environment,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
+    from standin.process import StandinProcess
+
+    with _step("start the server") as done:
         try:
-            with _step("start the server") as done:
-                url = _wait_for(ready, server, log)
-                done(url)
-            yield functools.partial(_run, environment | {"CVAT_URL": url}, output)
-        finally:
-            with _step("stop the server"):
-                server.terminate()
-                server.wait()
+            server = StandinProcess()
+        except RuntimeError as error:
+            raise ToolkitError(str(error)) from None
+        done(server.url)
+    try:
+        yield functools.partial(_run, _without_settings() | server.environment(), output)
+    finally:
+        with _step("stop the server"):
+            server.stop()
 
 
-def _wait_for(ready: Path, server: "subprocess.Popen[bytes]", log: Path) -> str:
-    end = time.monotonic() + START_WITHIN
-    while time.monotonic() < end and server.poll() is None:
-        if ready.exists():
-            return ready.read_text("utf-8").strip()
-        time.sleep(0.05)
-    raise ToolkitError("the stand-in server did not start", log.read_text("utf-8", "replace").splitlines()[-5:])
+def _without_settings() -> dict[str, str]:
+    """Return the environment without the person's own CVAT, which the demo must not touch."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
 
 
 def _run(environment: Mapping[str, str], folder: Path, script: str, *arguments: str) -> str:

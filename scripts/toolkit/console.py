@@ -164,7 +164,7 @@ def _exit_code_of(app: typer.Typer) -> int:
         # The reader of our output has gone (`… | head`): nothing more can be said, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ToolkitError, TyperException, OSError) as error:
+    except Exception as error:
         if _debug:
             traceback.print_exc()
         problem = _as_toolkit_error(error)
@@ -175,12 +175,16 @@ def _exit_code_of(app: typer.Typer) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _as_toolkit_error(error: ToolkitError | TyperException | OSError) -> ToolkitError:
+def _as_toolkit_error(error: Exception) -> ToolkitError:
+    if isinstance(error, ToolkitError):
+        return error
     if isinstance(error, TyperException):
         return UsageError(f"{' '.join(error.format_message().split())} (--help shows the options)")
     if isinstance(error, OSError):
         return ToolkitError(_describe(error))
-    return error
+    return ToolkitError(
+        f"this should not happen ({type(error).__name__}): run again with --debug and report what it says"
+    )
 
 
 def _describe(error: OSError) -> str:

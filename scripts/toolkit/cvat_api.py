@@ -60,7 +60,7 @@ class Api:
     def frame_count(self, project_id: int) -> int:
         """Return how many frames all tasks of a project have together."""
         with self._explained():
-            return sum(task.size or 0 for task in self._client.projects.retrieve(project_id).get_tasks())
+            return sum(_size(task) for task in self._client.projects.retrieve(project_id).get_tasks())
 
     def empty_tasks(self, project_id: int, name: str) -> set[int]:
         """Return the numbers of a project's tasks of a name that have no data."""
@@ -69,7 +69,7 @@ class Api:
         with self._explained():
             endpoint = self._client.api_client.tasks_api.list_endpoint
             tasks = get_paginated_collection(endpoint, project_id=project_id, name=name)
-            return {task.id for task in tasks if task.name == name and not task.size}
+            return {task.id for task in tasks if task.name == name and not _size(task)}
 
     def export_formats(self) -> list[str]:
         """Return the names of the dataset formats that this server can export."""
@@ -86,6 +86,11 @@ class Api:
     def _explained(self) -> Iterator[None]:
         with _explained(self._connection):
             yield
+
+
+def _size(task: Any) -> int:
+    """Return a task's number of frames; the server leaves the key out of a task without data."""
+    return getattr(task, "size", None) or 0
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from toolkit.errors import ToolkitError
 _STATUS = re.compile(r"Status Code: (\d+)")
 _BODY = re.compile(r"HTTP response body: (.*?)\s*\Z", re.DOTALL)
 _BACKGROUND = re.compile(r"BackgroundRequestException: (.*?)\s*\Z", re.DOTALL)
+_LOG_PREFIX = re.compile(r"^\[[^\]]*\] [A-Z]+: ")
+_NOBODY_THERE = ("Connection refused", "Failed to resolve", "Name or service not known", "No route to host")
+_BROKEN = ("Connection broken", "Connection reset", "Connection aborted", "IncompleteRead", "RemoteDisconnected")
 _LONGEST = 300
 
 
@@ -45,9 +48,12 @@ def _unreachable(complaint: str, connection: Connection) -> str | None:
             f"the certificate of {connection.url} could not be verified: "
             "name the file of your authority in REQUESTS_CA_BUNDLE, or use the right host name"
         )
-    signs = ("Connection refused", "Failed to resolve", "Max retries exceeded", "timed out", "Connection aborted")
-    if any(sign in complaint for sign in signs):
+    if any(sign in complaint for sign in _NOBODY_THERE):
         return f"no CVAT answers at {connection.url}: start one with make up, or name another in CVAT_URL"
+    if any(sign in complaint for sign in _BROKEN):
+        return f"the connection to {connection.url} broke in the middle: run again"
+    if "timed out" in complaint:
+        return f"CVAT at {connection.url} did not answer in time: look with make status"
     status = _status(complaint)
     if status is not None and status >= 502:
         return f"CVAT at {connection.url} is not ready (HTTP {status}): wait a minute, or look with make status"
@@ -94,7 +100,7 @@ def _words(answer: object) -> list[str]:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason was given"
+    return _LOG_PREFIX.sub("", lines[-1]) if lines else "no reason was given"
 
 
 def _shorten(text: str) -> str:

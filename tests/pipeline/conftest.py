@@ -1,0 +1,113 @@
+"""The scripts as a person runs them: as processes, against a running server."""
+
+import io
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from standin.process import StandinProcess
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@dataclass
+class Shell:
+    """Runs scripts in a folder of the test's own, signed in to a server."""
+
+    folder: Path
+    server: StandinProcess
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
+        return own | self.server.environment() | {"TMPDIR": str(self.folder / "tmp")} | variables
+
+    def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, SCRIPTS / f"{script}.py", *arguments],
+            cwd=self.folder,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def start(self, script: str, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, SCRIPTS / f"{script}.py", *arguments],
+            cwd=self.folder,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def project(self, *labels: str, kind: str = "classification") -> int:
+        """Make a project with a name of its own and return its number."""
+        import json
+
+        name = f"project-{secrets.token_hex(4)}"
+        answer = self.run(
+            "create_project", f"--name={name}", f"--labels={','.join(labels)},", f"--type={kind}", "--json"
+        )
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)["project_id"]
+
+    def images(self, *names: str, folder: str = "images") -> Path:
+        """Write small images that all differ."""
+        for name in names:
+            path = self.folder / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg())
+        return self.folder / folder
+
+    def leftovers(self) -> list[str]:
+        """Return the temporary files and hidden folders that a run has left."""
+        hidden = [path for path in self.folder.rglob("*") if path.name.startswith(".")]
+        return sorted(str(path.relative_to(self.folder)) for path in [*hidden, *(self.folder / "tmp").iterdir()])
+
+
+def jpeg() -> bytes:
+    stream = io.BytesIO()
+    Image.frombytes("L", (16, 12), secrets.token_bytes(16 * 12)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, standin: StandinProcess) -> Shell:
+    (tmp_path / "tmp").mkdir()
+    return Shell(tmp_path, standin)
+
+
+@pytest.fixture
+def faulty_shell(tmp_path: Path, faulty_standin: StandinProcess) -> Shell:
+    (tmp_path / "tmp").mkdir()
+    return Shell(tmp_path, faulty_standin)
+
+
+@pytest.fixture
+def tasks_of() -> Callable[[StandinProcess, int], list[dict]]:
+    """Ask the server for the tasks of a project."""
+
+    def ask(server: StandinProcess, project_id: int) -> list[dict]:
+        import requests
+
+        answer = requests.get(
+            f"{server.url}/api/tasks",
+            params={"project_id": project_id, "page_size": 100},
+            auth=(server.username, server.password),
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()["results"]
+
+    return ask
