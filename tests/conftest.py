@@ -7,6 +7,16 @@ import pytest
 from standin.process import StandinProcess
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Make the contract tests touch the user's CVAT only when they are told to, whatever the environment says."""
+    parser.addoption(
+        "--against-real-cvat",
+        action="store_true",
+        help="run tests/contract against CVAT_URL with CVAT_USERNAME and CVAT_PASSWORD, or CVAT_ACCESS_TOKEN "
+        "(make test-contract CVAT_URL=…)",
+    )
+
+
 @pytest.fixture(scope="session")
 def standin() -> Iterator[StandinProcess]:
     """A running stand-in server: ``url``, ``username``, ``password``, ``environment()``.

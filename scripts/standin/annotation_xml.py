@@ -1,6 +1,6 @@
 """Reading annotations in the format "CVAT 1.1"."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,7 +20,7 @@ def read(store: Store, task: Row, file: Path) -> dict[str, Any]:
 
     Args:
         store: Where the task is.
-        task: The task; images are found by their names.
+        task: The task; images are found by their names, else by their numbers.
         file: The XML file.
 
     Returns:
@@ -53,10 +53,13 @@ def read(store: Store, task: Row, file: Path) -> dict[str, Any]:
 
 
 def _frame(element: ElementTree.Element, numbers: dict[str, int]) -> int:
-    name = element.get("name", "")
-    if name not in numbers:
-        raise CvatImportError(f"Could not match item id: {name!r} with any task frame")
-    return numbers[name]
+    name, number = element.get("name", ""), element.get("id", "")
+    if name in numbers:
+        return numbers[name]
+    if number.isdecimal() and int(number) < len(numbers):
+        return int(number)
+    stem = name.removesuffix(PurePosixPath(name).suffix)
+    raise CvatImportError(f"Could not match item id: '{stem}' with any task frame")
 
 
 def _box(element: ElementTree.Element) -> dict[str, Any]:

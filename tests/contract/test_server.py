@@ -1,0 +1,48 @@
+"""What a CVAT tells of itself."""
+
+import json
+
+from cvat_under_test import CvatUnderTest
+
+
+def test_about_names_a_version_without_signing_in(cvat: CvatUnderTest) -> None:
+    response = cvat.http("GET", "/api/server/about")
+    assert response.status == 200
+    assert response.json()["version"].count(".") == 2
+
+
+def test_health_is_json_of_working_parts(cvat: CvatUnderTest) -> None:
+    response = cvat.http("GET", "/api/server/health/?format=json")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "application/json"
+    assert set(response.json().values()) == {"working"}
+    assert "OPAHealthCheck" in response.json()
+
+
+def test_formats_need_signing_in(cvat: CvatUnderTest) -> None:
+    response = cvat.http("GET", "/api/server/annotation/formats")
+    assert response.status == 401
+    assert response.json() == {"detail": "Authentication credentials were not provided."}
+
+
+def test_formats_are_offered(cvat: CvatUnderTest) -> None:
+    with cvat.client() as client:
+        listed, _ = client.api_client.server_api.retrieve_annotation_formats()
+    exporters = {item.name for item in listed.exporters}
+    assert {"ImageNet 1.0", "CVAT for images 1.1", "COCO 1.0", "YOLO 1.1", "PASCAL VOC 1.1"} <= exporters
+    assert "TFRecord 1.0" not in exporters
+    assert "CVAT 1.1" in {item.name for item in listed.importers}
+
+
+def test_unknown_paths_are_not_found(cvat: CvatUnderTest) -> None:
+    assert cvat.http("GET", "/api/no-such-resource").status == 404
+
+
+def test_listings_are_pages(cvat: CvatUnderTest) -> None:
+    project_id = cvat.new_project("cat")
+    listed = json.loads(cvat.cli("project", "ls", "--json"))
+    (mine,) = [project for project in listed if project["id"] == project_id]
+    assert mine["tasks"]["count"] == 0
+    assert mine["url"].endswith(f"/api/projects/{project_id}")
+    assert mine["dimension"] is None
+    assert str(project_id) in cvat.cli("project", "ls").split()
