@@ -1,0 +1,180 @@
+"""Unpacking an export: every member is read once, and checked, hashed and written on the way."""
+
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from toolkit.archive import Archive, Member, refused
+from toolkit.member_data import READ_SIZE, Damaged, Reader, batches
+
+MOST_WORKERS = 4
+"""Beyond a few threads only the disk and the interpreter's lock are fought over."""
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_POLL_SECONDS = 0.05
+
+
+class Hashes(NamedTuple):
+    """What the archive holds, as SHA-256.
+
+    Attributes:
+        archive: Of the archive itself, in hexadecimal digits.
+        members: 32 bytes for each member, in the archive's order.
+    """
+
+    archive: str
+    members: list[bytes]
+
+
+def make_folders(archive: Archive, tree: str) -> None:
+    """Make all folders that the members lie in, and those that have an entry of their own.
+
+    Args:
+        archive: The open archive.
+        tree: An existing folder.
+    """
+    needed = {member.name.rpartition("/")[0] for member in archive.members} | set(archive.folders)
+    for folder in tuple(needed):
+        while folder := folder.rpartition("/")[0]:
+            needed.add(folder)
+    needed.discard("")
+    for folder in sorted(needed):
+        Path(tree, folder).mkdir()
+
+
+def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> Hashes:
+    """Read every member, check it, hash it, and write it below a folder.
+
+    Args:
+        archive: The open archive.
+        tree: Folder in which :func:`make_folders` made the folders; None only checks and hashes.
+        on_percent: Called for every hundredth of the work, a hundred times in all.
+
+    Returns:
+        The hashes of the archive and its members.
+
+    Raises:
+        ToolkitError: Members are damaged (all are listed).
+        OSError: Reading or writing failed.
+    """
+    run = _Run(archive, tree)
+    try:
+        return run.finish(on_percent)
+    finally:
+        run.stop()
+
+
+class _Run:
+    """One pass over the archive: some threads unpack while the calling one hashes the archive itself.
+
+    The threads take the batches from both ends, so that they seldom write into the same folder, which the kernel lets
+    only one of them do at a time.
+    """
+
+    def __init__(self, archive: Archive, tree: str | None) -> None:
+        self._archive = archive
+        self._tree = None if tree is None else os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
+        self._hashes: list[bytes] = [b""] * len(archive.members)
+        self._batches = deque(batches(archive.members))
+        self._read_bytes = 0
+        self._problems: list[tuple[int, str]] = []
+        self._failure: BaseException | None = None
+        self._stopped = threading.Event()
+        count = min(MOST_WORKERS, os.cpu_count() or 1, len(self._batches))
+        self._threads = [
+            threading.Thread(target=self._work, args=(number % 2 == 0,), daemon=True) for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self, on_percent: Callable[[], None]) -> Hashes:
+        """Hash the archive, then wait for the threads."""
+        shown = 0
+        whole = hashlib.sha256()
+        buffer = memoryview(bytearray(READ_SIZE))
+        hashed = 0
+        working = True
+        while working or hashed < self._archive.size:
+            if hashed < self._archive.size:
+                got = os.preadv(self._archive.descriptor, [buffer], hashed)
+                if not got:
+                    raise refused(self._archive.path, ["the archive: became shorter while it was read"])
+                whole.update(buffer[:got])
+                hashed += got
+                working = any(thread.is_alive() for thread in self._threads)
+            else:
+                working = self._wait()
+            if self._failure is not None:
+                raise self._failure
+            percent = 50 * (hashed + self._read_bytes) // (self._archive.size or 1)
+            for _ in range(percent - shown):
+                on_percent()
+            shown = max(shown, percent)
+        for _ in range(100 - shown):
+            on_percent()
+        if self._problems:
+            members = self._archive.members
+            raise refused(
+                self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(self._problems)]
+            )
+        return Hashes(whole.hexdigest(), self._hashes)
+
+    def _wait(self) -> bool:
+        for thread in self._threads:
+            thread.join(_POLL_SECONDS)
+        return any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> None:
+        """End the threads, wherever they are, and close the folder."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        if self._tree is not None:
+            os.close(self._tree)
+
+    def _work(self, from_the_front: bool) -> None:
+        take = self._batches.popleft if from_the_front else self._batches.pop
+        reader = Reader(self._archive)
+        members = self._archive.members
+        try:
+            while not self._stopped.is_set():
+                try:
+                    batch = take()
+                except IndexError:
+                    return
+                reader.load(members[batch.start].offset, members[batch.stop - 1].limit)
+                for index in batch:
+                    self._take_member(reader, index, members[index])
+                self._read_bytes += members[batch.stop - 1].limit - members[batch.start].offset
+        except BaseException as error:  # whatever it is, the waiting thread raises it
+            self._failure = error
+
+    def _take_member(self, reader: Reader, index: int, member: Member) -> None:
+        sha256 = hashlib.sha256()
+        target = None
+        try:
+            if self._tree is not None and not self._problems:
+                target = os.open(member.name, _CREATE, 0o666, dir_fd=self._tree)
+            for piece in reader.content(member):
+                sha256.update(piece)
+                if target is not None:
+                    _write(target, piece)
+                if self._stopped.is_set():
+                    return
+            self._hashes[index] = sha256.digest()
+        except Damaged as damage:
+            self._problems.append((index, str(damage)))
+        finally:
+            if target is not None:
+                os.close(target)
+
+
+def _write(target: int, piece: bytes | memoryview) -> None:
+    written = os.write(target, piece)
+    while written < len(piece):
+        piece = piece[written:]
+        written = os.write(target, piece)
