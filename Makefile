@@ -62,6 +62,10 @@ import: $(VENV)/.runtime ## Put a folder of images into CVAT: [CONFIG=configurat
 export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CONFIG=configuration.json].
 	@$(RUN)/export_dataset.py $(WITH_CONFIG) $(ARGS)
 
+.PHONY: convert
+convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
+	@$(RUN)/convert_dataset.py $(WITH_CONFIG) $(ARGS)
+
 ##@ CVAT server
 
 # Settings on the command line (CVAT_PORT=8081, CVAT_VERSION=…, RESET=1, CONFIRM=…) reach the scripts through the environment.
