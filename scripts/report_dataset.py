@@ -1,0 +1,87 @@
+"""Show what is in a dataset: one HTML page with counts, warnings, sizes and thumbnails."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+from toolkit.errors import UsageError
+
+
+def main(
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of a converted dataset, or zip of a detection export "
+            "(COCO 1.0, YOLO 1.1, PASCAL VOC 1.1, CVAT for images 1.1); else what the configuration has.",
+            show_default=False,
+        ),
+    ] = None,
+    config: console.Config = None,
+    dataset_conversion_dir: Annotated[
+        Path | None, typer.Option("--dataset-conversion-dir", help="Folder of a converted dataset, like the argument.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page; an older report is replaced.")] = Path(
+        "report.html"
+    ),
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the facts as Markdown, too.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the page; else the dataset's name.")] = None,
+    thumbnails: Annotated[
+        int, typer.Option("--thumbnails", min=0, max=500, help="Thumbnails for each class, at most.")
+    ] = 48,
+    as_json: console.Json = False,
+    debug: console.Debug = False,
+) -> None:
+    """Show what is in a dataset, as one HTML page that needs nothing else.
+
+    In a CI job the facts are also added to the summary ($GITHUB_STEP_SUMMARY). Example:
+    `scripts/report_dataset.py dataset --output report.html`
+    """
+    from toolkit import report, report_markdown, report_page
+    from toolkit.report_file import check_target, write_report
+
+    started = time.monotonic()
+    source = _source(dataset, dataset_conversion_dir, config)
+    targets = [(output.absolute(), report_page.MARK)]
+    if markdown is not None:
+        targets.append((markdown.absolute(), report_markdown.MARK))
+    for target, mark in targets:
+        check_target(target, mark)
+    made = report.make_report(source, title, thumbnails, console.progress)
+    summary = report_markdown.render(made.facts)
+    for (target, mark), text in zip(targets, (made.page, summary), strict=False):
+        write_report(target, text, mark)
+    if job_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(job_summary).open("a", encoding="utf-8") as stream:
+            stream.write(summary)
+    if as_json:
+        console.result(json.dumps(made.facts.as_json() | {"report": str(output.absolute())}))
+        return
+    for finding in made.facts.findings:
+        console.warn(
+            console.printable(f"{len(finding.names)}: {finding.message}" if finding.names else finding.message)
+        )
+    size = report_page.human_length(output.stat().st_size)
+    console.result(f"{made.facts.summary} in {time.monotonic() - started:.1f} s")
+    console.result(f"{output} ({size})")
+
+
+def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> Path:
+    if dataset is not None and folder is not None:
+        raise UsageError("DATASET and --dataset-conversion-dir say the same thing: give one of them")
+    if (given := dataset or folder) is not None:
+        return given.absolute()
+    from toolkit.report_source import source_by_configuration
+
+    source, warnings = source_by_configuration(config)
+    for warning in warnings:
+        console.warn(warning)
+    return source
+
+
+if __name__ == "__main__":
+    console.run(main)

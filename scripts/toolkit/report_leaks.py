@@ -1,0 +1,60 @@
+"""What a report says of images of equal bytes, by the manifest or by looking."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from toolkit.report_dataset_model import Dataset, Finding
+
+
+def describe_equal_images(groups: Iterable[Iterable[str]]) -> Iterator[Finding]:
+    """Tell what is wrong with images of equal bytes.
+
+    Args:
+        groups: For each content that is there more than once, the paths `<side>/<class>/<name>`.
+
+    Yields:
+        A finding for leaks between the sides, and one for images in several classes, if there are any.
+    """
+    leaks: list[str] = []
+    ambiguous: list[str] = []
+    for group in groups:
+        paths = sorted(group)
+        if len({path.split("/")[0] for path in paths}) > 1:
+            leaks.append(" = ".join(paths))
+        if len({path.split("/")[1] for path in paths}) > 1:
+            ambiguous.append(" = ".join(paths))
+    if leaks:
+        message = "training and validation share images of equal bytes, so validation will look better than it is"
+        yield Finding("leak", message, sorted(leaks))
+    if ambiguous:
+        yield Finding("several_classes", "the same image is in several classes", sorted(ambiguous))
+
+
+def find_equal_images(dataset: Dataset) -> Iterator[list[str]]:
+    """Compare the images of a dataset; only files of equal length are read.
+
+    Args:
+        dataset: A classification dataset.
+
+    Yields:
+        The paths of the images of one content, two or more.
+    """
+    by_length: dict[int, list[str]] = defaultdict(list)
+    for image in dataset.images:
+        if image.location is not None and image.length:
+            by_length[image.length].append(image.location)
+    for locations in by_length.values():
+        if len(locations) > 1:
+            by_content: dict[bytes, list[str]] = defaultdict(list)
+            for location in locations:
+                by_content[_sha256(dataset, location)].append(location)
+            yield from (equal for equal in by_content.values() if len(equal) > 1)
+
+
+def _sha256(dataset: Dataset, location: str) -> bytes:
+    digest = hashlib.sha256()
+    with dataset.open_image(location) as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.digest()

@@ -1,0 +1,81 @@
+"""Small pictures that fit into a page: WebP in a data URI, of bounded size."""
+
+import base64
+import io
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from toolkit.image_headers import NoImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_BYTES = 12_000
+"""A thumbnail that comes out larger is packed again, more coarsely."""
+_QUALITIES = (74, 45, 20)
+_MAX_PIXELS = 80_000_000
+"""Pixels to decode at most; JPEG is decoded at a fraction of its size, so this is no limit for photographs."""
+
+
+class Thumbnail(NamedTuple):
+    """A small picture.
+
+    Attributes:
+        uri: The picture as a data URI.
+        width: Its width in pixels.
+        height: Its height in pixels.
+        is_native: Whether it is as large as the original, so that enlarging it should keep its pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
+    is_native: bool
+
+
+def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, int] | None = None) -> Thumbnail:
+    """Shrink a picture.
+
+    Args:
+        stream: The file, in any format that Pillow knows.
+        longest_side: Width or height of the result at most, in pixels; smaller pictures keep their size.
+        expected: Width and height that boxes count in. A picture of exactly this size is shown as stored; any other is
+            turned upright as its EXIF says.
+
+    Returns:
+        The thumbnail.
+
+    Raises:
+        NoImage: It is no picture, is broken, or is too large.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    Image.MAX_IMAGE_PIXELS = None  # the size is checked below, after JPEG's own reduction
+    try:
+        with Image.open(stream) as image:
+            original = image.size
+            image.draft("RGB", (longest_side * 2, longest_side * 2))
+            if image.width * image.height > _MAX_PIXELS:
+                raise NoImage(f"too large to draw ({original[0]} × {original[1]})")
+            picture: Image.Image = image
+            picture.thumbnail((longest_side, longest_side), reducing_gap=2.0)
+            if expected != original:
+                picture = ImageOps.exif_transpose(picture)
+            if picture.mode not in ("RGB", "RGBA"):
+                picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            return _packed(picture, is_native=max(original) <= longest_side)
+    except UnidentifiedImageError:
+        raise NoImage("not an image") from None
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError, TypeError, MemoryError) as error:
+        raise error if isinstance(error, NoImage) else NoImage(f"cannot be drawn ({error})") from None
+
+
+def _packed(picture: "Image.Image", is_native: bool) -> Thumbnail:
+    data = b""
+    for quality in _QUALITIES:
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=quality, method=2)
+        data = buffer.getvalue()
+        if len(data) <= MAX_BYTES:
+            break
+    uri = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+    return Thumbnail(uri, picture.width, picture.height, is_native)
