@@ -28,11 +28,31 @@ class Connection:
 
     def task_url(self, task_id: int) -> str:
         """Return the address of a task's page in the web UI."""
-        return f"{self.url}/tasks/{task_id}"
+        return f"{browser_url(self.url)}/tasks/{task_id}"
 
     def project_url(self, project_id: int) -> str:
         """Return the address of a project's page in the web UI."""
-        return f"{self.url}/projects/{project_id}"
+        return f"{browser_url(self.url)}/projects/{project_id}"
+
+
+def browser_url(url: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the address at which a person's browser finds a server of this machine.
+
+    In GitHub Codespaces that is the forwarded port; the variables that name it are described at
+    https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace
+
+    Args:
+        url: The server's address for programs.
+        environ: The environment (`CODESPACE_NAME`, `GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN`).
+
+    Returns:
+        The forwarded address of a local server in Codespaces; any other address as it is.
+    """
+    name, domain = environ.get("CODESPACE_NAME"), environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    parts = urlsplit(url)
+    if not name or not domain or parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return url
+    return f"https://{name}-{parts.port or 80}.{domain}"
 
 
 def default_url(environ: Mapping[str, str] = os.environ) -> str:

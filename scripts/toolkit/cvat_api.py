@@ -12,6 +12,8 @@ from toolkit.server_errors import explain
 
 ANSWER_WITHIN = 60.0
 """Seconds after which a silent server counts as unreachable."""
+_PAGE = 100
+"""Tasks to ask for at once."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,21 @@ class Label:
 
     name: str
     type: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a project.
+
+    Attributes:
+        id: Its number.
+        name: Its name.
+        frames: How many frames it has.
+    """
+
+    id: int
+    name: str
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,22 @@ class Api:
                     "check cvat_project_id, or make one with make project"
                 ) from None
             return [Label(str(label.name), str(label.type)) for label in project.get_labels()]
+
+    def project_name(self, project_id: int) -> str:
+        """Return the name of a project."""
+        with self._explained():
+            return str(self._client.projects.retrieve(project_id).name)
+
+    def tasks(self, project_id: int | None = None) -> list[Task]:
+        """Return the tasks of a project, or all that this user may see, in the order of their numbers."""
+        from cvat_sdk.core.helpers import get_paginated_collection
+
+        endpoint = self._client.api_client.tasks_api.list_endpoint
+        only = {} if project_id is None else {"project_id": project_id}
+        with self._explained():
+            found = get_paginated_collection(endpoint, page_size=_PAGE, **only)
+            tasks = [Task(int(task.id), str(task.name), _size(task)) for task in found]
+        return sorted(tasks, key=lambda task: task.id)
 
     def frame_names(self, task_id: int) -> list[str]:
         """Return the names of a task's frames, in the order of the frames."""
