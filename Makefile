@@ -58,6 +58,10 @@ project: $(VENV)/.runtime ## Make a project: NAME=flowers LABELS="daisy rose" [T
 import: $(VENV)/.runtime ## Put a folder of images into CVAT: [CONFIG=configuration.json] [ARGS=--tags-from-folders].
 	@$(RUN)/import_images.py $(WITH_CONFIG) $(ARGS)
 
+.PHONY: open
+open: $(VENV)/.runtime ## Open the newest task in the browser, or print its address: [CONFIG=configuration.json].
+	@$(RUN)/open_task.py $(WITH_CONFIG) $(ARGS)
+
 .PHONY: export
 export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CONFIG=configuration.json].
 	@$(RUN)/export_dataset.py $(WITH_CONFIG) $(ARGS)
@@ -118,6 +122,22 @@ destroy: $(VENV)/.runtime ## Remove CVAT with all its data; asks for the project
 .PHONY: pull
 pull: $(VENV)/.runtime ## Get the images without starting anything.
 	@$(RUN)/run_compose.py -- pull $(ARGS)
+
+.PHONY: backup
+backup: $(VENV)/.runtime ## Write everything CVAT holds into one file in backups/: [FILE=…].
+	@$(RUN)/backup_cvat.py $(ARGS)
+
+.PHONY: restore
+restore: $(VENV)/.runtime ## Bring a backup back: FILE=….
+	@$(RUN)/restore_cvat.py $(ARGS)
+
+.PHONY: backup-verify
+backup-verify: $(VENV)/.runtime ## Prove that a backup can be restored, in a throw-away CVAT: FILE=….
+	@$(RUN)/verify_backup.py $(ARGS)
+
+.PHONY: upgrade
+upgrade: $(VENV)/.runtime ## Move to another version of CVAT, or back if it does not come up: CVAT_VERSION=….
+	@$(RUN)/upgrade_cvat.py $(ARGS)
 
 ##@ Development
 

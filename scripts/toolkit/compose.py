@@ -1,7 +1,11 @@
 """Running ``docker compose`` on the stack's compose file."""
 
 import shutil
+import signal
 import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import IO
 
 from toolkit.errors import ToolkitError
@@ -9,6 +13,7 @@ from toolkit.stack import COMPOSE_FILE, Stack
 
 WITHOUT_DOCKER = "`make demo` works without Docker"
 OLDEST_COMPOSE = (2, 20)
+PIECE = 1 << 20
 
 
 class DockerUnavailable(ToolkitError):
@@ -55,8 +60,6 @@ def compose_command(stack: Stack, *arguments: str) -> list[str]:
 def compose(
     stack: Stack,
     *arguments: str,
-    stdin: IO[bytes] | None = None,
-    stdout: IO[bytes] | None = None,
     show: bool = False,
     undisturbed: bool = False,
 ) -> bytes:
@@ -65,33 +68,96 @@ def compose(
     Args:
         stack: The project and its settings.
         arguments: Subcommand, options and services.
-        stdin: What the call reads; nothing by default.
-        stdout: Where its output goes; returned when not given.
         show: Let the terminal show what compose says, for what takes long.
-        undisturbed: Keep a Ctrl-C in the terminal away from the call, for a step that has to be finished.
+        undisturbed: Keep Ctrl-C away from the call, for a step that has to be finished.
 
     Returns:
-        The output, when it went nowhere else.
+        The output, empty when it was shown.
 
     Raises:
         DockerUnavailable: Docker or the plugin is missing.
         ToolkitError: The call failed; the details are the last lines it said.
     """
-    call = subprocess.run(
-        compose_command(stack, *arguments),
-        env=stack.environment(),
-        stdin=stdin or subprocess.DEVNULL,
-        stdout=stdout or (None if show else subprocess.PIPE),
-        stderr=None if show else subprocess.PIPE,
-        start_new_session=undisturbed,
-        check=False,
-    )
+    with _undisturbed() if undisturbed else nullcontext():
+        call = subprocess.run(
+            compose_command(stack, *arguments),
+            env=stack.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=None if show else subprocess.PIPE,
+            stderr=None if show else subprocess.PIPE,
+            start_new_session=undisturbed,
+            check=False,
+        )
     if call.returncode:
         said = (call.stderr or b"").decode(errors="replace").splitlines()
         compose_version()  # a missing plugin makes `docker` fail with its usage
         shown = " ".join(argument for argument in arguments[:2] if not argument.startswith("-"))
         raise ToolkitError(f"docker compose {shown} failed (exit code {call.returncode})", last_words(said))
     return call.stdout or b""
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep the signals that end a script away while something has to be finished."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def compose_output(stack: Stack, *arguments: str) -> Iterator[bytes]:
+    """Run ``docker compose`` and yield what it writes, piece by piece.
+
+    Raises:
+        ToolkitError: The call failed, which shows after its last piece.
+    """
+    with tempfile.TemporaryFile() as said, _start(stack, arguments, said) as call:
+        try:
+            yield from iter(lambda: call.stdout.read(PIECE), b"")  # type: ignore[union-attr]
+        except BaseException:
+            call.kill()
+            raise
+        _check(call, said)
+
+
+def compose_input(stack: Stack, pieces: Iterable[bytes], *arguments: str) -> None:
+    """Run ``docker compose`` on what it is given to read, piece by piece.
+
+    Raises:
+        ToolkitError: The call failed.
+    """
+    with tempfile.TemporaryFile() as said, _start(stack, arguments, said, reads=True) as call:
+        try:
+            with call.stdin:  # type: ignore[union-attr]
+                for piece in pieces:
+                    call.stdin.write(piece)  # type: ignore[union-attr]
+        except BrokenPipeError:
+            pass  # it ended early; its exit code says why
+        except BaseException:
+            call.kill()
+            raise
+        call.communicate()
+        _check(call, said)
+
+
+def _start(stack: Stack, arguments: Iterable[str], said: IO[bytes], reads: bool = False) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        compose_command(stack, *arguments),
+        env=stack.environment(),
+        stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+        stdout=said if reads else subprocess.PIPE,
+        stderr=said,
+    )
+
+
+def _check(call: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
+    if call.wait():
+        said.seek(0)
+        lines = said.read().decode(errors="replace").splitlines()
+        raise ToolkitError(f"a command inside the stack failed (exit code {call.returncode})", last_words(lines))
 
 
 def last_words(lines: list[str], count: int = 8) -> list[str]:

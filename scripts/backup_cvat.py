@@ -1,0 +1,43 @@
+"""Write everything the local CVAT holds into one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    file: Annotated[
+        Path | None, typer.Option("--file", envvar="FILE", help="The file; by default one in backups/, named by time.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until CVAT is ready again.")] = 300,
+    debug: console.Debug = False,
+) -> None:
+    """Write everything the local CVAT holds into one file: database, images, keys.
+
+    CVAT is stopped while it is copied and started again whatever happens. The file is read back before it gets its
+    name; it holds users and secrets, so only you can read it.
+
+    Example: `python scripts/backup_cvat.py --file /media/disk/cvat.zip`
+    """
+    from toolkit import backup, readiness, wait_view
+    from toolkit.engine import engine, service_states
+    from toolkit.stack import ROOT, find_stack
+
+    stack = find_stack()
+    target = file or backup.default_target(stack, ROOT / "backups")
+    with engine() as client:
+        ran = all(state.runs for state in service_states(client, stack))
+        manifest = backup.make_backup(client, stack, target, console.say)
+        size = target.stat().st_size / 1024**2
+        held = ", ".join(f"{count} {name}" for name, count in manifest.summary.items())
+        console.say(f"Backup of CVAT {manifest.cvat_version}: {held}; {size:.1f} MiB, read back and whole")
+        console.result(str(target))
+        if ran:
+            wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+
+
+if __name__ == "__main__":
+    console.run(main)

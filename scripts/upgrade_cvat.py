@@ -1,0 +1,57 @@
+"""Move the local CVAT to another version, with a way back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    version: Annotated[str, typer.Option("--version", envvar="CVAT_VERSION", help="The version to go to.")],
+    backups: Annotated[Path | None, typer.Option(help="Folder for the backup; backups/ by default.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until CVAT is ready.")] = 600,
+    debug: console.Debug = False,
+) -> None:
+    """Move the local CVAT to another version: backup, pull, start on a copy of the data, count.
+
+    The old data stay untouched until the new version is up and holds everything; if it does not come up, the old
+    version runs again.
+
+    Example: `python scripts/upgrade_cvat.py --version v2.55.0`
+    """
+    from toolkit import backup, readiness, restoring, startup, upgrade, wait_view
+    from toolkit.engine import engine
+    from toolkit.errors import ToolkitError
+    from toolkit.stack import ROOT, public_url
+
+    old, new = upgrade.from_to(version)
+    with engine() as client:
+        startup.pull_missing(client, new, show=console.is_interactive())
+        target = backup.default_target(old, backups or ROOT / "backups")
+        console.say(f"Upgrading CVAT {old.version} to {new.version}; first a backup")
+        manifest = backup.make_backup(client, old, target, console.say)
+        try:
+            now = restoring.replace_contents(
+                client,
+                old,
+                new,
+                target,
+                manifest,
+                console.say,
+                lambda stack: wait_view.show(readiness.wait_for_stack(client, stack, timeout)),
+            )
+        except ToolkitError as error:
+            wait_view.show(readiness.wait_for_stack(client, old, timeout))
+            raise ToolkitError(
+                f"CVAT {new.version} does not come up: {error.message}; CVAT {old.version} runs again with its data "
+                f"(backup: {target})",
+                error.details,
+            ) from error
+    console.say(f"CVAT {now.version} holds all that {old.version} held; the backup stays at {target}")
+    console.result(public_url(now))
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,53 @@
+"""Prove that a backup can be restored."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    file: Annotated[Path, typer.Option("--file", envvar="FILE", help="The file that make backup wrote.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until the restored CVAT is ready.")] = 300,
+    debug: console.Debug = False,
+) -> None:
+    """Prove that a backup can be restored: into a throw-away CVAT beside yours, which is compared and removed again.
+
+    Exit code 3 when the backup does not hold what it should.
+
+    Example: `python scripts/verify_backup.py --file backups/cvat-v2.54.0-20260102T030405Z.cvat-backup.zip`
+    """
+    from toolkit import backup_file, readiness, startup, verification, wait_view
+    from toolkit.compose import DockerUnavailable
+    from toolkit.engine import engine
+    from toolkit.errors import ProblemsFound, ToolkitError
+    from toolkit.stack import find_stack
+
+    try:
+        console.say(f"Checking {file} …")
+        manifest = backup_file.check(file)
+        with (
+            engine() as client,
+            verification.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
+        ):
+            startup.pull_missing(client, beside, show=console.is_interactive())
+            verification.verify(
+                client,
+                beside,
+                file,
+                manifest,
+                console.say,
+                lambda stack: wait_view.show(readiness.wait_for_stack(client, stack, timeout)),
+            )
+    except DockerUnavailable:
+        raise
+    except ToolkitError as error:
+        raise ProblemsFound(error.message, error.details) from error
+    held = ", ".join(f"{count} {name}" for name, count in manifest.summary.items())
+    console.result(f"{file} restores to a healthy CVAT {manifest.cvat_version} with {held}")
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,68 @@
+"""Rows in the real PostgreSQL that say what the stand-in holds in its own store, in tables named as CVAT names its own."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS engine_project (id int PRIMARY KEY, name text);
+CREATE TABLE IF NOT EXISTS engine_task (id int PRIMARY KEY, name text, project_id int);
+CREATE TABLE IF NOT EXISTS engine_data (id int PRIMARY KEY, size int);
+CREATE TABLE IF NOT EXISTS engine_labeledimage (id int PRIMARY KEY, frame int);
+CREATE TABLE IF NOT EXISTS engine_labeledshape (id int PRIMARY KEY, frame int);
+CREATE TABLE IF NOT EXISTS engine_labeledtrack (id int PRIMARY KEY, frame int);
+CREATE TABLE IF NOT EXISTS auth_user (id int PRIMARY KEY, username text);
+CREATE TABLE IF NOT EXISTS django_migrations (app text PRIMARY KEY);
+"""
+COPIES = {
+    "engine_project": "SELECT id, name FROM projects",
+    "engine_task": "SELECT id, name, project_id FROM tasks",
+    "engine_data": "SELECT id, coalesce(size, 0) FROM tasks",
+    "engine_labeledimage": "SELECT id, frame FROM annotations WHERE kind = 'tag'",
+    "engine_labeledshape": "SELECT id, frame FROM annotations WHERE kind = 'shape'",
+    "auth_user": "SELECT id, username FROM users",
+}
+
+
+def sql(text):
+    environment = {**os.environ, "PGPASSWORD": os.environ["CVAT_POSTGRES_PASSWORD"], "PGCONNECT_TIMEOUT": "3"}
+    command = ["psql", "-q", "-X", "-h", os.environ["CVAT_POSTGRES_HOST"], "-U", "root", "-d", "cvat", "-v", "ON_ERROR_STOP=1"]
+    return subprocess.run([*command, "-f", "-"], input=text, env=environment, capture_output=True, text=True)
+
+
+def prepare():
+    """Wait for the database and make its tables, as `manage.py migrate` does."""
+    for _ in range(120):
+        answer = sql(TABLES + f"INSERT INTO django_migrations VALUES ('{os.environ['FAKE_VERSION']}') ON CONFLICT DO NOTHING;")
+        if answer.returncode == 0:
+            break
+        print(answer.stderr.strip(), file=sys.stderr)
+        time.sleep(1)
+    else:
+        sys.exit("the database does not answer")
+    if os.environ.get("FAKE_BROKEN"):
+        sql("DELETE FROM engine_labeledimage;")
+        sys.exit("django.db.utils.ProgrammingError: column \"something\" does not exist")
+
+
+def literal(value):
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+
+def copy():
+    """Bring the tables up to the stand-in's store."""
+    with sqlite3.connect("file:/home/django/data/standin.sqlite3?mode=ro", uri=True) as store:
+        lines = ["BEGIN;"]
+        for table, query in COPIES.items():
+            rows = [f"({', '.join(map(literal, row))})" for row in store.execute(query)]
+            lines.append(f"DELETE FROM {table};")
+            if rows:
+                lines.append(f"INSERT INTO {table} VALUES {', '.join(rows)};")
+    sql("\n".join([*lines, "COMMIT;"]))
+
+
+if __name__ == "__main__":
+    {"prepare": prepare, "copy": copy}[sys.argv[1]]()

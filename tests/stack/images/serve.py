@@ -1,0 +1,93 @@
+"""The stand-in on CVAT's port, healthy only while what CVAT stands on is."""
+
+import json
+import os
+import socket
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import mirror
+from standin import server
+from standin.state import Settings
+
+DATA = Path("/home/django/data")
+
+
+def ping(host, port):
+    with socket.create_connection((host, port), timeout=2) as connection:
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(16).startswith(b"+PONG")
+
+
+def database():
+    answer = mirror.sql("SELECT 1;")
+    assert answer.returncode == 0, answer.stderr
+
+
+def rules():
+    with urllib.request.urlopen("http://opa:8181/health?bundles", timeout=2) as answer:
+        assert answer.status == 200
+
+
+PARTS = {
+    "DatabaseBackend": database,
+    "RedisInMem": lambda: ping(os.environ["CVAT_REDIS_INMEM_HOST"], int(os.environ["CVAT_REDIS_INMEM_PORT"])),
+    "RedisOnDisk": lambda: ping(os.environ["CVAT_REDIS_ONDISK_HOST"], int(os.environ["CVAT_REDIS_ONDISK_PORT"])),
+    "OPAHealthCheck": rules,
+}
+
+
+def health():
+    found = {}
+    for name, part in PARTS.items():
+        try:
+            part()
+            found[name] = "working"
+        except (OSError, AssertionError) as error:
+            found[name] = f"unavailable: {error}"
+    return found
+
+
+class RealHealth:
+    """Answers the health question for the whole stack, and the rules question that OPA asks."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        path = scope.get("path", "").rstrip("/")
+        if path == "/api/server/health":
+            import asyncio
+
+            found = await asyncio.to_thread(health)
+            status = 200 if set(found.values()) == {"working"} else 500
+            await self.answer(send, status, json.dumps(found).encode())
+        elif path == "/api/auth/rules":
+            await self.answer(send, 200, b"{}")
+        else:
+            await self.app(scope, receive, send)
+
+    async def answer(self, send, status, body):
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def keep_mirrored():
+    while True:
+        try:
+            mirror.copy()
+        except Exception as error:
+            print(f"mirror: {error}")
+        time.sleep(1)
+
+
+build = server.app.build
+server.app.build = lambda state: RealHealth(build(state))
+key = Path("/home/django/keys/secret_key.py")
+if not key.exists():
+    key.write_text(f"SECRET_KEY = {os.urandom(16).hex()!r}\n")
+listener = server.listen("0.0.0.0", 8080)
+server.serve(DATA, Settings(), listener, lambda: threading.Thread(target=keep_mirrored, daemon=True).start())
