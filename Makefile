@@ -42,6 +42,11 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.notebooks: requirements-notebooks.txt $(VENV)/.runtime
+	@echo "Adding the notebooks' kernel to $(VENV) …" >&2
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.txt
+	@touch $@
+
 .PHONY: demo
 demo: $(VENV)/.runtime ## Go the whole way once, images to dataset, with a stand-in server: no Docker needed.
 	@$(RUN)/run_demo.py $(ARGS)
@@ -69,6 +74,10 @@ export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CON
 .PHONY: convert
 convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
 	@$(RUN)/convert_dataset.py $(WITH_CONFIG) $(ARGS)
+
+.PHONY: notebooks
+notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say how to open them.
+	@$(RUN)/list_notebooks.py $(ARGS)
 
 ##@ CVAT server
 
@@ -148,6 +157,18 @@ standin: $(VENV)/.runtime ## Run the stand-in server, a small CVAT-compatible se
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
 	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+.PHONY: test-stack
+test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
+	@$(VENV)/bin/python -m pytest -m stack -n 2 tests/stack $(ARGS)
+
+.PHONY: test-cvat
+test-cvat: $(VENV)/.dev ## Test everything against the real CVAT in throw-away containers: [CVAT_VERSION=…].
+	@$(VENV)/bin/python -m pytest -m cvat tests/cvat $(ARGS)
+
+.PHONY: test-contract
+test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, or on a real CVAT (CVAT_URL=https://… and credentials).
+	@$(VENV)/bin/python -m pytest tests/contract $(if $(CVAT_URL),--against-real-cvat) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and formatting.

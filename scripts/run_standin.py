@@ -75,9 +75,9 @@ def main(
                 part = ready_file.with_name(ready_file.name + ".part")
                 part.write_text(url + "\n", encoding="utf-8")
                 part.rename(ready_file)
+            if while_stdin_open:
+                threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
 
-        if while_stdin_open:
-            threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
         settings = Settings(faults=faults, merge_label_folder=merge_label_folder)
         # A server is meant to be stopped: Ctrl-C and SIGTERM are its ordinary end.
         with contextlib.suppress(KeyboardInterrupt):

@@ -21,6 +21,7 @@ The actions on background work, where ``path`` is its type as ``export:dataset``
 """
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -189,15 +190,22 @@ class FaultyConnection:
     async def _break(self) -> None:
         self._broken = True
         if self._rule.action == "hang":
-            await asyncio.sleep(self._rule.seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._until_the_client_leaves(), self._rule.seconds)
         reset(self._transport)
+
+    async def _until_the_client_leaves(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def _faulty_send(self, message: Message) -> None:
         if self._broken:
             return
-        if message["type"] == "http.response.body":
+        if self._rule.action == "hang" and self._rule.after == 0:
+            await self._break()  # not even the status line
+        elif message["type"] == "http.response.body":
             await self._faulty_body(message)
-        elif not (self._rule.action == "hang" and self._rule.after == 0):
+        else:
             await self._send(message)
 
     async def _faulty_body(self, message: Message) -> None:

@@ -23,15 +23,13 @@ def show(call: Call, task: Row) -> dict[str, Any]:
     store = call.state.store
     jobs = store.all("SELECT * FROM jobs WHERE task_id = ?", task["id"])
     with_data = task["size"] is not None
-    data = {
+    chunks = {
         "data_chunk_size": frames.CHUNK_SIZE,
         "data_original_chunk_type": "imageset",
         "data_compressed_chunk_type": "imageset",
         "data_cloud_storage_id": None,
-        "size": task["size"],
-        "image_quality": task["image_quality"],
-        "data": task["id"],
     }
+    data = {"size": task["size"], "image_quality": task["image_quality"], "data": task["id"]}
     return {
         "url": call.url(f"/api/tasks/{task['id']}"),
         "id": task["id"],
@@ -46,8 +44,9 @@ def show(call: Call, task: Row) -> dict[str, Any]:
         "overlap": 0 if with_data else None,
         "segment_size": (task["segment_size"] or task["size"]) if with_data else task["segment_size"],
         "status": task["status"],
-        **(data if with_data else {}),
+        **(chunks if with_data else {}),
         "guide_id": None,
+        **(data if with_data else {}),
         "dimension": "2d",
         "subset": task["subset"],
         "organization_id": None,

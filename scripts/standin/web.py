@@ -131,7 +131,8 @@ def resource(path: str, *, public: bool = False, **handlers: Handler) -> Route:
             return error_page(500, "Server Error (500)")
         except ClientDisconnect:
             return Response(status_code=400)
-        response.headers["allow"] = allow
+        if "content-disposition" not in response.headers:  # a file comes from the proxy before a CVAT, without it
+            response.headers["allow"] = allow
         return response
 
     return Route(path, endpoint, methods=list(METHODS))
