@@ -11,6 +11,9 @@ import typer
 from toolkit import console
 from toolkit.errors import UsageError
 
+SHOWN = 3
+"""Offenders that a warning names; the page names more."""
+
 
 def main(
     dataset: Annotated[
@@ -62,12 +65,15 @@ def main(
         console.result(json.dumps(made.facts.as_json() | {"report": str(output.absolute())}))
         return
     for finding in made.facts.findings:
-        console.warn(
-            console.printable(f"{len(finding.names)}: {finding.message}" if finding.names else finding.message)
-        )
+        console.warn(console.printable(finding.message + _some(finding.names)))
     size = report_page.human_length(output.stat().st_size)
     console.result(f"{made.facts.summary} in {time.monotonic() - started:.1f} s")
     console.result(f"{output} ({size})")
+
+
+def _some(names: list[str]) -> str:
+    more = ", …" if len(names) > SHOWN else ""
+    return f": {', '.join(names[:SHOWN])}{more}" if names else ""
 
 
 def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> Path:

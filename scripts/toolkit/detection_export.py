@@ -55,10 +55,9 @@ def _read(path: Path, archive: zipfile.ZipFile, folder: Path) -> Dataset:
     missing = [image.name for image in labels.images if image.location is None]
     findings = []
     if missing:
-        message = f"{len(missing)} labelled images are not in the zip: it was exported without images, or is incomplete"
-        findings.append(Finding("missing_image", message, missing))
+        findings.append(Finding.of("missing_image", missing, "image is not in the zip", "images are not in the zip"))
     if labels.other_shapes:
-        message = f"{labels.other_shapes} labels are no boxes (polygons, points, masks, tags) and are not counted"
+        message = f"{labels.other_shapes:,} labels are no boxes (polygons, masks, tags …) and not counted"
         findings.append(Finding("other_shapes", message, []))
     return Dataset(
         kind=TaskType.DETECTION,

@@ -61,6 +61,11 @@ class Finding(NamedTuple):
     message: str
     names: list[str]
 
+    @classmethod
+    def of(cls, kind: str, names: list[str], one: str, many: str) -> "Finding":
+        """Make a finding that begins with a number, such as "1 class has no image" or "2 classes have no image"."""
+        return cls(kind, f"{len(names):,} {one if len(names) == 1 else many}", names)
+
 
 @dataclass
 class Dataset:

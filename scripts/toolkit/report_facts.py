@@ -190,15 +190,18 @@ def _box_facts(images: list[DatasetImage]) -> BoxFacts:
 def _checks(facts: Facts) -> Iterator[Finding]:
     small = [facts_.name for facts_ in facts.classes if sum(facts_.images.values()) < RECOMMENDED]
     if small:
-        yield Finding("small_class", f"classes have fewer than {RECOMMENDED} images, the recommended minimum", small)
+        fewer = f"fewer than {RECOMMENDED} images, the recommended minimum"
+        yield Finding.of("small_class", small, f"class has {fewer}", f"classes have {fewer}")
     for side in SIDES if facts.dataset.kind is TaskType.CLASSIFICATION else ():
         if absent := [facts_.name for facts_ in facts.classes if not facts_.images[side]]:
-            yield Finding("missing_class", f"classes have no image in {side}", absent)
+            nothing = f"no image in {side}"
+            yield Finding.of("missing_class", absent, f"class has {nothing}", f"classes have {nothing}")
     if broken := facts.broken:
         names = [f"{image.location}: {image.problem}" for image in broken]
-        yield Finding("broken_image", "images are broken", names)
+        yield Finding.of("broken_image", names, "image is broken", "images are broken")
     if outside := [image.name for image in facts.dataset.images if _leaves(image)]:
-        yield Finding("outside", "images have boxes that reach over their edge", outside)
+        over = "boxes that reach over the edge"
+        yield Finding.of("outside", outside, f"image has {over}", f"images have {over}")
 
 
 def _leaves(image: DatasetImage) -> bool:

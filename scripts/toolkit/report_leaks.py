@@ -25,10 +25,11 @@ def describe_equal_images(groups: Iterable[Iterable[str]]) -> Iterator[Finding]:
         if len({path.split("/")[1] for path in paths}) > 1:
             ambiguous.append(" = ".join(paths))
     if leaks:
-        message = "training and validation share images of equal bytes, so validation will look better than it is"
-        yield Finding("leak", message, sorted(leaks))
+        both = "in training and in validation, byte for byte, so validation will look too good"
+        yield Finding.of("leak", sorted(leaks), f"image is {both}", f"images are {both}")
     if ambiguous:
-        yield Finding("several_classes", "the same image is in several classes", sorted(ambiguous))
+        several = "in several classes, byte for byte"
+        yield Finding.of("several_classes", sorted(ambiguous), f"image is {several}", f"images are {several}")
 
 
 def find_equal_images(dataset: Dataset) -> Iterator[list[str]]:

@@ -43,8 +43,7 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield ""
     yield "### Warnings" if facts.findings else "No warnings."
     for finding in facts.findings:
-        count = f"**{len(finding.names):,}**: " if finding.names else ""
-        yield f"- {count}{text(finding.message)}{_names(finding.names)}"
+        yield f"- {text(finding.message)}{_names(finding.names)}"
     yield ""
     yield "<details><summary>Provenance</summary>"
     yield ""

@@ -47,8 +47,9 @@ def _differences(dataset: Dataset, recorded: Iterable[str]) -> Iterator[Finding]
     there = {image.location for image in dataset.images}
     differing = sorted(there.symmetric_difference(recorded), key=str)
     if differing:
-        message = "images are not both in the folder and in its manifest (make verify tells more)"
-        yield Finding("manifest_differs", message, [str(path) for path in differing])
+        not_both = "not both in the folder and in its manifest (make verify tells more)"
+        names = [str(path) for path in differing]
+        yield Finding.of("manifest_differs", names, f"image is {not_both}", f"images are {not_both}")
 
 
 def _shown(value: object) -> str:

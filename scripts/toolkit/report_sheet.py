@@ -13,7 +13,7 @@ from toolkit.image_headers import WORKERS, NoImage, quiet_pictures
 from toolkit.report_dataset_model import Dataset, DatasetImage
 from toolkit.thumbnails import Thumbnail, make_thumbnail
 
-SHOWN_AT_ONCE = 12
+SHOWN_AT_ONCE = 12  # fills whole rows of 2, 3, 4, 6 and 12
 """Thumbnails of a section that are in the page from the start; the others wait until they are asked for."""
 
 
@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     total: int
 
 
-LIMITS = {TaskType.CLASSIFICATION: Limits(144, 2400), TaskType.DETECTION: Limits(288, 720)}
+LIMITS = {TaskType.CLASSIFICATION: Limits(128, 2400), TaskType.DETECTION: Limits(288, 720)}
 _LARGEST_FILE = 1 << 29
 """Bytes of an image file that is still opened."""
 
@@ -52,12 +52,14 @@ class Tile(NamedTuple):
         image: The image.
         picture: Its thumbnail; None if it is broken.
         boxes: What is drawn over it.
+        content: The boxes, in words; empty for classification.
         description: What is to be seen, in words.
     """
 
     image: DatasetImage
     picture: Thumbnail | None
     boxes: list[DrawnBox]
+    content: str
     description: str
 
 
@@ -111,9 +113,7 @@ def make_sheet(dataset: Dataset, per_section: int, step: Callable[[], None]) -> 
     numbers = {label: number for number, label in enumerate(dataset.classes)}
     sections = []
     for (name, members), section in zip(groups, chosen, strict=True):
-        tiles = [
-            Tile(image, pictures[id(image)], _drawn_boxes(image, numbers), _description(image)) for image in section
-        ]
+        tiles = [_tile(image, pictures[id(image)], numbers) for image in section]
         sections.append(Section(name, len(members), tiles))
     return sections
 
@@ -143,8 +143,20 @@ def _chosen(
         drawable = [image for image in images if image.location is not None]
         count = min(most, len(drawable), total)
         total -= count
-        chosen.append([drawable[index * len(drawable) // count] for index in range(count)])
+        chosen.append(_first_ones_first(_spread(drawable, count)))
     return chosen
+
+
+def _spread(images: list[DatasetImage], count: int) -> list[DatasetImage]:
+    """Take some images, evenly over the list."""
+    return [images[index * len(images) // count] for index in range(count)]
+
+
+def _first_ones_first(images: list[DatasetImage]) -> list[DatasetImage]:
+    """Bring images to the front that are spread evenly too, as only these are seen at once."""
+    first = _spread(images, min(SHOWN_AT_ONCE, len(images)))
+    seen = {id(image) for image in first}
+    return first + [image for image in images if id(image) not in seen]
 
 
 def _draw(dataset: Dataset, image: DatasetImage, side: int) -> Thumbnail | None:
@@ -175,9 +187,9 @@ def _drawn_boxes(image: DatasetImage, numbers: dict[str, int]) -> list[DrawnBox]
     return sorted(drawn, key=lambda box: -box.width * box.height)  # small boxes over large ones
 
 
-def _description(image: DatasetImage) -> str:
+def _tile(image: DatasetImage, picture: Thumbnail | None, numbers: dict[str, int]) -> Tile:
     if image.label is not None:
-        return f"{image.label}, {image.side}: {image.name}"
+        return Tile(image, picture, [], "", f"{image.label}, {image.side}: {image.name}")
     counts = Counter(box.label for box in image.boxes)
-    what = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no boxes"
-    return f"{image.name} ({image.side}): {what}"
+    content = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no boxes"
+    return Tile(image, picture, _drawn_boxes(image, numbers), content, f"{image.name} ({image.side}): {content}")

@@ -93,9 +93,9 @@ def _findings(
     if labels is None:
         yield Finding("no_labels", "there is no labels.json, so the classes are the folders by name", [])
     elif unknown:
-        yield Finding("unknown_class", "labels.json does not know these folders", unknown)
+        yield Finding.of("unknown_class", unknown, "folder is not in labels.json", "folders are not in labels.json")
     if others:
-        yield Finding("other_files", "these files in the folders of classes are no images", others)
+        yield Finding.of("other_files", others, "file of a class is no image", "files of classes are no images")
     if UNLABELLED in folders:
         message = "images without a tag form a class of their own: tag them in CVAT, or remove this folder"
         yield Finding("unlabelled_class", message, [UNLABELLED])

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 12_000
 """A thumbnail that comes out larger is packed again, more coarsely."""
 _QUALITIES = (74, 45, 20)
+_TINY = 48
+"""Pixels; the longest side of pictures that are enlarged."""
 _MAX_PIXELS = 80_000_000
 """Pixels to decode at most; JPEG is decoded at a fraction of its size, so this is no limit for photographs."""
 
@@ -23,13 +25,13 @@ class Thumbnail(NamedTuple):
         uri: The picture as a data URI.
         width: Its width in pixels.
         height: Its height in pixels.
-        is_native: Whether it is as large as the original, so that enlarging it should keep its pixels.
+        is_tiny: Whether the original is so small that it is enlarged, which should keep its pixels.
     """
 
     uri: str
     width: int
     height: int
-    is_native: bool
+    is_tiny: bool
 
 
 def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, int] | None = None) -> Thumbnail:
@@ -62,14 +64,14 @@ def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, in
                 picture = ImageOps.exif_transpose(picture)
             if picture.mode not in ("RGB", "RGBA"):
                 picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-            return _packed(picture, is_native=max(original) <= longest_side)
+            return _packed(picture, is_tiny=max(original) <= _TINY)
     except UnidentifiedImageError:
         raise NoImage("not an image") from None
     except (OSError, SyntaxError, ValueError, IndexError, EOFError, TypeError, MemoryError) as error:
         raise error if isinstance(error, NoImage) else NoImage(f"cannot be drawn ({error})") from None
 
 
-def _packed(picture: "Image.Image", is_native: bool) -> Thumbnail:
+def _packed(picture: "Image.Image", is_tiny: bool) -> Thumbnail:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
@@ -78,4 +80,4 @@ def _packed(picture: "Image.Image", is_native: bool) -> Thumbnail:
         if len(data) <= MAX_BYTES:
             break
     uri = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
-    return Thumbnail(uri, picture.width, picture.height, is_native)
+    return Thumbnail(uri, picture.width, picture.height, is_tiny)
