@@ -75,6 +75,10 @@ export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CON
 convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
 	@$(RUN)/convert_dataset.py $(WITH_CONFIG) $(ARGS)
 
+.PHONY: verify
+verify: $(VENV)/.runtime ## Compare a dataset with its manifest: DATASET=folder.
+	@$(RUN)/verify_dataset.py --dataset-dir="$$DATASET" $(ARGS)
+
 .PHONY: notebooks
 notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say how to open them.
 	@$(RUN)/list_notebooks.py $(ARGS)
@@ -179,6 +183,10 @@ lint: $(VENV)/.dev ## Check style, types and formatting.
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
 	@$(RUN)/describe_configuration.py $(ARGS)
+
+.PHONY: strip-notebooks
+strip-notebooks: $(VENV)/.runtime ## Take the outputs out of the tutorials' notebooks before they go into git: [ARGS=--check].
+	@$(RUN)/strip_notebooks.py $(ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.

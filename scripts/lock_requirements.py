@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
     "requirements.txt": ["pyproject.toml"],
     "requirements-dev.txt": ["pyproject.toml", "--group=test", "--group=lint", "--constraints=requirements.txt"],
+    # In the same environment as the tests' requirements, so in the same versions.
+    "requirements-notebooks.txt": ["--group=notebook", "--constraints=requirements-dev.txt"],
     "requirements-bench.txt": ["--group=bench"],
 }
 
