@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from toolkit import leaks, split
 from toolkit.errors import ProblemsFound, ToolkitError
-from toolkit.extraction import Hashes
 from toolkit.grouping import GroupRule, units
 from toolkit.leaks import Cluster, Kind, MultiLabel, OnLeak
 from toolkit.selection import Image, Reason, Selection, without
@@ -80,7 +79,7 @@ def early_assignment(rules: Rules, selection: Selection) -> Assignment | None:
     return assignment
 
 
-def _split(rules: Rules, images: Sequence[Image], keys: list[str | None] | None, hashes: list[bytes]) -> set[int]:
+def _split(rules: Rules, images: Sequence[Image], keys: list[str | None] | None, hashes: Sequence[bytes]) -> set[int]:
     if rules.method is SplitMethod.STABLE:
         groups = keys or [None] * len(images)
         identities = [
@@ -98,13 +97,13 @@ def _units(images: Sequence[Image], keys: list[str | None] | None) -> Sequence[S
     return [(index,) for index in range(len(images))] if keys is None else units(keys)
 
 
-def drop_multi_label(rules: Rules, selection: Selection, hashes: Hashes) -> Selection:
+def drop_multi_label(rules: Rules, selection: Selection, hashes: Sequence[bytes]) -> Selection:
     """Leave out the images with more than one label, if that was asked for.
 
     Args:
         rules: What was asked for.
         selection: The images.
-        hashes: What they contain.
+        hashes: The SHA-256 of every member of the export.
 
     Returns:
         The same selection, or one without them.
@@ -116,7 +115,7 @@ def drop_multi_label(rules: Rules, selection: Selection, hashes: Hashes) -> Sele
     if rules.multi_label is MultiLabel.KEEP:
         return selection
     images = selection.images
-    clusters = leaks.find_clusters(images, [hashes.members[image.member] for image in images])
+    clusters = leaks.find_clusters(images, [hashes[image.member] for image in images])
     found = [cluster for cluster in clusters if cluster.kind is Kind.MULTI_LABEL]
     if not found:
         return selection
@@ -132,13 +131,13 @@ def drop_multi_label(rules: Rules, selection: Selection, hashes: Hashes) -> Sele
     return left
 
 
-def assign(rules: Rules, selection: Selection, hashes: Hashes, early: Assignment | None) -> Assignment:
+def assign(rules: Rules, selection: Selection, hashes: Sequence[bytes], early: Assignment | None) -> Assignment:
     """Split the images and look for leaks.
 
     Args:
         rules: How to split, and what to do about leaks.
         selection: The images.
-        hashes: What they contain.
+        hashes: The SHA-256 of every member of the export.
         early: The result of :func:`early_assignment` for the same selection, if there is one.
 
     Returns:
@@ -148,7 +147,7 @@ def assign(rules: Rules, selection: Selection, hashes: Hashes, early: Assignment
         ProblemsFound: There are leaks, and that was to be an error.
     """
     images = selection.images
-    contents = [hashes.members[image.member] for image in images]
+    contents = [hashes[image.member] for image in images]
     keys = rules.group_by.keys(images) if rules.group_by else None
     validation = early.validation if early else _split(rules, images, keys, contents)
     clusters = leaks.find_clusters(images, contents)

@@ -1,18 +1,19 @@
 """From an export to a dataset: the export unpacked, its two sides, labels.json and manifest.json."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import labels, placement
 from toolkit.archive import Archive, open_archive
+from toolkit.archive_hash import hash_in_background
 from toolkit.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
-from toolkit.dataset_files import record_dataset, write_dataset
+from toolkit.dataset_files import record_dataset, write_records, write_sides
 from toolkit.dataset_layout import EXPORTED, OWN
 from toolkit.dataset_warnings import find_warnings
 from toolkit.disk_space import check_space, needed_space
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.extraction import Hashes, make_folders, unpack
+from toolkit.extraction import make_folders, unpack
 from toolkit.links import LinkMode, usable_mode
 from toolkit.manifest import Manifest
 from toolkit.placement import Placement
@@ -84,7 +85,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         OSError: Reading or writing failed.
     """
     placement.recover(request.target)
-    with open_archive(request.base_file) as archive:
+    with open_archive(request.base_file) as archive, hash_in_background(archive) as whole:
         plan = _plan(request, archive)
         check_space(archive, request.target, request.link_mode is LinkMode.COPY)
         with Placement(request.target, request.overwrite) as place:
@@ -93,8 +94,10 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
             exported.mkdir()
             make_folders(archive, str(exported))
             hashes = unpack(archive, str(exported), on_percent)
-            manifest = _finish(request, archive, plan, hashes)
-            write_dataset(place.tree, manifest, mode)
+            selection, assignment = _decide(request, plan, hashes)
+            write_sides(place.tree, selection, assignment, plan.labels, mode)
+            manifest = _record(request, archive, plan.labels, selection, assignment, hashes, whole.result())
+            write_records(place.tree, manifest)
             place.publish()
     return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY))
 
@@ -112,11 +115,13 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
-    with open_archive(request.base_file) as archive:
+    with open_archive(request.base_file) as archive, hash_in_background(archive) as whole:
         plan = _plan(request, archive)
         copies = request.link_mode is LinkMode.COPY
         check_space(archive, request.target, copies)
-        manifest = _finish(request, archive, plan, unpack(archive, None, on_percent))
+        hashes = unpack(archive, None, on_percent)
+        selection, assignment = _decide(request, plan, hashes)
+        manifest = _record(request, archive, plan.labels, selection, assignment, hashes, whole.result())
         return Converted(manifest, None, needed_space(archive, copies))
 
 
@@ -145,18 +150,31 @@ def _plan(request: Request, archive: Archive) -> _Plan:
     return _Plan(selection, numbers, early_assignment(request.rules, selection))
 
 
-def _finish(request: Request, archive: Archive, plan: _Plan, hashes: Hashes) -> Manifest:
+def _decide(request: Request, plan: _Plan, hashes: Sequence[bytes]) -> tuple[Selection, Assignment]:
     """Decide the sides, now that the content is known."""
     selection = drop_multi_label(request.rules, plan.selection, hashes)
     unchanged = plan.assignment if selection is plan.selection else None
     assignment = assign(request.rules, selection, hashes, unchanged)
     check_sides(request.rules, assignment, len(selection.images))
+    return selection, assignment
+
+
+def _record(
+    request: Request,
+    archive: Archive,
+    numbers: Mapping[str, int],
+    selection: Selection,
+    assignment: Assignment,
+    hashes: Sequence[bytes],
+    archive_sha256: str,
+) -> Manifest:
     return record_dataset(
         archive,
         selection,
         assignment,
         hashes,
-        numbers=plan.labels,
+        archive_sha256=archive_sha256,
+        numbers=numbers,
         options=request.options(),
-        warnings=find_warnings(selection, assignment, plan.labels, archive),
+        warnings=find_warnings(selection, assignment, numbers, archive),
     )

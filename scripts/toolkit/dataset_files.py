@@ -1,13 +1,12 @@
 """Writing what a dataset consists of, besides the unpacked export: both sides, labels.json, manifest.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolkit import __version__, labels
 from toolkit.archive import Archive
 from toolkit.assignment import Assignment
 from toolkit.dataset_layout import EXPORTED, LABELS, MANIFEST, SIDES, TRAINING, VALIDATION
-from toolkit.extraction import Hashes
 from toolkit.links import LinkMode, link_all
 from toolkit.manifest import ImageRecord, LeakRecord, LeftOutRecord, Manifest, Source, lines
 from toolkit.selection import Selection
@@ -17,8 +16,9 @@ def record_dataset(
     archive: Archive,
     selection: Selection,
     assignment: Assignment,
-    hashes: Hashes,
+    hashes: Sequence[bytes],
     *,
+    archive_sha256: str,
     numbers: Mapping[str, int],
     options: Mapping[str, object],
     warnings: Sequence[str],
@@ -29,7 +29,8 @@ def record_dataset(
         archive: The export.
         selection: Its images, and what is left out.
         assignment: The sides.
-        hashes: What everything contains.
+        hashes: The SHA-256 of every member.
+        archive_sha256: That of the export itself, in hexadecimal digits.
         numbers: The labels' ids.
         options: What had a say, by name.
         warnings: One line each.
@@ -37,13 +38,13 @@ def record_dataset(
     Returns:
         The manifest.
     """
-    sides = [VALIDATION if index in assignment.validation else TRAINING for index in range(len(selection.images))]
+    sides = [_side(assignment, index) for index in range(len(selection.images))]
     images = [
-        ImageRecord(f"{side}/{image.name}", side, image.class_name, image.size, hashes.members[image.member].hex())
+        ImageRecord(f"{side}/{image.name}", side, image.class_name, image.size, hashes[image.member].hex())
         for image, side in zip(selection.images, sides, strict=True)
     ]
     left_out = [
-        LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes.members[index].hex())
+        LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes[index].hex())
         for index, reason in selection.left_out.items()
         if (member := archive.members[index])
     ]
@@ -57,7 +58,7 @@ def record_dataset(
     ]
     return Manifest(
         tool=__version__,
-        source=Source(archive.path.name, archive.size, hashes.archive),
+        source=Source(archive.path.name, archive.size, archive_sha256),
         options=options,
         labels=numbers,
         warnings=warnings,
@@ -77,19 +78,44 @@ def _empty_folders(archive: Archive) -> list[str]:
     return sorted(f"{EXPORTED}/{folder}" for folder in archive.folders if folder not in filled)
 
 
-def write_dataset(tree: Path, manifest: Manifest, mode: LinkMode) -> None:
-    """Write both sides, the labels and the manifest beside an unpacked export.
+def write_sides(
+    tree: Path, selection: Selection, assignment: Assignment, classes: Iterable[str], mode: LinkMode
+) -> None:
+    """Write both sides beside an unpacked export.
 
     Args:
         tree: The folder in which ``cvat_exported`` lies.
-        manifest: What the dataset consists of.
+        selection: The images.
+        assignment: Their sides.
+        classes: All classes; each has a folder on both sides, also an empty one.
         mode: How the sides get the export's bytes.
     """
-    folders = {f"{side}/{name}" for side in SIDES for name in manifest.labels}
-    folders.update(record.path.rpartition("/")[0] for record in manifest.images)
+    folders = {f"{side}/{name}" for side in SIDES for name in classes}
+    folders.update(
+        f"{_side(assignment, index)}/{image.name.rpartition('/')[0]}" for index, image in enumerate(selection.images)
+    )
     for folder in sorted(folders):
         (tree / folder).mkdir(parents=True, exist_ok=True)
-    link_all(mode, tree, [(record.exported_path, record.path) for record in manifest.images])
+    images = selection.images
+
+    def names(index: int) -> tuple[str, str]:
+        name = images[index].name
+        return f"{tree}/{EXPORTED}/{name}", f"{tree}/{_side(assignment, index)}/{name}"
+
+    link_all(mode, len(images), names)
+
+
+def _side(assignment: Assignment, index: int) -> str:
+    return VALIDATION if index in assignment.validation else TRAINING
+
+
+def write_records(tree: Path, manifest: Manifest) -> None:
+    """Write labels.json and manifest.json.
+
+    Args:
+        tree: The folder of the dataset.
+        manifest: What the dataset consists of.
+    """
     (tree / LABELS).write_text(labels.as_json(manifest.labels), encoding="utf-8")
     with (tree / MANIFEST).open("w", encoding="utf-8") as stream:
         stream.writelines(lines(manifest))

@@ -6,28 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from toolkit.archive import Archive, Member, refused
-from toolkit.member_data import READ_SIZE, Damaged, Reader, batches
+from toolkit.member_data import Damaged, Reader, batches
 
 MOST_WORKERS = 4
 """Beyond a few threads only the disk and the interpreter's lock are fought over."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 _POLL_SECONDS = 0.05
-
-
-class Hashes(NamedTuple):
-    """What the archive holds, as SHA-256.
-
-    Attributes:
-        archive: Of the archive itself, in hexadecimal digits.
-        members: 32 bytes for each member, in the archive's order.
-    """
-
-    archive: str
-    members: list[bytes]
 
 
 def make_folders(archive: Archive, tree: str) -> None:
@@ -46,16 +33,16 @@ def make_folders(archive: Archive, tree: str) -> None:
         Path(tree, folder).mkdir()
 
 
-def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> Hashes:
+def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> list[bytes]:
     """Read every member, check it, hash it, and write it below a folder.
 
     Args:
         archive: The open archive.
         tree: Folder in which :func:`make_folders` made the folders; None only checks and hashes.
-        on_percent: Called for every hundredth of the work, a hundred times in all.
+        on_percent: Called for every hundredth of the work.
 
     Returns:
-        The hashes of the archive and its members.
+        The SHA-256 of each member, 32 bytes in the archive's order.
 
     Raises:
         ToolkitError: Members are damaged (all are listed).
@@ -69,7 +56,7 @@ def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = 
 
 
 class _Run:
-    """One pass over the archive: some threads unpack while the calling one hashes the archive itself.
+    """One pass over the archive by some threads.
 
     The threads take the batches from both ends, so that they seldom write into the same folder, which the kernel lets
     only one of them do at a time.
@@ -91,42 +78,24 @@ class _Run:
         for thread in self._threads:
             thread.start()
 
-    def finish(self, on_percent: Callable[[], None]) -> Hashes:
-        """Hash the archive, then wait for the threads."""
+    def finish(self, on_percent: Callable[[], None]) -> list[bytes]:
+        """Wait for the threads."""
         shown = 0
-        whole = hashlib.sha256()
-        buffer = memoryview(bytearray(READ_SIZE))
-        hashed = 0
-        working = True
-        while working or hashed < self._archive.size:
-            if hashed < self._archive.size:
-                got = os.preadv(self._archive.descriptor, [buffer], hashed)
-                if not got:
-                    raise refused(self._archive.path, ["the archive: became shorter while it was read"])
-                whole.update(buffer[:got])
-                hashed += got
-                working = any(thread.is_alive() for thread in self._threads)
-            else:
-                working = self._wait()
-            if self._failure is not None:
-                raise self._failure
-            percent = 50 * (hashed + self._read_bytes) // (self._archive.size or 1)
+        while any(thread.is_alive() for thread in self._threads):
+            for thread in self._threads:
+                thread.join(_POLL_SECONDS)
+            percent = min(100, 100 * self._read_bytes // (self._archive.size or 1))
             for _ in range(percent - shown):
                 on_percent()
             shown = max(shown, percent)
-        for _ in range(100 - shown):
-            on_percent()
+        if self._failure is not None:
+            raise self._failure
         if self._problems:
             members = self._archive.members
             raise refused(
                 self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(self._problems)]
             )
-        return Hashes(whole.hexdigest(), self._hashes)
-
-    def _wait(self) -> bool:
-        for thread in self._threads:
-            thread.join(_POLL_SECONDS)
-        return any(thread.is_alive() for thread in self._threads)
+        return self._hashes
 
     def stop(self) -> None:
         """End the threads, wherever they are, and close the folder."""
@@ -152,6 +121,7 @@ class _Run:
                 self._read_bytes += members[batch.stop - 1].limit - members[batch.start].offset
         except BaseException as error:  # whatever it is, the waiting thread raises it
             self._failure = error
+            self._stopped.set()
 
     def _take_member(self, reader: Reader, index: int, member: Member) -> None:
         sha256 = hashlib.sha256()

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -101,36 +101,36 @@ def _works(link: Linker, folder: Path) -> bool:
     return True
 
 
-def link_all(mode: LinkMode, folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
+def link_all(mode: LinkMode, count: int, names: Callable[[int], tuple[str, str]]) -> None:
     """Give many files a second name.
 
     Args:
         mode: Not ``auto``.
-        folder: What the names are relative to.
-        pairs: Existing file and new name; the folders exist. Neighbours should lie in the same folder.
+        count: How many files.
+        names: Gives the existing file and the new name for each number below ``count``; the folders exist. Neighbours
+            should lie in the same folder: of two threads each takes half of the list, and they had better not meet.
 
     Raises:
         OSError: A file could not be linked, or copied.
     """
     link = _LINKERS[mode]
-    prefix = f"{folder}/"
-    half = len(pairs) // 2
+    half = count // 2
     failures: list[BaseException] = []
     stopped = threading.Event()
 
-    def work(part: Sequence[tuple[str, str]]) -> None:
+    def work(part: range) -> None:
         try:
-            for source, target in part:
+            for index in part:
                 if stopped.is_set():
                     return
-                link(prefix + source, prefix + target)
+                link(*names(index))
         except BaseException as error:  # raised again below
             failures.append(error)
 
-    other = threading.Thread(target=work, args=(pairs[half:],), daemon=True)
+    other = threading.Thread(target=work, args=(range(half, count),), daemon=True)
     other.start()
     try:
-        work(pairs[:half])
+        work(range(half))
     finally:
         if sys.exc_info()[0] is not None or failures:
             stopped.set()

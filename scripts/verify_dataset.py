@@ -1,0 +1,63 @@
+"""Compare a converted dataset with its manifest."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+from toolkit.errors import ProblemsFound, UsageError
+
+
+def main(
+    dataset: Annotated[Path | None, typer.Argument(help="Folder of the dataset.", show_default=False)] = None,
+    dataset_dir: Annotated[
+        Path | None, typer.Option("--dataset-dir", "--dataset-conversion-dir", help="The same as an option.")
+    ] = None,
+    config: console.Config = None,
+    as_json: console.Json = False,
+    debug: console.Debug = False,
+) -> None:
+    """Compare a converted dataset with its manifest.json, by every file's SHA-256.
+
+    Without a folder it is that of the configuration file (dataset_conversion_dir).
+
+    Names what is missing, what is there too much, and what has changed; exits with 3 if there is any such thing.
+    Example: `scripts/verify_dataset.py dataset`
+    """
+    from toolkit.conversion_settings import read_settings
+    from toolkit.verification import verify
+
+    if dataset is not None and dataset_dir is not None:
+        raise UsageError("name the folder of the dataset once: verify_dataset.py FOLDER, or --dataset-dir FOLDER")
+    folder = dataset or dataset_dir or read_settings(config, None, None, None, None).target
+    started = time.monotonic()
+    with console.progress("Verifying", 100) as advance:
+        verdict = verify(folder, advance)
+    seconds = time.monotonic() - started
+    if as_json:
+        answer = {
+            "dataset": str(folder),
+            "ok": not verdict.problems,
+            "files": verdict.files,
+            "hashed_bytes": verdict.hashed_bytes,
+            "problems": [problem._asdict() for problem in verdict.problems],
+            "seconds": round(seconds, 3),
+        }
+        console.result(json.dumps(answer, ensure_ascii=False))
+    else:
+        for problem in verdict.problems:
+            detail = f": {problem.detail}" if problem.detail else ""
+            console.result(console.printable(f"{problem.kind:<7}  {problem.path}{detail}"))
+    if verdict.problems:
+        count = "1 difference" if len(verdict.problems) == 1 else f"{len(verdict.problems)} differences"
+        raise ProblemsFound(f"{folder} is not what its manifest says: {count}; convert the export again (--overwrite)")
+    if not as_json:
+        size = f"{verdict.hashed_bytes / 1e6:.1f} MB"
+        console.result(f"{folder}: all {verdict.files} files are as the manifest says ({size} hashed, {seconds:.1f} s)")
+
+
+if __name__ == "__main__":
+    console.run(main)
