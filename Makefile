@@ -14,7 +14,8 @@ override NAME := $(value NAME)
 override LABELS := $(value LABELS)
 override TYPE := $(value TYPE)
 override FILE := $(value FILE)
-export CONFIG NAME LABELS TYPE FILE
+override DATASET := $(value DATASET)
+export CONFIG NAME LABELS TYPE FILE DATASET
 
 ##@ Start here
 
@@ -76,8 +77,8 @@ convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the 
 	@$(RUN)/convert_dataset.py $(WITH_CONFIG) $(ARGS)
 
 .PHONY: verify
-verify: $(VENV)/.runtime ## Compare a dataset with its manifest: DATASET=folder.
-	@$(RUN)/verify_dataset.py --dataset-dir="$$DATASET" $(ARGS)
+verify: $(VENV)/.runtime ## Compare a dataset with its manifest: [DATASET=folder], else the folder of configuration.json.
+	@$(RUN)/verify_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) $(ARGS)
 
 .PHONY: notebooks
 notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say how to open them.
