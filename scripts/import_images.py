@@ -12,7 +12,6 @@ from toolkit import console
 if TYPE_CHECKING:
     from toolkit.connection import Connection
     from toolkit.images import Found
-    from toolkit.task_import import Upload
 
 
 def main(
@@ -48,12 +47,11 @@ def main(
     """
     from toolkit.configuration import ImportKeys
     from toolkit.cvat_api import session
-    from toolkit.folder_tags import check_folders, write_annotations
-    from toolkit.image_archive import temporary_folder, write_archive
+    from toolkit.folder_tags import check_folders
     from toolkit.images import find_images
+    from toolkit.import_run import Plan, Watch, import_task
     from toolkit.preflight import check_images
     from toolkit.settings import find_configuration, read_with_connection
-    from toolkit.task_import import Upload
 
     started = time.monotonic()
     file, warnings = find_configuration(config)
@@ -75,37 +73,18 @@ def main(
         namesakes = api.empty_tasks(keys.cvat_project_id, keys.import_task_name)
     if tags_from_folders:
         check_folders(found.images, labels, keys.cvat_project_id)
-    with temporary_folder(keys.import_dir) as folder:
-        upload = Upload(
-            project_id=keys.cvat_project_id,
-            task_name=keys.import_task_name,
-            archive=folder / "images.zip",
-            frame_names=[image.name for image in found.images],
-            annotations=folder / "annotations.xml" if tags_from_folders else None,
-            namesakes=frozenset(namesakes),
-        )
-        if upload.annotations is not None:
-            tagged = write_annotations(found.images, sizes, upload.annotations)
-            if tagged < len(found.images):
-                console.warn(f"{len(found.images) - tagged} images lie in no folder and get no tag")
-        with console.progress("packing", len(found.images)) as advance:
-            write_archive(found.images, upload.archive, on_image=advance)
-        task_id = _send(connection, upload, keep_failed)
+    plan = Plan(
+        project_id=keys.cvat_project_id,
+        task_name=keys.import_task_name,
+        folder=keys.import_dir,
+        images=found.images,
+        sizes=sizes,
+        tags_from_folders=tags_from_folders,
+        namesakes=frozenset(namesakes),
+    )
+    watch = Watch(console.progress, console.status_line, console.say, console.warn)
+    task_id = import_task(connection, plan, watch, keep_failed)
     _report(connection, task_id, found, time.monotonic() - started, as_json)
-
-
-def _send(connection: "Connection", upload: "Upload", keep_failed: bool) -> int:
-    from toolkit.task_import import send, undo
-
-    try:
-        with console.status_line() as show:
-            return send(connection, upload, on_line=show)
-    except BaseException:
-        if upload.task_id is not None and keep_failed:
-            console.say(f"kept the unfinished task {upload.task_id}: {connection.task_url(upload.task_id)}")
-        elif done := undo(connection, upload):
-            console.say(done)
-        raise
 
 
 def _tell_left_out(found: "Found") -> None:
