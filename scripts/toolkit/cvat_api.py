@@ -1,13 +1,14 @@
 """What cvat-cli cannot say, asked of the server through cvat-sdk: frame names, labels, formats, deleting leftovers."""
 
-import functools
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from toolkit.connection import Connection
 from toolkit.errors import ToolkitError
+from toolkit.patience import read_patience
 from toolkit.server_errors import explain
 
 ANSWER_WITHIN = 60.0
@@ -88,7 +89,9 @@ class Api:
     def frame_names(self, task_id: int) -> list[str]:
         """Return the names of a task's frames, in the order of the frames."""
         with self._explained():
-            return [str(frame.name) for frame in self._client.tasks.retrieve(task_id).get_meta().frames]
+            # The SDK's models would take several kB a frame.
+            _, answer = self._client.api_client.tasks_api.retrieve_data_meta(task_id, _parse_response=False)
+            return [str(frame["name"]) for frame in json.loads(answer.data)["frames"]]
 
     def frame_count(self, project_id: int) -> int:
         """Return how many frames all tasks of a project have together."""
@@ -127,11 +130,12 @@ def _size(task: Any) -> int:
 
 
 @contextmanager
-def session(connection: Connection) -> Iterator[Api]:
+def session(connection: Connection, notice: Callable[[str], None] = lambda line: None) -> Iterator[Api]:
     """Sign in to the server for a few questions.
 
     Args:
         connection: The server, and as whom.
+        notice: Called with a line when a request is tried again.
 
     Yields:
         The session.
@@ -141,8 +145,10 @@ def session(connection: Connection) -> Iterator[Api]:
     """
     from cvat_sdk.core.client import AccessTokenCredentials, Client, PasswordCredentials
 
+    from toolkit.careful_http import harden
+
     client = Client(connection.url, check_server_version=False)
-    _limit_waiting(client)
+    harden(client.api_client.rest_client.pool_manager, connection.url, read_patience(), notice)
     with client:
         with _explained(connection):
             if connection.token is not None:
@@ -150,18 +156,6 @@ def session(connection: Connection) -> Iterator[Api]:
             else:
                 client.login(PasswordCredentials(connection.username or "", connection.password or ""))
         yield Api(client, connection)
-
-
-def _limit_waiting(client: Any) -> None:
-    """Give every request a time limit: left alone, the SDK waits for a hanging server without end."""
-    rest = client.api_client.rest_client
-    plain = rest.request
-
-    @functools.wraps(plain)
-    def limited(*args: Any, **kwargs: Any) -> Any:
-        return plain(*args, **(kwargs | {"_request_timeout": kwargs.get("_request_timeout") or ANSWER_WITHIN}))
-
-    rest.request = limited
 
 
 @contextmanager

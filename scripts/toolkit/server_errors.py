@@ -12,7 +12,17 @@ _BACKGROUND = re.compile(r"BackgroundRequestException: (.*?)\s*\Z", re.DOTALL)
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\] [A-Z]+: ")
 _NOBODY_THERE = ("Connection refused", "Failed to resolve", "Name or service not known", "No route to host")
 _BROKEN = ("Connection broken", "Connection reset", "Connection aborted", "IncompleteRead", "RemoteDisconnected")
+_BUSY = (429, 500, 502, 503, 504)
+_ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
 _LONGEST = 300
+
+
+class TransientError(ToolkitError):
+    """Something that may well succeed when it is tried again: a broken connection, a server that is not ready."""
+
+
+class AlreadyRunning(ToolkitError):
+    """The server is at work on the same request already."""
 
 
 def explain(complaint: str, connection: Connection) -> ToolkitError:
@@ -25,7 +35,15 @@ def explain(complaint: str, connection: Connection) -> ToolkitError:
     Returns:
         The error, to be raised.
     """
-    return ToolkitError(_sign_in(complaint, connection) or _unreachable(complaint, connection) or _answer(complaint))
+    if refusal := _sign_in(complaint, connection) or _wrong_server(complaint, connection):
+        return ToolkitError(refusal)
+    if _status(complaint) == 409:
+        return AlreadyRunning(_answer(complaint))
+    if "timed out" in complaint:
+        return ToolkitError(f"CVAT at {connection.url} did not answer in time: look with make status")
+    if not _BACKGROUND.search(complaint) and (trouble := _trouble(complaint, connection)):
+        return TransientError(trouble)
+    return ToolkitError(_answer(complaint))
 
 
 def _sign_in(complaint: str, connection: Connection) -> str | None:
@@ -42,20 +60,33 @@ def _sign_in(complaint: str, connection: Connection) -> str | None:
     return None
 
 
-def _unreachable(complaint: str, connection: Connection) -> str | None:
+def _wrong_server(complaint: str, connection: Connection) -> str | None:
     if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
         return (
             f"the certificate of {connection.url} could not be verified: "
             "name the file of your authority in REQUESTS_CA_BUNDLE, or use the right host name"
         )
+    if found := _ELSEWHERE.search(complaint):
+        return (
+            f"{connection.url} redirects to {found[1]}, where your credentials were not sent: "
+            "if that is your CVAT, put its address into CVAT_URL"
+        )
+    if "the answer is longer than" in complaint:
+        return f"{connection.url} gave an answer without end: is it a CVAT?"
+    return None
+
+
+def _trouble(complaint: str, connection: Connection) -> str | None:
     if any(sign in complaint for sign in _NOBODY_THERE):
         return f"no CVAT answers at {connection.url}: start one with make up, or name another in CVAT_URL"
     if any(sign in complaint for sign in _BROKEN):
         return f"the connection to {connection.url} broke in the middle: run again"
-    if "timed out" in complaint:
-        return f"CVAT at {connection.url} did not answer in time: look with make status"
     status = _status(complaint)
-    if status is not None and status >= 502:
+    if status == 429:
+        return f"CVAT at {connection.url} has too much to do (HTTP 429): wait a minute and run again"
+    if status == 500:
+        return "CVAT failed inside (HTTP 500): look with make logs"
+    if status in _BUSY:
         return f"CVAT at {connection.url} is not ready (HTTP {status}): wait a minute, or look with make status"
     return None
 
@@ -66,8 +97,6 @@ def _answer(complaint: str) -> str:
     status = _status(complaint)
     if status is None:
         return _shorten(_last_line(complaint))
-    if status >= 500:
-        return f"CVAT failed inside (HTTP {status}): look with make logs"
     return f"CVAT refused it (HTTP {status}): {_detail(complaint)}"
 
 
