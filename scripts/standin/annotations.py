@@ -48,7 +48,7 @@ def of_task(store: Store, task_id: int, start: int = 0, stop: int | None = None)
     return store.all(query, task_id, start, 2**62 if stop is None else stop)
 
 
-def add(store: Store, task: Row, given: dict[str, Any]) -> list[int]:
+def add(store: Store, task: Row, given: dict[str, Any]) -> range:
     """Add annotations to a task and return their ids.
 
     Raises:
@@ -57,24 +57,19 @@ def add(store: Store, task: Row, given: dict[str, Any]) -> list[int]:
     label_ids = {label["id"] for label in labels.of_task(store, task)}
     if given.get("tracks"):
         raise InvalidError("This stand-in keeps tags and rectangles, no tracks.")
-    ids = []
-    with store.transaction():
-        for key, kind in KINDS.items():
-            for item in given.get(key) or []:
-                _check(task, label_ids, kind, item)
-                body = {name: item.get(name, default) for name, default in (TAG if kind == "tag" else SHAPE).items()}
-                ids.append(
-                    store.insert(
-                        "annotations",
-                        task_id=task["id"],
-                        kind=kind,
-                        frame=item["frame"],
-                        label_id=item["label_id"],
-                        body=dump(body),
-                    )
-                )
+    rows = []
+    for key, kind in KINDS.items():
+        for item in given.get(key) or []:
+            _check(task, label_ids, kind, item)
+            body = {name: item.get(name, default) for name, default in (TAG if kind == "tag" else SHAPE).items()}
+            rows.append((task["id"], kind, item["frame"], item["label_id"], dump(body)))
+    with store.transaction() as connection:
+        last = store.value("SELECT seq FROM sqlite_sequence WHERE name = 'annotations'") or 0
+        connection.executemany(
+            "INSERT INTO annotations (task_id, kind, frame, label_id, body) VALUES (?, ?, ?, ?, ?)", rows
+        )
         store.touch_task(task["id"])
-    return ids
+    return range(last + 1, last + 1 + len(rows))
 
 
 def _check(task: Row, label_ids: set[int], kind: str, item: Any) -> None:
@@ -101,9 +96,8 @@ def _delete(store: Store, task: Row, ids: list[int] | None, start: int = 0, stop
         store.touch_task(task["id"])
 
 
-def _rows(store: Store, ids: list[int]) -> list[Row]:
-    found = {row["id"]: row for key in ids for row in store.all("SELECT * FROM annotations WHERE id = ?", key)}
-    return [found[key] for key in ids]
+def _rows(store: Store, ids: range) -> list[Row]:
+    return store.all("SELECT * FROM annotations WHERE id >= ? AND id < ? ORDER BY id", ids.start, ids.stop)
 
 
 class _Scope:
