@@ -1,7 +1,6 @@
 """Users of a data directory from outside the server, in the words of Django's ``manage.py``.
 
-``python -m standin.manage createsuperuser --noinput`` stands in for the command of that name in CVAT's server image,
-``shell -c CODE`` for what tools run there to reset a password.
+``python -m standin.manage createsuperuser --noinput`` stands in for the command of that name in CVAT's server image.
 """
 
 import argparse
@@ -9,7 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from standin import django_shell
 from standin.accounts import Accounts, UsernameTakenError
 from standin.store import Store
 
@@ -73,15 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("createsuperuser", help="add the user of DJANGO_SUPERUSER_USERNAME and _PASSWORD")
     create.add_argument("--noinput", action="store_true", required=True)
-    shell = commands.add_parser("shell", help="run Python code that sets a user's password")
-    shell.add_argument("-c", dest="code", required=True)
     options = parser.parse_args(arguments)
     if options.data is None:
         parser.error(f"name the data directory with --data or {DATA_VARIABLE}")
-    if options.command == "createsuperuser":
-        return _create_from_environment(options.data)
-    django_shell.run(options.data, options.code)
-    return 0
+    return _create_from_environment(options.data)
 
 
 if __name__ == "__main__":

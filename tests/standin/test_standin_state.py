@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from api import Api, jpeg
 
+from standin.manage import reset_password
 from standin.process import SCRIPT, StandinProcess
 
 SECRET = "cvat-stand-in-secret-7"
@@ -83,19 +84,12 @@ def test_a_superuser_is_made_while_the_server_runs(tmp_path: Path) -> None:
         assert not signs_in(server, "admin", "another-1")
 
 
-def test_a_password_is_reset_by_code_for_djangos_shell(tmp_path: Path) -> None:
-    code = (
-        "import os\nfrom django.contrib.auth import get_user_model\n"
-        "user = get_user_model().objects.get(username=os.environ['NAME'])\n"
-        "user.set_password(os.environ['SECRET'])\nuser.save()\n"
-    )
+def test_a_password_is_reset_while_the_server_runs(tmp_path: Path) -> None:
     with StandinProcess(tmp_path) as server:
-        assert manage(tmp_path, "shell", "-c", code, NAME=server.username, SECRET=SECRET).returncode == 0
+        assert reset_password(tmp_path, server.username, SECRET)
         assert signs_in(server, server.username, SECRET)
         assert not signs_in(server, server.username, server.password)
-        missing = manage(tmp_path, "shell", "-c", code, NAME="nobody", SECRET=SECRET)
-        assert missing.returncode == 1
-        assert "User matching query does not exist." in missing.stderr
+        assert not reset_password(tmp_path, "nobody", SECRET)
 
 
 def test_the_password_is_not_kept_readable(tmp_path: Path) -> None:
