@@ -43,8 +43,17 @@ def routes(state: State) -> list[Route]:
         title = f"Task {row['id']}: {row['name']}"
         return _page(title, f'<p>{len(rows)} frames</p>\n<ol start="0">\n{items}</ol>\n{more}')
 
+    def project(request: Request) -> Response:
+        row = state.store.one("SELECT * FROM projects WHERE id = ?", request.path_params["id"])
+        if row is None:
+            return _page("No such project", "", 404)
+        rows = state.store.all("SELECT * FROM tasks WHERE project_id = ? ORDER BY id", row["id"])
+        items = "".join(f'<li><a href="/tasks/{task["id"]}">{escape(task["name"])}</a></li>\n' for task in rows)
+        return _page(f"Project {row['id']}: {row['name']}", f"<p>{len(rows)} tasks</p>\n<ul>\n{items}</ul>")
+
     return [
         Route("/", home),
+        Route("/projects/{id:int}", project),
         Route("/auth/login", home),
         Route("/tasks/{id:int}", task),
     ]

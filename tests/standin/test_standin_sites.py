@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from api import Api, jpeg
 
 from standin.process import StandinProcess
 
@@ -106,7 +107,17 @@ def test_a_token_expires(standin: StandinProcess) -> None:
 
 
 def test_pages_say_what_this_is(standin: StandinProcess) -> None:
-    for path in ("/", "/auth/login", "/tasks/999999"):
+    for path in ("/", "/auth/login", "/projects/999999", "/tasks/999999"):
         page = urllib3.request("GET", standin.url + path)
         assert page.headers["Content-Type"].startswith("text/html")
         assert "stand-in for CVAT, not CVAT" in page.data.decode()
+
+
+def test_a_printed_address_opens_a_page_with_names_that_are_only_text(standin: StandinProcess) -> None:
+    api = Api(standin)
+    project_id = api.json("POST", "projects", json={"name": "<b>p</b>"})["id"]
+    task_id = api.images(project_id, {"a/<i>.jpg": jpeg()})
+    page = urllib3.request("GET", f"{standin.url}/projects/{project_id}").data.decode()
+    assert "&lt;b&gt;p&lt;/b&gt;" in page
+    assert f'href="/tasks/{task_id}"' in page
+    assert "a/&lt;i&gt;.jpg" in urllib3.request("GET", f"{standin.url}/tasks/{task_id}").data.decode()
