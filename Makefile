@@ -80,6 +80,10 @@ convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the 
 verify: $(VENV)/.runtime ## Compare a dataset with its manifest: [DATASET=folder], else the folder of configuration.json.
 	@$(RUN)/verify_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) $(ARGS)
 
+.PHONY: report
+report: $(VENV)/.runtime ## Show a dataset or a detection export as report.html: [DATASET=folder or zip] [CONFIG=configuration.json].
+	@$(RUN)/report_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) $(ARGS)
+
 .PHONY: notebooks
 notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say how to open them.
 	@$(RUN)/list_notebooks.py $(ARGS)

@@ -24,10 +24,10 @@ def main(
             show_default=False,
         ),
     ] = None,
-    config: console.Config = None,
-    dataset_conversion_dir: Annotated[
-        Path | None, typer.Option("--dataset-conversion-dir", help="Folder of a converted dataset, like the argument.")
+    dataset_dir: Annotated[
+        Path | None, typer.Option("--dataset-dir", "--dataset-conversion-dir", help="The same as an option.")
     ] = None,
+    config: console.Config = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page; an older report is replaced.")] = Path(
         "report.html"
     ),
@@ -48,7 +48,7 @@ def main(
     from toolkit.report_file import check_target, write_report
 
     started = time.monotonic()
-    source = _source(dataset, dataset_conversion_dir, config)
+    source = _source(dataset, dataset_dir, config)
     targets = [(output.absolute(), report_page.MARK)]
     if markdown is not None:
         targets.append((markdown.absolute(), report_markdown.MARK))
@@ -78,7 +78,7 @@ def _some(names: list[str]) -> str:
 
 def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> Path:
     if dataset is not None and folder is not None:
-        raise UsageError("DATASET and --dataset-conversion-dir say the same thing: give one of them")
+        raise UsageError("name the dataset once: report_dataset.py DATASET, or --dataset-dir DATASET")
     if (given := dataset or folder) is not None:
         return given.absolute()
     from toolkit.report_source import source_by_configuration

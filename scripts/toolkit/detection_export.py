@@ -46,11 +46,11 @@ def open_export(path: Path) -> Iterator[Dataset]:
 
 def _read(path: Path, archive: zipfile.ZipFile, folder: Path) -> Dataset:
     files = LabelFiles(archive, folder)
-    format_name = _format_of(path, files)
     try:
+        format_name = _format_of(path, files)
         labels = _READERS[format_name][1](files)
     except UnreadableLabels as error:
-        raise ToolkitError(f"{path}, read as {format_name}: {error}") from None
+        raise ToolkitError(f"{path}: {error}; export it again") from None
     labels.images.sort(key=lambda image: (image.side, image.name))
     missing = [image.name for image in labels.images if image.location is None]
     findings = []

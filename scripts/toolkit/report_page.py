@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MARK = '<meta name="generator" content="cvat-toolkit report">'
 """Part of every page, by which an older report is known."""
 SERIES_COLOURS = 6
-CLASS_COLOURS = 8
+CLASS_COLOURS = 10
 MOST_NAMES = 200
 """Names that a warning lists at most."""
 _DISTINCT_SIZES = 8

@@ -1,0 +1,184 @@
+"""The report of a detection export: real zips of CVAT in every format, against what they say themselves."""
+
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reports import DETECTION, SCRIPT, environment, jpeg, report, run
+
+FORMATS = {
+    "COCO 1.0": "coco_1.0.zip",
+    "YOLO 1.1": "yolo_1.1.zip",
+    "PASCAL VOC 1.1": "pascal_voc_1.1.zip",
+    "CVAT for images 1.1": "cvat_for_images_1.1.zip",
+}
+
+
+def truth() -> dict[str, list[tuple[str, float, float, float, float]]]:
+    """Boxes by image of the project that all recorded zips were exported of, by CVAT's own format."""
+    with zipfile.ZipFile(DETECTION / FORMATS["CVAT for images 1.1"]) as archive:
+        root = ElementTree.fromstring(archive.read("annotations.xml"))
+    return {
+        image.attrib["name"]: [
+            (box.attrib["label"], *(float(box.attrib[side]) for side in ("xtl", "ytl", "xbr", "ybr")))  # type: ignore[misc]
+            for box in image.iter("box")
+        ]
+        for image in root.iter("image")
+    }
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_recorded_exports(tmp_path: Path, format_name: str) -> None:
+    expected = truth()
+    facts, page = report(DETECTION / FORMATS[format_name], tmp_path)
+    assert facts["kind"] == "detection"
+    assert facts["format"] == format_name
+    assert facts["images"] == page.numbers["images"] == len(expected) == 7
+    labels = Counter(box[0] for boxes in expected.values() for box in boxes)
+    assert [row["name"] for row in facts["classes"]] == ["car", "person"]
+    assert {row["name"]: sum(row["boxes"].values()) for row in facts["classes"]} == labels
+    assert facts["boxes"] == page.numbers["boxes"] == labels.total()
+    per_image = Counter(len(boxes) for boxes in expected.values())
+    assert facts["images_by_boxes"] == {str(number): count for number, count in sorted(per_image.items())}
+    assert facts["images_without_boxes"] == page.numbers["without-boxes"] == per_image[0]
+    assert facts["sizes"]["counts"] == [{"width": 320, "height": 240, "images": 7}]
+    assert facts["broken"] == []
+    assert page.table[1:] == [["car", "2", "2"], ["person", "2", "2"]]
+    assert page.pictures == 8, "an image with two classes is under both, those without boxes are there too"
+    for name in expected:
+        assert name in page.text, "nested folders and other scripts keep their names"
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_boxes_are_drawn_where_they_are(tmp_path: Path, format_name: str) -> None:
+    report(DETECTION / FORMATS[format_name], tmp_path)
+    html = (tmp_path / "report.html").read_text("utf-8")
+    for boxes in truth().values():
+        for _, left, top, right, bottom in boxes:
+            drawn = [float(value) for value in (left, top, right - left, bottom - top)]
+            assert 'x="{}" y="{}" width="{}" height="{}"'.format(*drawn) in html
+
+
+@pytest.mark.parametrize("name", ["cvat_for_video_1.1.zip", "kitti_1.0.zip"])
+def test_other_formats_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    done = run(DETECTION / name, "--output", tmp_path / "r.html", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "COCO 1.0, YOLO 1.1, PASCAL VOC 1.1, CVAT for images 1.1" in done.stderr
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_classification_export_is_sent_to_convert(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("cat/1.jpg", jpeg(1))
+    done = run("x.zip", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "convert it" in done.stderr
+
+
+def coco(boxes_by_image: dict[str, list[Any]], **more: Any) -> str:
+    names = sorted({box[0] for boxes in boxes_by_image.values() for box in boxes} | {"never"})
+    return json.dumps(
+        {
+            "categories": [{"id": number + 1, "name": name} for number, name in enumerate(names)],
+            "images": [
+                {"id": number, "file_name": name, "width": 40, "height": 30}
+                for number, name in enumerate(boxes_by_image)
+            ],
+            "annotations": [
+                {"id": 0, "image_id": number, "category_id": names.index(label) + 1, "bbox": list(box)}
+                for number, boxes in enumerate(boxes_by_image.values())
+                for label, *box in boxes
+            ],
+        }
+        | more
+    )
+
+
+def test_subsets_missing_images_broken_images_and_boxes_outside(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "annotations/instances_Train.json",
+            coco({"a/1.jpg": [("<b>", 1, 1, 5, 5), ("<b>", 2, 2, 9, 9)], "gone.jpg": [("<b>", 0, 0, 3, 3)]}),
+        )
+        archive.writestr("annotations/instances_Test.json", coco({"a/1.jpg": [("cat", 20, 20, 30, 5)], "bad.jpg": []}))
+        archive.writestr("images/Train/a/1.jpg", jpeg(1))
+        archive.writestr("images/Test/a/1.jpg", jpeg(2))
+        archive.writestr("images/Test/bad.jpg", b"\xff\xd8 no picture")
+    facts, page = report(path, tmp_path)
+    assert facts["subsets"] == {"Test": 2, "Train": 2}
+    assert [(row["name"], row["boxes"]) for row in facts["classes"]] == [
+        ("cat", {"Test": 1, "Train": 0}),
+        ("never", {"Test": 0, "Train": 0}),
+        ("<b>", {"Test": 0, "Train": 3}),
+    ]
+    assert "1 image is not in the zip" in page.findings["missing_image"]
+    assert "gone.jpg" in page.findings["missing_image"]
+    assert "bad.jpg" in page.findings["broken_image"]
+    assert "a/1.jpg" in page.findings["outside"]
+    assert "b" not in page.tags
+
+
+def test_yolo_without_images_counts_all_the_same(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(DETECTION / FORMATS["YOLO 1.1"]) as recorded,
+        zipfile.ZipFile(tmp_path / "x.zip", "w") as stripped,
+    ):
+        for entry in recorded.infolist():
+            if not entry.filename.endswith(".jpg"):
+                stripped.writestr(entry, recorded.read(entry))
+    facts, _ = report(tmp_path / "x.zip", tmp_path)
+    assert (facts["images"], facts["boxes"]) == (7, 4)
+    assert [len(item["names"]) for item in facts["warnings"] if item["kind"] == "missing_image"] == [7]
+
+
+@pytest.mark.parametrize(
+    ("member", "content"),
+    [
+        ("annotations/instances_default.json", "{"),
+        ("annotations/instances_default.json", "[]"),
+        ("annotations/instances_default.json", '{"images": [], "categories": [], "annotations": [{"image_id": 1}]}'),
+        ("annotations/instances_default.json", coco({"a.jpg": [("cat", 9, 9, -5, 3)]})),
+        ("annotations/instances_default.json", coco({"a.jpg": []}, images=[{"id": 0, "file_name": "a", "width": "x"}])),
+        ("annotations.xml", "<annotations><image"),
+        ("annotations.xml", '<annotations><image name="a.jpg" width="wide" height="1"></image></annotations>'),
+    ],
+)
+def test_damaged_labels_are_one_line(tmp_path: Path, member: str, content: str) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(member, content)
+    done = run("x.zip", cwd=tmp_path)
+    assert done.returncode == 1
+    assert member in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("end", [0, 10, 5000])
+def test_no_zip(tmp_path: Path, end: int) -> None:
+    (tmp_path / "x.zip").write_bytes((DETECTION / "coco_1.0.zip").read_bytes()[:end])
+    done = run("x.zip", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "not a complete zip" in done.stderr
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_names_of_other_scripts_in_a_latin_1_locale(tmp_path: Path, format_name: str) -> None:
+    shutil.copy(DETECTION / FORMATS[format_name], tmp_path / "x.zip")
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "x.zip", "--json"],
+        cwd=tmp_path,
+        env=environment(LC_ALL="en_US.ISO-8859-1", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "日本 語.jpg" in (tmp_path / "report.html").read_text("utf-8")

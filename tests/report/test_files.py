@@ -1,0 +1,185 @@
+"""What a report writes, and what it leaves alone."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from reports import DETECTION, SCRIPT, environment, run, write_dataset
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "flowers", {"rose": (12, 3), "tulip | <x>": (12, 3)})
+
+
+def files(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def test_an_older_report_is_replaced(dataset: Path, tmp_path: Path) -> None:
+    assert run(dataset, "--title", "first", cwd=tmp_path).returncode == 0
+    assert "first" in (tmp_path / "report.html").read_text("utf-8")
+    done = run(dataset, "--title", "second", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "30 images, 2 classes" in done.stdout
+    assert "second" in (tmp_path / "report.html").read_text("utf-8")
+    assert files(tmp_path) == {"flowers", "report.html"}
+
+
+@pytest.mark.parametrize("option", ["--output", "--markdown"])
+def test_any_other_file_stays(dataset: Path, tmp_path: Path, option: str) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("<html>mine</html>")
+    done = run(dataset, option, mine, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "not a report of this toolkit" in done.stderr
+    assert mine.read_text() == "<html>mine</html>"
+    assert files(tmp_path) == {"flowers", "mine.txt"}
+
+
+def test_markdown_and_the_summary_of_a_job(dataset: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("# before\n")
+    done = run(dataset, "--markdown", "facts.md", cwd=tmp_path, GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "facts.md").read_text("utf-8")
+    assert summary.read_text("utf-8") == "# before\n" + text
+    assert "| rose | 12 | 3 | 15 |" in text
+    assert "| tulip \\| &lt;x\\> | 12 | 3 | 15 |" in text
+    assert "| **all** | **24** | **6** | **30** |" in text
+    assert run(dataset, "--markdown", "facts.md", cwd=tmp_path).returncode == 0, "our own Markdown is replaced"
+
+
+def test_the_configuration_says_where_the_dataset_is(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "configuration.json").write_text(json.dumps({"dataset_conversion_dir": "flowers"}))
+    done = run("--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["source"] == str(dataset)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = run("--json", "--config", "../configuration.json", cwd=elsewhere)
+    assert json.loads(done.stdout)["report"] == str(elsewhere / "report.html")
+    done = run("--json", "--dataset-conversion-dir", "../flowers", cwd=elsewhere)
+    assert json.loads(done.stdout)["images"] == 30
+
+
+def test_the_configuration_of_a_detection_project_says_where_its_export_is(tmp_path: Path) -> None:
+    keys = {"cvat_project_id": 7, "export_format": "COCO 1.0", "export_dir": "exports"}
+    (tmp_path / "configuration.json").write_text(json.dumps(keys))
+    (tmp_path / "exports").mkdir()
+    shutil.copy(DETECTION / "coco_1.0.zip", tmp_path / "exports" / "project_id_7.zip")
+    done = run("--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["boxes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "no configuration.json"),
+        (("nowhere",), "does not exist"),
+        ((".",), "neither training nor validation"),
+        (("flowers", "--dataset-dir", "flowers"), "once"),
+        (("flowers", "--output", "no/such/folder.html"), "does not exist"),
+        (("flowers", "--output", "flowers"), "is a folder"),
+        (("flowers", "--thumbnails", "-1"), "thumbnails"),
+    ],
+)
+def test_wrong_usage(dataset: Path, tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert word in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert files(tmp_path) == {"flowers"}
+
+
+def test_damaged_labels_are_named(dataset: Path, tmp_path: Path) -> None:
+    for content in ("{", "[1]", '{"rose": "0"}'):
+        (dataset / "labels.json").write_text(content)
+        done = run(dataset, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "labels.json" in done.stderr
+
+
+def test_a_full_disk_leaves_the_older_report(dataset: Path, tmp_path: Path) -> None:
+    assert run(dataset, "--title", "older", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "report.html").read_bytes()
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    command = [sys.executable, SCRIPT, dataset, "--title", "newer"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, preexec_fn=small_disk
+    )
+    assert done.returncode == 1
+    assert "error: File too large" in done.stderr
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert files(tmp_path) == {"flowers", "report.html"}
+
+
+def test_a_killed_run_leaves_an_older_report_or_the_new_one(dataset: Path, tmp_path: Path) -> None:
+    assert run(dataset, "--title", "older", cwd=tmp_path).returncode == 0
+    older = (tmp_path / "report.html").read_bytes()
+    started = time.monotonic()
+    assert run(dataset, "--title", "newer", "--output", "newer.html", cwd=tmp_path).returncode == 0
+    duration = time.monotonic() - started
+    newer = (tmp_path / "newer.html").read_bytes()
+    moments = random.Random(4)
+    for _ in range(12):
+        (tmp_path / "report.html").write_bytes(older)
+        process = subprocess.Popen(
+            [sys.executable, SCRIPT, dataset, "--title", "newer"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(moments.uniform(0, duration))
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+        assert (tmp_path / "report.html").read_bytes() in (older, newer)
+    assert run(dataset, "--title", "newer", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "report.html").read_bytes() == newer
+
+
+def test_parts_of_killed_runs_go_away_in_time(dataset: Path, tmp_path: Path) -> None:
+    old, young = tmp_path / ".report.html.old.part", tmp_path / ".report.html.young.part"
+    for part in (old, young):
+        part.write_text("half")
+    os.utime(old, (0, 0))
+    assert run(dataset, cwd=tmp_path).returncode == 0
+    assert files(tmp_path) == {"flowers", "report.html", young.name}
+
+
+def test_an_interrupt_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "many", {"cat": (1500, 0)})
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, dataset, "--thumbnails", "500"],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.35)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the report was ready before the interrupt came; run this test alone")
+    assert process.returncode in (130, -signal.SIGINT), said
+    assert files(tmp_path) == {"many"}
+
+
+def test_help_has_an_example(tmp_path: Path) -> None:
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "scripts/report_dataset.py dataset --output report.html" in " ".join(done.stdout.split())
