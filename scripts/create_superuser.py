@@ -28,9 +28,10 @@ def main(
     import os
 
     from toolkit import superuser
+    from toolkit.connection import browser_url
     from toolkit.engine import engine, running_container
     from toolkit.prompt import ask
-    from toolkit.stack import find_stack, public_url
+    from toolkit.stack import find_stack
 
     stack = find_stack()
     with engine() as client:
@@ -43,7 +44,7 @@ def main(
         console.say(f"User {username} exists already and was left as it is (RESET=1 sets the password)")
     else:
         done = "has a new password" if outcome == "reset" else "was created"
-        console.say(f"Superuser {username} {done}. Sign in at {public_url(stack)}/auth/login")
+        console.say(f"Superuser {username} {done}. Sign in at {browser_url(stack.url)}/auth/login")
 
 
 if __name__ == "__main__":

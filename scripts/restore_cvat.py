@@ -24,8 +24,9 @@ def main(
     Example: `python scripts/restore_cvat.py --file backups/cvat-v2.54.0-20260102T030405Z.cvat-backup.zip`
     """
     from toolkit import backup_file, readiness, restoring, startup, wait_view
+    from toolkit.connection import browser_url
     from toolkit.engine import engine
-    from toolkit.stack import find_stack, public_url
+    from toolkit.stack import find_stack
 
     stack = find_stack()
     console.say(f"Checking {file} …")
@@ -44,7 +45,7 @@ def main(
         )
     held = ", ".join(f"{count} {name}" for name, count in manifest.summary.items())
     console.say(f"Restored CVAT {now.version} of {manifest.created[:16].replace('T', ' ')} UTC: {held}")
-    console.result(public_url(now))
+    console.result(browser_url(now.url))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,13 @@ def main(
     """
     import time
 
+    from toolkit import checks as checks_of
     from toolkit import engine, readiness, startup, wait_view
     from toolkit.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
     from toolkit.compose import compose_version
+    from toolkit.connection import browser_url
     from toolkit.errors import ToolkitError
-    from toolkit.stack import find_stack, public_url, tested_version
+    from toolkit.stack import find_stack, tested_version
 
     stack = find_stack()
     with engine.engine() as client:
@@ -47,11 +49,11 @@ def main(
         startup.start_containers(stack)
         wait_view.show(readiness.wait_for_stack(client, stack, timeout))
     console.say(f"CVAT is ready after {time.monotonic() - start:.0f} s. Next: make superuser (once), then make import")
-    if stack.version != tested_version():
+    if checks_of.numbers(stack.version) < checks_of.numbers(tested_version()):
         console.say(
             f"This toolkit was tested with CVAT {tested_version()}: make upgrade CVAT_VERSION={tested_version()}"
         )
-    console.result(public_url(stack))
+    console.result(browser_url(stack.url))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ def main(
     Example: `python scripts/upgrade_cvat.py --version v2.55.0`
     """
     from toolkit import backup, readiness, restoring, startup, upgrade, wait_view
+    from toolkit.connection import browser_url
     from toolkit.engine import engine
     from toolkit.errors import ToolkitError
-    from toolkit.stack import ROOT, public_url
+    from toolkit.stack import ROOT
 
     old, new = upgrade.from_to(version)
     with engine() as client:
@@ -50,7 +51,7 @@ def main(
                 error.details,
             ) from error
     console.say(f"CVAT {now.version} holds all that {old.version} held; the backup stays at {target}")
-    console.result(public_url(now))
+    console.result(browser_url(now.url))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ def main(
     Example: `python scripts/wait_ready.py --timeout 600`
     """
     from toolkit import engine, readiness, wait_view
-    from toolkit.connection import check_url
-    from toolkit.stack import find_stack, public_url
+    from toolkit.connection import browser_url, check_url
+    from toolkit.stack import find_stack
 
     stack = find_stack()
     if url and check_url(url) != stack.url:
@@ -27,7 +27,7 @@ def main(
         return
     with engine.engine() as client:
         wait_view.show(readiness.wait_for_stack(client, stack, timeout))
-    console.result(public_url(stack))
+    console.result(browser_url(stack.url))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Fixtures that all tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Neither the token nor the settings of the person who runs the tests have a say in them.
+os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"
 
 from standin.process import StandinProcess
 

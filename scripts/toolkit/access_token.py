@@ -11,8 +11,12 @@ from toolkit import server
 from toolkit.errors import ToolkitError
 from toolkit.stack import ROOT
 
-TOKEN_FILE = ROOT / "config" / "access-token"
 TOKENS_PATH = "/api/auth/access_tokens"
+
+
+def token_file() -> Path:
+    """Return where the token is kept: ``config/access-token``, or what ``CVAT_TOKEN_FILE`` names."""
+    return Path(os.environ.get("CVAT_TOKEN_FILE") or ROOT / "config" / "access-token")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class StoredToken:
         return datetime.fromisoformat(self.expires) <= datetime.now(UTC)
 
 
-def read_token(path: Path = TOKEN_FILE) -> StoredToken | None:
+def read_token() -> StoredToken | None:
     """Read the token file.
 
     Returns:
@@ -48,6 +52,7 @@ def read_token(path: Path = TOKEN_FILE) -> StoredToken | None:
     Raises:
         ToolkitError: The file is not what `make token` writes.
     """
+    path = token_file()
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         token = StoredToken(**kept)
@@ -59,9 +64,9 @@ def read_token(path: Path = TOKEN_FILE) -> StoredToken | None:
     return token
 
 
-def stored_token(url: str, path: Path = TOKEN_FILE) -> str | None:
+def stored_token(url: str) -> str | None:
     """Return the token kept for a server, None when there is none that is still valid for exactly this address."""
-    token = read_token(path)
+    token = read_token()
     return token.value if token and token.url == url and not token.has_expired else None
 
 
@@ -96,8 +101,9 @@ def create_token(url: str, username: str, password: str, days: int, read_only: b
     return StoredToken(url, username, expires.isoformat(), int(said.get("id", 0)), str(said["value"]))
 
 
-def keep_token(token: StoredToken, path: Path = TOKEN_FILE) -> None:
+def keep_token(token: StoredToken) -> None:
     """Write the token file, readable by its owner alone."""
+    path = token_file()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.touch(mode=0o600, exist_ok=False)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from toolkit.access_token import stored_token
 from toolkit.configuration import CredentialKeys, problems_in, read
 from toolkit.configuration_file import ConfigurationFile
 from toolkit.errors import UsageError
+from toolkit.stack import find_stack
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,12 @@ def browser_url(url: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def default_url(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the address of the local stack, on the port that `CVAT_PORT` names."""
-    return f"http://localhost:{environ.get('CVAT_PORT') or 8080}"
+    """Return the address of the local stack, on the port that `CVAT_PORT` or config/cvat.env names.
+
+    Raises:
+        UsageError: A setting of the stack is wrong.
+    """
+    return find_stack(environ).url
 
 
 def resolve_connection(
@@ -67,6 +73,8 @@ def resolve_connection(
     environ: Mapping[str, str] = os.environ,
 ) -> Connection:
     """Find the server and the credentials; an option wins over the environment, that over the file.
+
+    The access token that `make token` keeps for exactly this address is taken before the credentials of the file.
 
     Args:
         file: The opened configuration file, or None.
@@ -87,6 +95,8 @@ def resolve_connection(
         address = check_url(url or environ.get("CVAT_URL") or default_url(environ))
     except UsageError as error:
         problems.append(error)
+    if not token and not username and not environ.get("CVAT_USERNAME") and not environ.get("CVAT_PASSWORD"):
+        token = stored_token(address)
     if not token:
         try:
             credentials = read(CredentialKeys, file, {"cvat_username": username}, environ)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 10.0
 CRASHES_ALLOWED = 3
-STEADY_SECONDS = 15.0
+STEADY_SECONDS = 3.0
+STEADY_AFTER_CRASH_SECONDS = 15.0
 
 _QUESTIONS: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
     ("server health", server.health_problem),
@@ -93,7 +94,7 @@ def wait_for_stack(client: "DockerClient", stack: Stack, timeout: float) -> Iter
                 raise container_failure(client, stack, state)
         problems = _ask(stack.url) if all(state.runs for state in states) else _not_asked()
         seconds = time.monotonic() - start
-        ready = not any(problems.values()) and all(_is_steady(state, first) for state in states)
+        ready = not any(problems.values()) and all(_is_steady(state) for state in states)
         shown = {state.service: describe(state) for state in states}
         yield Progress(seconds, shown | {name: problem or "ok" for name, problem in problems.items()}, ready)
         if ready:
@@ -131,11 +132,11 @@ def _has_failed(state: ServiceState, restarts_before: int) -> bool:
     return not state.runs and state.restarts - restarts_before >= CRASHES_ALLOWED
 
 
-def _is_steady(state: ServiceState, restarts_before: dict[str, int]) -> bool:
-    """Tell whether a container runs, and for a while already if it has crashed before."""
+def _is_steady(state: ServiceState) -> bool:
+    """Tell whether a container has run for long enough to be trusted, which is longer once it has crashed."""
     if not state.runs or state.health == "unhealthy":
         return False
-    return state.restarts <= restarts_before.get(state.service, 0) or _seconds_since(state.started) > STEADY_SECONDS
+    return _seconds_since(state.started) > (STEADY_AFTER_CRASH_SECONDS if state.restarts else STEADY_SECONDS)
 
 
 def _seconds_since(moment: str) -> float:

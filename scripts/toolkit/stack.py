@@ -1,12 +1,12 @@
 """The local CVAT: its Compose project, its settings, and where it is found.
 
-A setting comes from the environment, else from ``config/cvat.env``, else from ``compose/versions.env``.
+A setting comes from the environment, else from ``config/cvat.env``, else from ``compose/versions.env``. The environment
+variable ``CVAT_SETTINGS_FILE`` names another file in the place of the second.
 """
 
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from toolkit.errors import ToolkitError, UsageError
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "compose.yml"
 VERSIONS_FILE = ROOT / "compose" / "versions.env"
-SETTINGS_FILE = ROOT / "config" / "cvat.env"
+SETTINGS_FILE = Path(os.environ.get("CVAT_SETTINGS_FILE") or ROOT / "config" / "cvat.env")
 
 PASSWORD_KEY = "CVAT_POSTGRES_PASSWORD"
 VERSION_KEY = "CVAT_VERSION"
@@ -195,7 +195,7 @@ def set_kept(key: str, value: str) -> None:
 
 
 def _create_settings_file() -> None:
-    example = SETTINGS_FILE.with_name("cvat.env.example")
+    example = ROOT / "config" / "cvat.env.example"
     beside = SETTINGS_FILE.with_name(f".cvat.env.{os.getpid()}")
     try:
         beside.touch(mode=0o600, exist_ok=False)
@@ -206,21 +206,3 @@ def _create_settings_file() -> None:
         raise ToolkitError(f"cannot write {SETTINGS_FILE}: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-def public_url(stack: Stack, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the address for a browser: the forwarded one in GitHub Codespaces, else the stack's own.
-
-    ``CODESPACE_NAME`` and ``GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN`` are set by Codespaces:
-    https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace
-    """
-    name = environ.get("CODESPACE_NAME")
-    domain = environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
-    return f"https://{name}-{stack.port}.{domain}" if name and domain else stack.url
-
-
-def free_space(path: Path) -> int:
-    """Return the bytes that can still be written at a path or its nearest existing parent."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free

@@ -20,9 +20,12 @@ DEBIAN_PACKAGES = (
     "busybox", "curl", "nginx-light", "postgresql-15", "python3", "redis-server", "redis-tools",
 )  # fmt: skip
 PYTHON_PACKAGES = (
-    "anyio", "click", "h11", "idna", "pillow", "python-multipart", "sniffio", "starlette", "typing-extensions", "uvicorn",
+    "anyio", "click", "h11", "idna", "pillow", "python-multipart", "sniffio", "starlette", "typing-extensions",
+    "uvicorn",
 )  # fmt: skip
-NO_CLUSTER = "mkdir -p {0}/etc/postgresql-common && echo create_main_cluster=false >{0}/etc/postgresql-common/createcluster.conf"
+NO_CLUSTER = (
+    "mkdir -p {0}/etc/postgresql-common && echo create_main_cluster=false >{0}/etc/postgresql-common/createcluster.conf"
+)
 """Keeps the package from making a database while it is installed."""
 
 OLD, NEW, BROKEN = "v1.0.0", "v1.1.0", "v1.2.0"
@@ -86,7 +89,7 @@ def _context(folder: Path) -> Path:
     shutil.copytree(ROOT / "scripts" / "standin", folder / "standin", ignore=without_caches)
     subprocess.run(
         [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile",
+            sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--no-compile",
             "--target", str(folder / "site-packages"), "--only-binary", ":all:", "--python-version", "3.11",
             "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64", *_python_pins(),
         ],
@@ -96,7 +99,10 @@ def _context(folder: Path) -> Path:
 
 
 def _base_image(client: Any) -> str:
-    """Return a Debian image with all packages: made by mmdebstrap from this machine's apt sources, or by a registry's Debian."""
+    """Return a Debian image with all packages.
+
+    It is made by mmdebstrap from this machine's own apt sources, else from a registry's Debian.
+    """
     mark = _hash([RELEASE, NO_CLUSTER, *DEBIAN_PACKAGES], [])
     tag = f"{NAME}/base:{mark}"
     if _has(client, tag):
@@ -113,7 +119,9 @@ def _base_image(client: Any) -> str:
         try:
             client.images.build(path=scratch, tag=tag, rm=True)
         except DockerException as error:
-            raise CannotBuildError(f"no mmdebstrap for root here, and no {DEBIAN_IMAGE} from a registry: {error}") from error
+            raise CannotBuildError(
+                f"no mmdebstrap for root here, and no {DEBIAN_IMAGE} from a registry: {error}"
+            ) from error
     return tag
 
 

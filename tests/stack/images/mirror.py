@@ -1,6 +1,5 @@
-"""Rows in the real PostgreSQL that say what the stand-in holds in its own store, in tables named as CVAT names its own."""
+"""Rows in the real PostgreSQL that say what the stand-in holds, in tables named as CVAT names its own."""
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -29,14 +28,28 @@ COPIES = {
 
 def sql(text):
     environment = {**os.environ, "PGPASSWORD": os.environ["CVAT_POSTGRES_PASSWORD"], "PGCONNECT_TIMEOUT": "3"}
-    command = ["psql", "-q", "-X", "-h", os.environ["CVAT_POSTGRES_HOST"], "-U", "root", "-d", "cvat", "-v", "ON_ERROR_STOP=1"]
+    command = [
+        "psql",
+        "-q",
+        "-X",
+        "-h",
+        os.environ["CVAT_POSTGRES_HOST"],
+        "-U",
+        "root",
+        "-d",
+        "cvat",
+        "-v",
+        "ON_ERROR_STOP=1",
+    ]
     return subprocess.run([*command, "-f", "-"], input=text, env=environment, capture_output=True, text=True)
 
 
 def prepare():
     """Wait for the database and make its tables, as `manage.py migrate` does."""
     for _ in range(120):
-        answer = sql(TABLES + f"INSERT INTO django_migrations VALUES ('{os.environ['FAKE_VERSION']}') ON CONFLICT DO NOTHING;")
+        answer = sql(
+            TABLES + f"INSERT INTO django_migrations VALUES ('{os.environ['FAKE_VERSION']}') ON CONFLICT DO NOTHING;"
+        )
         if answer.returncode == 0:
             break
         print(answer.stderr.strip(), file=sys.stderr)
@@ -45,7 +58,7 @@ def prepare():
         sys.exit("the database does not answer")
     if os.environ.get("FAKE_BROKEN"):
         sql("DELETE FROM engine_labeledimage;")
-        sys.exit("django.db.utils.ProgrammingError: column \"something\" does not exist")
+        sys.exit('django.db.utils.ProgrammingError: column "something" does not exist')
 
 
 def literal(value):

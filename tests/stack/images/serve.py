@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import mirror
+
 from standin import server
 from standin.state import Settings
 

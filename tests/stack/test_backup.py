@@ -1,0 +1,188 @@
+"""Backup, restore and upgrade on a real engine, with real dumps of a real PostgreSQL."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from throw_away import Cvat
+
+
+def backup(cvat: Cvat) -> Path:
+    return Path(cvat.make("backup").stdout.strip())
+
+
+def kept(cvat: Cvat, key: str) -> str | None:
+    found = re.search(rf"^{key}=(.*)$", (cvat.root / "config" / "cvat.env").read_text(), re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def sql(cvat: Cvat, query: str) -> str:
+    code, output = cvat.container("cvat_db").exec_run(["psql", "-X", "-At", "-U", "root", "-d", "cvat", "-c", query])
+    assert code == 0, output
+    return str(output.decode().strip())
+
+
+def test_backup_destroy_restore_gives_everything_back(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    cvat.make("token", **cvat.signed_in())
+    sql(
+        cvat,
+        "CREATE TABLE notes (id serial PRIMARY KEY, text text UNIQUE); INSERT INTO notes (text) VALUES ('ein Wört')",
+    )
+    before = cvat.exported()
+
+    call = cvat.make("backup")
+    file = Path(call.stdout.strip())
+    assert "1 projects, 1 tasks, 6 frames, 6 annotations, 1 users" in call.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(file.parent.iterdir()) == [file]
+    assert cvat.status()["problem"] is None
+    assert kept(cvat, "CVAT_POSTGRES_PASSWORD").encode() not in file.read_bytes()
+
+    cvat.make("destroy", f"CONFIRM={cvat.project}")
+    (cvat.root / "config" / "cvat.env").unlink()
+    restored = cvat.make("restore", f"FILE={file}")
+    assert "6 annotations" in restored.stderr
+    assert cvat.exported() == before
+    assert sql(cvat, "SELECT text FROM notes") == "ein Wört"
+    assert cvat.make("project", "NAME=by token", "LABELS=one", CVAT_URL=cvat.url).returncode == 0
+    owners = cvat.container("cvat_server").exec_run(["stat", "-c", "%u", "/home/django/data", "/home/django/keys"])
+    assert owners.output.split() == [b"1000", b"1000"]
+
+    # And once more, in the place of what is there now.
+    cvat.make("restore", f"FILE={file}")
+    assert cvat.exported() == before
+    assert sql(cvat, "SELECT count(*) FROM engine_project") == "1"
+    assert len(cvat.volumes()) == 6
+    assert cvat.up().stdout.strip() == cvat.url
+
+
+def test_backup_verify_proves_a_backup_and_leaves_nothing(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    file = backup(cvat)
+    containers, volumes = {one.id for one in cvat.containers()}, cvat.volumes()
+    answer = cvat.make("backup-verify", f"FILE={file}")
+    assert "restores to a healthy CVAT v1.0.0 with 1 projects, 1 tasks, 6 frames, 6 annotations" in answer.stdout
+    assert {one.id for one in cvat.containers()} == containers
+    assert cvat.volumes() == volumes
+    label = "com.docker.compose.project"
+    assert not [
+        one for one in cvat.engine.containers.list(all=True) if one.labels.get(label, "").startswith(f"{cvat.project}-")
+    ]
+    assert not [one for one in cvat.engine.volumes.list() if one.name.startswith(f"{cvat.project}-")]
+
+
+def test_damaged_and_foreign_files_are_refused_before_anything_is_touched(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    file = backup(cvat)
+    running = {one.id for one in cvat.containers()}
+
+    content = bytearray(file.read_bytes())
+    content[content.index(b"PGDMP") + 2000] ^= 1
+    damaged = cvat.root / "damaged.zip"
+    damaged.write_bytes(content)
+    assert "database.dump: " in cvat.make("restore", f"FILE={damaged}", code=1).stderr
+    assert "database.dump: " in cvat.make("backup-verify", f"FILE={damaged}", code=3).stderr
+    short = cvat.root / "short.zip"
+    short.write_bytes(file.read_bytes()[:5000])
+    assert "is not a whole backup" in cvat.make("restore", f"FILE={short}", code=1).stderr
+    foreign = cvat.root / "foreign.zip"
+    with zipfile.ZipFile(foreign, "w") as archive:
+        archive.writestr("project.json", "{}")
+    assert "is no backup made by `make backup`" in cvat.make("restore", f"FILE={foreign}", code=1).stderr
+    assert "there is no file" in cvat.make("restore", "FILE=nowhere.zip", code=1).stderr
+
+    other = cvat.make("restore", f"FILE={file}", code=2, CVAT_VERSION="v1.1.0").stderr
+    assert "OTHER_VERSION=1" in other
+    assert {one.id for one in cvat.containers()} == running
+
+
+def test_a_restore_that_does_not_come_up_leaves_the_old_data_running(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    file = backup(cvat)
+    cvat.make("project", "NAME=newer than the backup", "LABELS=x", **cvat.signed_in())
+    volumes = cvat.volumes()
+    answer = cvat.make("restore", f"FILE={file}", "OTHER_VERSION=1", code=1, CVAT_VERSION="v1.2.0")
+    assert "cvat_server ended with exit code 1" in answer.stderr
+    assert "going back" in answer.stderr
+    assert kept(cvat, "CVAT_VERSION") == "v1.0.0"
+    assert cvat.volumes() == volumes
+    cvat.up()
+    assert sql(cvat, "SELECT count(*) FROM engine_project") == "2"
+
+
+def test_upgrade_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    before = cvat.exported()
+    upgraded = cvat.make("upgrade", CVAT_VERSION="1.1.0")
+    assert "CVAT v1.1.0 holds all that v1.0.0 held" in upgraded.stderr
+    assert kept(cvat, "CVAT_VERSION") == "v1.1.0"
+    assert cvat.container("cvat_server").attrs["Config"]["Image"].endswith(":v1.1.0")
+    assert cvat.exported() == before
+    assert sql(cvat, "SELECT count(*) FROM django_migrations") == "2"
+
+    failed = cvat.make("upgrade", code=1, CVAT_VERSION="v1.2.0")
+    assert "error: CVAT v1.2.0 does not come up: cvat_server ended with exit code 1" in failed.stderr
+    assert "CVAT v1.1.0 runs again with its data" in failed.stderr
+    del cvat.settings["CVAT_VERSION"]
+    assert cvat.container("cvat_server").attrs["Config"]["Image"].endswith(":v1.1.0")
+    assert cvat.status()["problem"] is None
+    assert cvat.exported() == before
+    assert sql(cvat, "SELECT count(*) FROM django_migrations") == "2"
+    assert len(list((cvat.root / "backups").iterdir())) == 2
+    assert "already" in cvat.make("upgrade", code=2, CVAT_VERSION="v1.1.0").stderr
+    missing = cvat.make("upgrade", code=1, CVAT_VERSION="v9.9.9")
+    assert "likely cause" in missing.stderr
+    assert cvat.status()["problem"] is None
+
+
+def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.container("cvat_server").exec_run(["dd", "if=/dev/zero", "of=/home/django/data/big", "bs=1M", "count=300"])
+    script = [sys.executable, "scripts/backup_cvat.py"]
+    with subprocess.Popen(script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True) as call:
+        assert call.stderr is not None
+        for line in call.stderr:
+            if "Copying /home/django/data" in line:
+                break
+        os.kill(call.pid, signal.SIGINT)
+        assert "interrupted" in call.stderr.read()
+        _, status, usage = os.wait4(call.pid, 0)
+        call.returncode = os.waitstatus_to_exitcode(status)
+    assert call.returncode == 130
+    assert list((cvat.root / "backups").iterdir()) == []
+    assert cvat.container("cvat_server").status == "running"
+    assert cvat.container("cvat_worker").status == "running"
+
+    whole = subprocess.Popen(
+        script, cwd=cvat.root, env=cvat.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(whole.pid, 0)
+    whole.returncode = os.waitstatus_to_exitcode(status)
+    assert whole.returncode == 0
+    (file,) = (cvat.root / "backups").iterdir()
+    assert file.stat().st_size > 300 << 20
+    assert usage.ru_maxrss < 120 << 10, f"{usage.ru_maxrss} KiB"
+
+
+def test_backup_of_a_stopped_cvat_leaves_it_stopped(cvat: Cvat) -> None:
+    assert "nothing to back up" in cvat.make("backup", code=1).stderr
+    cvat.up()
+    cvat.fill()
+    cvat.make("stop")
+    first = backup(cvat)
+    assert {one.status for one in cvat.containers()} == {"exited"}
+    cvat.make("down")
+    second = backup(cvat)
+    assert cvat.containers() == []
+    with zipfile.ZipFile(first) as one, zipfile.ZipFile(second) as other:
+        assert one.read("keys.tar") == other.read("keys.tar")
