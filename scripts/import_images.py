@@ -1,7 +1,10 @@
-"""Put a folder of images into CVAT as one task."""
+"""Put a folder of images into CVAT as one task, or as several."""
 
 import json
+import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +14,10 @@ from toolkit import console
 
 if TYPE_CHECKING:
     from toolkit.connection import Connection
+    from toolkit.cvat_api import Api
     from toolkit.images import Found
+    from toolkit.import_journal import Journal, Part, Record
+    from toolkit.leftovers import Leftover
 
 
 def main(
@@ -32,6 +38,21 @@ def main(
     tags_from_folders: Annotated[
         bool, typer.Option("--tags-from-folders", help="Tag each image with the name of its first folder.")
     ] = False,
+    images_per_task: Annotated[
+        int | None,
+        typer.Option("--images-per-task", min=1, help="Make tasks name-001, name-002 … of so many images each."),
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=8, help="How many of several tasks are sent at a time.")] = 2,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an import of this name and folder stopped.")
+    ] = False,
+    start_over: Annotated[
+        bool, typer.Option("--start-over", help="Begin anew; the tasks that an earlier import finished stay.")
+    ] = False,
+    remove_leftover: Annotated[
+        bool, typer.Option("--remove-leftover", help="Delete the unfinished tasks that a killed import has left.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one task may take.")] = 6 * 3600,
     verify: Annotated[bool, typer.Option(help="Look into every file before sending any.")] = True,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep the task of a failed import for a look at it.")
@@ -43,13 +64,16 @@ def main(
 ) -> None:
     """Put a folder of images into a project of CVAT as one task; folders stay part of the frames' names.
 
-    Example: `make import CONFIG=configuration.json ARGS=--tags-from-folders`
+    Example: `make import CONFIG=configuration.json ARGS="--tags-from-folders --images-per-task 1000"`
     """
+    from toolkit.batches import import_batches, split
+    from toolkit.batches import resume as go_on
     from toolkit.configuration import ImportKeys
     from toolkit.cvat_api import session
     from toolkit.folder_tags import check_folders
     from toolkit.images import find_images
-    from toolkit.import_run import Plan, Watch, import_task
+    from toolkit.import_journal import Aim, Record, abandoned
+    from toolkit.import_run import Plan, Watch
     from toolkit.preflight import check_images
     from toolkit.settings import find_configuration, read_with_connection
 
@@ -66,25 +90,105 @@ def main(
     keys, connection = read_with_connection(ImportKeys, file, options, url, username)
     found = find_images(keys.import_dir, keys.import_image_extension)
     _tell_left_out(found)
+    batches = split(keys.import_task_name, found.images, images_per_task)
     with console.progress("checking images", len(found.images)) as advance:
-        sizes = check_images(found.images, decode=verify, on_image=advance)
-    with session(connection) as api:
-        labels = api.labels(keys.cvat_project_id)
-        namesakes = api.empty_tasks(keys.cvat_project_id, keys.import_task_name)
-    if tags_from_folders:
-        check_folders(found.images, labels, keys.cvat_project_id)
-    plan = Plan(
-        project_id=keys.cvat_project_id,
-        task_name=keys.import_task_name,
-        folder=keys.import_dir,
-        images=found.images,
-        sizes=sizes,
-        tags_from_folders=tags_from_folders,
-        namesakes=frozenset(namesakes),
+        sizes = check_images(found.images, verify, advance, images_per_task)
+    aim = Aim(connection.url, keys.cvat_project_id, keys.import_task_name, str(keys.import_dir))
+    record = Record(aim, [batch.part for batch in batches], images_per_task, tags_from_folders)
+    with ExitStack() as stack:
+        with session(connection, console.warn) as api:
+            labels = api.labels(keys.cvat_project_id)
+            if tags_from_folders:
+                check_folders(found.images, labels, keys.cvat_project_id)
+            leftovers = _examine(api, stack.enter_context(abandoned(aim)), connection)
+            earlier = _decide(leftovers, resume, start_over)
+            _tidy_up(api, leftovers, remove_leftover or earlier is not None, start_over)
+            tasks = api.tasks(keys.cvat_project_id)
+        plan = Plan(
+            project_id=keys.cvat_project_id,
+            task_name=keys.import_task_name,
+            folder=keys.import_dir,
+            images=(),
+            sizes=sizes,
+            tags_from_folders=tags_from_folders,
+            timeout=timeout,
+        )
+        if earlier is None:
+            journal = _begin(stack, record)
+        else:
+            journal, batches = earlier.journal, go_on(earlier.journal, batches)
+        watch = Watch(console.progress, console.status_line, console.say, console.warn)
+        import_batches(connection, plan, batches, journal, watch, tasks, parallel, keep_failed)
+    parts = [batch.part for batch in batches]
+    _report(connection, parts, found, time.monotonic() - started, as_json)
+
+
+def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection") -> "list[Leftover]":
+    from toolkit.leftovers import describe, examine
+
+    leftovers = examine(api, journals)
+    for leftover in leftovers:
+        console.warn("an earlier import of this name and folder was stopped in the middle; it has left")
+        for line in describe(connection, leftover):
+            console.say(f"  - {line}")
+    return leftovers
+
+
+def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> "Leftover | None":
+    """Choose the earlier import to go on with."""
+    from toolkit.errors import UsageError
+
+    begun = next((leftover for leftover in reversed(leftovers) if leftover.done), None)
+    if resume and start_over:
+        raise UsageError("--resume and --start-over exclude each other")
+    if resume and not leftovers:
+        console.say("there is no earlier import to go on with: beginning anew")
+    if resume and leftovers:
+        return begun or leftovers[-1]
+    if begun is None or start_over:
+        return None
+    total = len(begun.journal.record.parts)
+    if _can_ask() and typer.confirm(f"{len(begun.done)} of {total} tasks are finished. Go on?", default=True, err=True):
+        return begun
+    if _can_ask():
+        return None
+    raise UsageError(
+        f"an earlier import has finished {len(begun.done)} of {total} tasks: "
+        "--resume goes on with it, --start-over begins anew beside them"
     )
-    watch = Watch(console.progress, console.status_line, console.say, console.warn)
-    task_id = import_task(connection, plan, watch, keep_failed)
-    _report(connection, task_id, found, time.monotonic() - started, as_json)
+
+
+def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget: bool) -> None:
+    """Delete what killed imports have left, if the person wants that."""
+    from toolkit.leftovers import remove
+
+    for leftover in leftovers:
+        numbers = ", ".join(str(part.task_id) for part in leftover.unfinished)
+        question = f"Delete the unfinished task {numbers} (its images are all in the folder)?"
+        if not leftover.unfinished:
+            pass
+        elif is_asked or (_can_ask() and typer.confirm(question, default=True, err=True)):
+            for line in remove(api, leftover):
+                console.say(line)
+        else:
+            console.say(f"--remove-leftover deletes the unfinished task {numbers}")
+            continue
+        if forget or not leftover.done:
+            leftover.journal.forget()
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and console.is_interactive()
+
+
+def _begin(stack: ExitStack, record: "Record") -> "Journal":
+    from toolkit.import_journal import Journal, begin
+
+    try:
+        return stack.enter_context(begin(record))
+    except OSError as error:
+        console.warn(f"if this import is killed, the next one will not know of it ({error})")
+        return Journal(record, None)
 
 
 def _tell_left_out(found: "Found") -> None:
@@ -93,15 +197,25 @@ def _tell_left_out(found: "Found") -> None:
         console.say(f"left out {len(names)} ({reason}): {first}{', …' * (len(names) > 3)}")
 
 
-def _report(connection: "Connection", task_id: int, found: "Found", seconds: float, as_json: bool) -> None:
-    address = connection.task_url(task_id)
-    if as_json:
-        left_out = {reason: len(names) for reason, names in found.left_out.items()}
-        answer = {"task_id": task_id, "frames": len(found.images), "url": address, "left_out": left_out}
-        console.result(json.dumps(answer, ensure_ascii=False))
+def _report(connection: "Connection", parts: "Sequence[Part]", found: "Found", seconds: float, as_json: bool) -> None:
+    addresses = [connection.task_url(part.task_id or 0) for part in parts]
+    if not as_json:
+        for part, address in zip(parts, addresses, strict=True):
+            pace = f" in {seconds:.1f} s" if len(parts) == 1 else f", {part.name}"
+            console.result(f"task {part.task_id}: {part.frames} frames{pace}")
+            console.result(address)
+        if len(parts) > 1:
+            console.result(f"{len(parts)} tasks: {len(found.images)} frames in {seconds:.1f} s")
         return
-    console.result(f"task {task_id}: {len(found.images)} frames in {seconds:.1f} s")
-    console.result(address)
+    answer: dict[str, object] = {"frames": len(found.images)}
+    if len(parts) == 1:
+        answer |= {"task_id": parts[0].task_id, "url": addresses[0]}
+    answer["tasks"] = [
+        {"task_id": part.task_id, "name": part.name, "frames": part.frames, "url": address}
+        for part, address in zip(parts, addresses, strict=True)
+    ]
+    answer["left_out"] = {reason: len(names) for reason, names in found.left_out.items()}
+    console.result(json.dumps(answer, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,25 @@ class Task:
 
 
 @dataclass(frozen=True)
+class TaskFacts:
+    """What tells a task from others.
+
+    Attributes:
+        id: Its number.
+        name: Its name.
+        project_id: Its project, None if it has none.
+        created: When the server made it, in its own words.
+        frames: How many frames it has; 0 as long as it has no data.
+    """
+
+    id: int
+    name: str
+    project_id: int | None
+    created: str
+    frames: int
+
+
+@dataclass(frozen=True)
 class Api:
     """A signed-in session with the server."""
 
@@ -90,8 +109,7 @@ class Api:
         """Return the names of a task's frames, in the order of the frames."""
         with self._explained():
             # The SDK's models would take several kB a frame.
-            _, answer = self._client.api_client.tasks_api.retrieve_data_meta(task_id, _parse_response=False)
-            return [str(frame["name"]) for frame in json.loads(answer.data)["frames"]]
+            return [str(frame["name"]) for frame in self._get(f"/api/tasks/{task_id}/data/meta")["frames"]]
 
     def frame_count(self, project_id: int) -> int:
         """Return how many frames all tasks of a project have together."""
@@ -113,10 +131,37 @@ class Api:
             formats, _ = self._client.api_client.server_api.retrieve_annotation_formats()
             return [str(exporter.name) for exporter in formats.exporters if exporter.enabled]
 
+    def task_facts(self, task_id: int) -> TaskFacts | None:
+        """Return what tells a task from others, None if there is none of that number."""
+        from cvat_sdk.api_client.exceptions import NotFoundException
+
+        with self._explained():
+            try:
+                task = self._get(f"/api/tasks/{task_id}")
+            except NotFoundException:
+                return None
+            return TaskFacts(
+                task_id, str(task["name"]), task.get("project_id"), str(task["created_date"]), task.get("size") or 0
+            )
+
+    def has_annotations(self, task_id: int) -> bool:
+        """Tell whether a task has a tag, shape or track; one without data has none."""
+        with self._explained():
+            found = self._get(f"/api/tasks/{task_id}/annotations")
+            return any(found.get(kind) for kind in ("tags", "shapes", "tracks"))
+
     def delete_task(self, task_id: int) -> None:
         """Delete a task with all its data; one that is gone already is no error."""
         with self._explained():
             self._client.tasks.remove_by_ids([task_id])
+
+    def _get(self, path: str) -> Any:
+        from cvat_sdk.core.helpers import make_request_headers
+
+        client = self._client.api_client
+        return json.loads(
+            client.rest_client.GET(self._connection.url + path, headers=make_request_headers(client)).data
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -161,7 +206,7 @@ def session(connection: Connection, notice: Callable[[str], None] = lambda line:
 @contextmanager
 def _explained(connection: Connection) -> Iterator[None]:
     from cvat_sdk.core.exceptions import CvatSdkException
-    from cvat_sdk.exceptions import ApiException
+    from cvat_sdk.exceptions import ApiException, OpenApiException
     from urllib3.exceptions import HTTPError
 
     try:
@@ -170,5 +215,5 @@ def _explained(connection: Connection) -> Iterator[None]:
         raise explain(str(error), connection) from error
     except HTTPError as error:
         raise explain(f"{type(error).__name__}: {error}", connection) from error
-    except CvatSdkException as error:
-        raise ToolkitError(f"{connection.url} gave an answer that cvat-sdk does not understand: {error}") from error
+    except (CvatSdkException, OpenApiException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ToolkitError(f"{connection.url} does not answer as CVAT does: is CVAT_URL right?") from error

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from toolkit.errors import ToolkitError
 from toolkit.images import Image
+from toolkit.workspace import temporary_folder
 
 _OVERHEAD = 512
 """Bytes that a member's two headers take at most with a usual name, on top of the name twice."""
 
 
 @contextmanager
-def temporary_folder(beside: Path) -> Iterator[Path]:
+def archive_folder(beside: Path) -> Iterator[Path]:
     """Make a folder for the archive, in TMPDIR if that is set, else beside the data.
 
     Args:
@@ -25,9 +26,9 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
     Yields:
         The folder, removed at the end whatever happens.
     """
-    place = None if os.environ.get("TMPDIR") or not os.access(beside.parent, os.W_OK) else beside.parent
-    with tempfile.TemporaryDirectory(prefix=".cvat-import-", dir=place) as folder:
-        yield Path(folder)
+    is_beside = not os.environ.get("TMPDIR") and os.access(beside.parent, os.W_OK)
+    with temporary_folder(beside.parent if is_beside else Path(tempfile.gettempdir()), ".cvat-import-") as folder:
+        yield folder
 
 
 def write_archive(images: Sequence[Image], target: Path, on_image: Callable[[], None] = lambda: None) -> None:

@@ -12,7 +12,10 @@ LARGEST_UPLOAD = 25 * 1024**3
 
 
 def check_images(
-    images: Sequence[Image], decode: bool = True, on_image: Callable[[], None] = lambda: None
+    images: Sequence[Image],
+    decode: bool = True,
+    on_image: Callable[[], None] = lambda: None,
+    images_per_task: int | None = None,
 ) -> dict[str, tuple[int, int]]:
     """Check all images of an import.
 
@@ -20,6 +23,7 @@ def check_images(
         images: The images.
         decode: Whether to look into each file.
         on_image: Called after each image.
+        images_per_task: How many images a task gets; None for all in one.
 
     Returns:
         Width and height in pixels by name; empty without ``decode``.
@@ -29,11 +33,14 @@ def check_images(
             keep apart, more bytes than the server takes.
     """
     offenders = list(_unspeakable(images)) + list(_colliding(image.name for image in images))
-    total = sum(image.size for image in images)
-    if total > LARGEST_UPLOAD:
+    step = images_per_task or len(images) or 1
+    largest = max(
+        (sum(image.size for image in images[at : at + step]) for at in range(0, len(images), step)), default=0
+    )
+    if largest > LARGEST_UPLOAD:
         offenders.append(
-            f"{len(images)} images hold {total / 1024**3:.1f} GiB, the server takes 25 GiB in one task: "
-            "import them in parts"
+            f"{min(step, len(images))} images hold {largest / 1024**3:.1f} GiB, the server takes 25 GiB in one task: "
+            "give --images-per-task with a smaller number"
         )
     sizes: dict[str, tuple[int, int]] = {}
     for image in images if decode else ():

@@ -26,7 +26,8 @@ class Shell:
 
     def environment(self, **variables: str) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
-        return own | self.server.environment() | {"TMPDIR": str(self.folder / "tmp")} | variables
+        places = {"TMPDIR": str(self.folder / "tmp"), "XDG_STATE_HOME": str(self.folder / "state")}
+        return own | self.server.environment() | places | variables
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -71,9 +72,16 @@ class Shell:
         return self.folder / folder
 
     def leftovers(self) -> list[str]:
-        """Return the temporary files and hidden folders that a run has left."""
+        """Return the temporary files, hidden folders and journals that a run has left."""
         hidden = [path for path in self.folder.rglob("*") if path.name.startswith(".")]
-        return sorted(str(path.relative_to(self.folder)) for path in [*hidden, *(self.folder / "tmp").iterdir()])
+        kept = [*(self.folder / "tmp").iterdir(), *(path for path in self.state().iterdir())]
+        return sorted(str(path.relative_to(self.folder)) for path in [*hidden, *kept])
+
+    def state(self) -> Path:
+        """Return the folder where imports write down what they begin."""
+        folder = self.folder / "state/cvat-toolkit/imports"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 def jpeg() -> bytes:
@@ -84,14 +92,20 @@ def jpeg() -> bytes:
 
 @pytest.fixture
 def shell(tmp_path: Path, standin: StandinProcess) -> Shell:
-    (tmp_path / "tmp").mkdir()
-    return Shell(tmp_path, standin)
+    return new_shell(tmp_path, standin)
 
 
 @pytest.fixture
 def faulty_shell(tmp_path: Path, faulty_standin: StandinProcess) -> Shell:
-    (tmp_path / "tmp").mkdir()
-    return Shell(tmp_path, faulty_standin)
+    return new_shell(tmp_path, faulty_standin)
+
+
+def new_shell(folder: Path, server: StandinProcess) -> Shell:
+    """Make a shell with places of its own for temporary files and journals."""
+    (folder / "tmp").mkdir()
+    shell = Shell(folder, server)
+    shell.state()
+    return shell
 
 
 @pytest.fixture

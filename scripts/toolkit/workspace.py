@@ -1,0 +1,80 @@
+"""Temporary folders that are gone at the end of a run, or at the next one if the run was killed."""
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from toolkit.claims import claim
+
+_LOCK = ".lock"
+_TRIES = 5
+_UNCLAIMED_FOR = 3600.0
+"""Seconds after which a folder that nobody has claimed cannot be one that is just being made."""
+
+
+@contextmanager
+def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """Make a temporary folder, after removing those that killed runs have left in the same place.
+
+    Args:
+        place: The folder to make it in.
+        prefix: What its name begins with.
+
+    Yields:
+        The folder, removed at the end whatever happens.
+    """
+    remove_abandoned(place, prefix)
+    with ExitStack() as stack:
+        for _ in range(_TRIES):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
+            )
+            try:
+                stack.enter_context(claim(Path(folder) / _LOCK))
+                break
+            except (BlockingIOError, FileNotFoundError):
+                continue  # another run took it for an abandoned one before it was claimed
+            except OSError:
+                break  # a file system without locks: a killed run's folder is not found by the next
+        yield Path(folder)
+
+
+def remove_abandoned(place: Path, prefix: str) -> list[Path]:
+    """Remove the temporary folders of one's own that no living process has claimed.
+
+    Args:
+        place: The folder that they are in.
+        prefix: What their names begin with.
+
+    Returns:
+        Those that were removed.
+    """
+    removed = []
+    for folder in sorted(place.glob(f"{prefix}*")):
+        with suppress(OSError):
+            if _is_own(folder) and _remove(folder):
+                removed.append(folder)
+    return removed
+
+
+def _is_own(folder: Path) -> bool:
+    state = folder.lstat()
+    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid()
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a folder while holding the claim on it, so that no run can begin to use it."""
+    lock = folder / _LOCK
+    if not lock.exists() and time.time() - folder.lstat().st_mtime < _UNCLAIMED_FOR:
+        return False
+    try:
+        with claim(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return False
+    return True
