@@ -95,8 +95,13 @@ def main(
         link_mode=link_mode,
         overwrite=overwrite,
     )
-    with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:
-        converted = (conversion.dry_run if dry_run else conversion.convert)(request, advance)
+    try:
+        with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:
+            converted = (conversion.dry_run if dry_run else conversion.convert)(request, advance)
+    except KeyboardInterrupt:
+        if not dry_run:
+            console.say("stopped: what was unfinished has been removed")
+        raise
     for warning in converted.manifest.warnings:
         console.warn(console.printable(warning))
     seconds = time.monotonic() - started

@@ -32,7 +32,11 @@ def main(
 
     if dataset is not None and dataset_dir is not None:
         raise UsageError("name the folder of the dataset once: verify_dataset.py FOLDER, or --dataset-dir FOLDER")
-    folder = dataset or dataset_dir or read_settings(config, None, None, None, None).target
+    folder = dataset or dataset_dir
+    if folder is None:
+        if config is None and not Path("configuration.json").exists():
+            raise UsageError("name the folder of the dataset: verify_dataset.py FOLDER (make verify DATASET=FOLDER)")
+        folder = read_settings(config, None, None, None, None).target
     started = time.monotonic()
     with console.progress("Verifying", 100) as advance:
         verdict = verify(folder, advance)

@@ -1,4 +1,4 @@
-"""What the tests of convert and verify share: archives made to order, the scripts as processes, trees as dictionaries."""
+"""What the tests of convert and verify share: archives to order, the scripts as processes, trees as dictionaries."""
 
 import json
 import os
@@ -7,46 +7,55 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-SIDES = ("training", "validation")
+OWN = {"cvat_exported", "labels.json", "manifest.json", "training", "validation"}
 
 
-def make_zip(path: Path, members: Mapping[str, bytes] | Iterable[str], **options: object) -> Path:
+def make_zip(path: Path, members: Mapping[str, bytes] | Iterable[str], **options: Any) -> Path:
     """Write an archive; names alone get content of their own each, so that nothing looks like a leak."""
     contents = members if isinstance(members, Mapping) else {name: f"content of {name}".encode() for name in members}
-    with zipfile.ZipFile(path, "w", **options) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(path, "w", **options) as archive:
         for name, content in contents.items():
-            archive.writestr(name, content)
+            archive.writestr(name, b"" if name.endswith("/") else content)
     return path
+
+
+def two_classes(each: int = 10) -> list[str]:
+    return [f"{name}/{number:03}.jpg" for name in ("cat", "dog") for number in range(each)]
 
 
 def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(SCRIPTS / f"{script}.py"), *map(str, arguments)]
 
 
-def run(
-    script: str, *arguments: object, cwd: Path | None = None, **options: object
-) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(script, *arguments),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,  # type: ignore[call-overload]
+        command(script, *arguments), capture_output=True, text=True, timeout=120, check=False, **options
     )
 
 
-def convert(archive: Path, target: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def convert(archive: Path, target: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return run("convert_dataset", "--base-file", archive, "--output-dir", target, *arguments, **options)
 
 
-def converted(archive: Path, target: Path, *arguments: object) -> dict[str, object]:
-    done = convert(archive, target, "--json", *arguments)
+def converted(archive: Path, target: Path, *arguments: object, **options: Any) -> dict[str, Any]:
+    done = convert(archive, target, "--json", *arguments, **options)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def refused(archive: Path, target: Path, *arguments: object, code: int = 1, **options: Any) -> str:
+    """Convert, expect a refusal that leaves nothing, and give its text."""
+    before = tree(target.parent)
+    done = convert(archive, target, *arguments, **options)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert tree(target.parent) == before
+    return done.stderr
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -54,13 +63,21 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     for parent, folders, files in os.walk(folder):
         for name in folders:
-            found[os.path.relpath(os.path.join(parent, name), folder)] = None
+            found[Path(parent, name).relative_to(folder).as_posix()] = None
         for name in files:
-            path = Path(parent, name)
-            found[os.path.relpath(path, folder)] = path.read_bytes()
+            found[Path(parent, name).relative_to(folder).as_posix()] = Path(parent, name).read_bytes()
     return found
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def side(target: Path, name: str) -> set[str]:
     """List the images of a side by their path below it."""
     return {path for path, content in tree(target / name).items() if content is not None}
+
+
+def is_whole(target: Path) -> bool:
+    """Ask verify."""
+    return run("verify_dataset", target).returncode == 0

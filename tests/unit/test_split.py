@@ -1,0 +1,143 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit import leaks, split
+from toolkit.errors import UsageError
+from toolkit.grouping import GroupRule, units
+from toolkit.leaks import Kind
+from toolkit.selection import Image
+
+SHARES = st.floats(0.01, 0.99)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def images(*names: str) -> list[Image]:
+    return [Image(name, name.partition("/")[0], 1, index) for index, name in enumerate(names)]
+
+
+def alone(count: int) -> list[tuple[int, ...]]:
+    return [(index,) for index in range(count)]
+
+
+@given(st.integers(1, 300), SHARES, SEEDS)
+def test_reference_takes_the_end_of_numpys_shuffle(count: int, share: float, seed: int) -> None:
+    numpy = pytest.importorskip("numpy", reason="NumPy comes with the test requirements (scikit-learn)")
+    order = numpy.arange(count)
+    numpy.random.RandomState(seed).shuffle(order)
+    size = int(share * count)
+    assert split.reference(alone(count), share, seed) == set(order[count - size :].tolist())
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 60), min_size=1), SHARES, SEEDS)
+def test_stratified_keeps_the_share_of_each_class(counts: dict[str, int], share: float, seed: int) -> None:
+    classes = [name for name, count in sorted(counts.items()) for _ in range(count)]
+    validation = split.stratified(alone(len(classes)), classes, share, seed)
+    for name, count in counts.items():
+        inside = sum(classes[index] == name for index in validation)
+        assert (0 < inside < count) if count > 1 else inside == 0
+        assert abs(inside - share * count) <= 0.5 or inside in (0, 1, count - 1)
+
+
+GROUPED = st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.sampled_from("uvwxyz"))), min_size=1)
+
+
+@given(GROUPED, SHARES, SEEDS, st.sampled_from(["reference", "stratified", "stable"]))
+def test_groups_are_never_on_both_sides(
+    content: list[tuple[str, str | None]], share: float, seed: int, method: str
+) -> None:
+    keys = [key for _, key in content]
+    together = units(keys)
+    if method == "reference":
+        validation = split.reference(together, share, seed)
+    elif method == "stratified":
+        validation = split.stratified(together, [name for name, _ in content], share, seed)
+    else:
+        validation = split.stable([(key or str(n)).encode() for n, key in enumerate(keys)], share, seed)
+    for unit in together:
+        assert len(validation.intersection(unit)) in (0, len(unit))
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=30), SEEDS)
+def test_stratified_gives_every_class_of_two_groups_both_sides(sizes: list[int], seed: int) -> None:
+    keys = [f"{number % 3} {number}" for number, size in enumerate(sizes) for _ in range(size)]
+    classes = [key[0] for key in keys]
+    validation = split.stratified(units(keys), classes, 0.2, seed)
+    for name in set(classes):
+        groups = {key for key in keys if key[0] == name}
+        inside = {keys[index] for index in validation if classes[index] == name}
+        assert (0 < len(inside) < len(groups)) if len(groups) > 1 else len(inside) <= 1
+
+
+@given(st.lists(st.binary(min_size=1), unique=True), st.lists(st.binary(min_size=1)), SHARES, SEEDS)
+def test_stable_never_moves_an_image_when_others_come(
+    old: list[bytes], new: list[bytes], share: float, seed: int
+) -> None:
+    before = split.stable(old, share, seed)
+    everything = [*new, *old]
+    after = split.stable(everything, share, seed)
+    assert {index + len(new) for index in before} == {index for index in after if index >= len(new)}
+    assert len({(identity, index in after) for index, identity in enumerate(everything)}) == len(set(everything))
+
+
+def test_stable_keeps_the_share_on_average() -> None:
+    validation = split.stable([str(number).encode() for number in range(20_000)], 0.2, 1)
+    assert abs(len(validation) - 4000) < 5 * math.sqrt(20_000 * 0.2 * 0.8)
+    assert validation != split.stable([str(number).encode() for number in range(20_000)], 0.2, 2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("1", ["p1", "p1", "p2", None]),
+        ("2", ["p1/a", "p1/b", "p2", None]),
+        (r"^p\d", ["p1", "p1", "p2", "p1"]),
+        (r"(\d)\.jpg$", ["1", "2", "1", "1"]),
+        (r"(p)(\d/)?", ["p\n1/", "p\n1/", "p\n2/", "p\n"]),
+    ],
+)
+def test_group_rules(rule: str, expected: list[str | None]) -> None:
+    assert GroupRule(rule).keys(images("cat/p1/a/1.jpg", "dog/p1/b/2.jpg", "cat/p2/1.jpg", "cat/p1.jpg")) == expected
+
+
+@pytest.mark.parametrize("rule", ["1", "video"])
+def test_a_rule_that_groups_nothing_is_a_mistake(rule: str) -> None:
+    with pytest.raises(UsageError, match="no image"):
+        GroupRule(rule).keys(images("cat/1.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["cat/x.jpg", "dog/x.jpg"], Kind.MULTI_LABEL),
+        (["cat/vid/x.jpg", "dog/cat/vid/x.jpg"], Kind.MULTI_LABEL),
+        (["cat/x.jpg", "cat/x_1.jpg"], Kind.TWIN),
+        (["cat/x.jpg", "cat/x_1.jpg", "cat/x_22.jpg"], Kind.TWIN),
+        (["cat/x.jpg", "dog/x_1.jpg"], Kind.TWIN),
+        (["cat/a/x.jpg", "cat/b/x.jpg"], Kind.IDENTICAL),
+        (["cat/x_1.jpg", "cat/x_2.jpg"], Kind.IDENTICAL),
+        (["cat/x.jpg", "cat/y.jpg"], Kind.IDENTICAL),
+        (["cat/x_1/1.jpg", "cat/x/1.jpg"], Kind.IDENTICAL),
+    ],
+)
+def test_equal_images_are_told_apart(names: list[str], kind: Kind) -> None:
+    found = leaks.find_clusters(images("cat/other.jpg", *names), [b"other", *[b"same"] * len(names)])
+    assert found == [leaks.Cluster(kind, tuple(range(1, len(names) + 1)))]
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.one_of(st.none(), st.sampled_from("uvw")), st.booleans())))
+def test_mending_leaves_no_leak_and_moves_nothing_else(content: list[tuple[int, str | None, bool]]) -> None:
+    together = units([key for _, key, _ in content])
+    side_of_unit = {index: content[unit[0]][2] for unit in together for index in unit}
+    validation = {index for index, inside in side_of_unit.items() if inside}
+    clusters = leaks.find_clusters(
+        images(*(f"a/{number}.jpg" for number in range(len(content)))), [bytes([digest]) for digest, _, _ in content]
+    )
+    mended = leaks.mend(clusters, together, validation)
+    assert leaks.leaking(clusters, mended) == []
+    for unit in together:
+        assert len(mended.intersection(unit)) in (0, len(unit))
+    if not leaks.leaking(clusters, validation):
+        assert mended == validation
