@@ -73,12 +73,9 @@ class LabelFiles:
         with _readable(name):
             return self.archive.read(name).decode("utf-8-sig")
 
-    def as_file(self, text: str, suffix: str) -> Path:
-        """Write text where globox can read it, over what was there before.
-
-        It opens files in the encoding of the locale, so the text must be ASCII.
-        """
-        path = self.folder / f"labels{suffix}"
+    def as_file(self, name: str, text: str) -> Path:
+        """Write text where globox can read it; it opens files in the encoding of the locale, so it must be ASCII."""
+        path = self.folder / name
         path.write_text(text, "ascii")
         return path
 
@@ -143,7 +140,7 @@ def read_coco(files: LabelFiles) -> Labels:
             classes.update(dict.fromkeys(str(category["name"]) for category in content["categories"]))
             ascii_text = json.dumps(content)
             del content, text
-            annotations = AnnotationSet.from_coco(files.as_file(ascii_text, ".json"))
+            annotations = AnnotationSet.from_coco(files.as_file("labels.json", ascii_text))
             del ascii_text
         images += [_in_images_folder(files, match["subset"], annotation) for annotation in annotations]
     return Labels(list(classes), images)
@@ -188,14 +185,12 @@ _CVAT_TERMS = {
 
 
 def _in_images_folder(files: LabelFiles, subset: str, annotation: "Annotation") -> DatasetImage:
-    name = annotation.image_id
-    return files.image(name, subset or "default", (f"images/{subset}/{name}", f"images/{name}"), annotation)
+    name, side = annotation.image_id, subset or "default"
+    return files.image(name, side, (f"images/{side}/{name}", f"images/{name}"), annotation)
 
 
 def read_voc(files: LabelFiles) -> Labels:
     """Read `Annotations/<name>.xml` of the images that `ImageSets/Main/<subset>.txt` lists."""
-    from globox import Annotation
-
     classes = _voc_classes(files)
     members = set(files.names)
     locations = {
@@ -213,13 +208,21 @@ def read_voc(files: LabelFiles) -> Labels:
             label_file = f"Annotations/{stem}.xml"
             annotation = None
             if label_file in members:
-                text = files.text(label_file).encode("ascii", "xmlcharrefreplace").decode("ascii")
+                text = files.text(label_file)
                 with _readable(label_file):
-                    annotation = Annotation.from_pascal_voc(files.as_file(text, ".xml"))
+                    annotation = _voc_annotation(stem, ElementTree.fromstring(text))
             location = locations.get(stem, "")
             name = location.removeprefix("JPEGImages/") or (annotation.image_id if annotation else stem)
             images.append(files.image(name, match["subset"], (location,), annotation))
     return Labels(classes, images)
+
+
+def _voc_annotation(stem: str, root: ElementTree.Element) -> "Annotation":
+    from globox import Annotation, BoundingBox
+
+    size = int(root.findtext("size/width", "")), int(root.findtext("size/height", ""))
+    name = root.findtext("filename") or stem
+    return Annotation(name, size, [BoundingBox.from_xml(node) for node in root.iter("object")])
 
 
 def _voc_classes(files: LabelFiles) -> list[str]:
@@ -232,7 +235,7 @@ def _voc_classes(files: LabelFiles) -> list[str]:
 
 def read_yolo(files: LabelFiles) -> Labels:
     """Read `obj_<subset>_data/<name>.txt` beside the images; class numbers count the lines of `obj.names`."""
-    from globox import Annotation
+    from globox import Annotation, BoundingBox
 
     classes = [line.strip() for line in files.text("obj.names").splitlines() if line.strip()]
     numbers = {str(number): name for number, name in enumerate(classes)}
@@ -250,9 +253,9 @@ def read_yolo(files: LabelFiles) -> Labels:
         if stem in label_files and (text := files.text(label_files[stem]).strip()):
             image.size = _size_of(files, image)
             with _readable(label_files[stem]):
-                annotation = Annotation.from_yolo_darknet(
-                    files.as_file(text, ".txt"), image_size=image.size or (1, 1), image_id=image.name
-                ).map_labels(numbers)
+                size = image.size or (1, 1)
+                boxes = [BoundingBox.from_yolo_darknet(line, image_size=size) for line in text.splitlines()]
+                annotation = Annotation(image.name, size, boxes).map_labels(numbers)
             image = files.image(image.name, image.side, (image.location or "",), annotation)
             image.size = annotation.image_size if image.location else None
         images.append(image)

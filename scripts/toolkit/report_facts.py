@@ -89,9 +89,11 @@ class Facts:
     @property
     def summary(self) -> str:
         """The gist in a line."""
-        boxes = "" if self.boxes is None else f", {self.boxes.total:,} boxes"
-        warnings = f"{len(self.findings)} warning{'s' * (len(self.findings) != 1)}"
-        return f"{self.images:,} images, {len(self.classes):,} classes{boxes}, {len(self.broken):,} broken, {warnings}"
+        parts = [_counted(self.images, "image", "images"), _counted(len(self.classes), "class", "classes")]
+        if self.boxes is not None:
+            parts.append(_counted(self.boxes.total, "box", "boxes"))
+        parts += [f"{len(self.broken):,} broken", _counted(len(self.findings), "warning", "warnings")]
+        return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as plain values for JSON."""
@@ -128,6 +130,10 @@ class Facts:
         answer["conversion_warnings"] = dataset.notes
         answer["tool_version"] = __version__
         return answer
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def gather(dataset: Dataset, title: str) -> Facts:
