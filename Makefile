@@ -193,6 +193,15 @@ schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the
 strip-notebooks: $(VENV)/.runtime ## Take the outputs out of the tutorials' notebooks before they go into git: [ARGS=--check].
 	@$(RUN)/strip_notebooks.py $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, split-folders, datumaro and cp: [ARGS="--images 2000 --rounds 3"].
+	@$(RUN)/bench_convert.py $(ARGS)
+
+$(VENV)-bench/.done: requirements-bench.txt
+	@$(PYTHON) -m venv --clear $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
+
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
 	@$(VENV)/bin/python scripts/lock_requirements.py $(ARGS)
