@@ -13,7 +13,7 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 SECONDS = 90
 """What a notebook may take before its test gives up."""
@@ -131,11 +131,11 @@ async def _run(
     except CellExecutionError as failure:
         return str(failure)
     finally:
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError, CellExecutionError):
-            await work
         if await manager.is_alive():
             await manager.shutdown_kernel(now=True)
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError, CellExecutionError, DeadKernelError):
+            await work
     assert interrupted, "the notebook ended before the moment for the interrupt"
     return None
 
