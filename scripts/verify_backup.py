@@ -19,7 +19,7 @@ def main(
 
     Example: `python scripts/verify_backup.py --file backups/cvat-v2.54.0-20260102T030405Z.cvat-backup.zip`
     """
-    from toolkit import backup_file, readiness, startup, verification, wait_view
+    from toolkit import backup_file, backup_verification, readiness, startup, wait_view
     from toolkit.compose import DockerUnavailable
     from toolkit.engine import engine
     from toolkit.errors import ProblemsFound, ToolkitError
@@ -30,10 +30,10 @@ def main(
         manifest = backup_file.check(file)
         with (
             engine() as client,
-            verification.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
+            backup_verification.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
         ):
             startup.pull_missing(client, beside, show=console.is_interactive())
-            verification.verify(
+            backup_verification.verify(
                 client,
                 beside,
                 file,

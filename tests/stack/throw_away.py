@@ -1,5 +1,6 @@
 """A throw-away CVAT: a copy of the repository, a Compose project of its own, a free port."""
 
+import contextlib
 import json
 import os
 import re
@@ -145,17 +146,24 @@ def throw_away_cvat(folder: Path, engine: Any, settings: dict[str, str]) -> Cvat
 
 def remove(cvat: Cvat) -> None:
     """Remove all that a project has made, also what a call that was interrupted is still making."""
-    for attempt in range(5):
-        try:
-            for container in cvat.containers():
-                container.remove(force=True, v=True)
-            for name in cvat.volumes():
+    down = [
+        "docker",
+        "compose",
+        "--project-name",
+        cvat.project,
+        "down",
+        "--volumes",
+        "--remove-orphans",
+        "--timeout",
+        "1",
+    ]
+    for _ in range(3):
+        subprocess.run(down, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        for name in cvat.volumes():
+            with contextlib.suppress(DockerException):
                 cvat.engine.volumes.get(name).remove(force=True)
-            label = f"{PROJECT_LABEL}={cvat.project}"
-            for network in cvat.engine.networks.list(filters={"label": label}):
-                network.remove()
+        networks = cvat.engine.networks.list(filters={"label": f"{PROJECT_LABEL}={cvat.project}"})
+        if not (networks or cvat.containers() or cvat.volumes()):
             return
-        except DockerException:
-            if attempt == 4:
-                raise
-            time.sleep(1)
+        time.sleep(1)
+    raise AssertionError(f"something of project {cvat.project} is left on the engine")
