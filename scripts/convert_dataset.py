@@ -13,6 +13,8 @@ from toolkit.links import LinkMode
 from toolkit.selection import Unlabelled
 from toolkit.split import SplitMethod
 
+WARNINGS_SHOWN = 20
+
 
 def main(
     config: console.Config = None,
@@ -102,8 +104,11 @@ def main(
         if not dry_run:
             console.say("stopped: what was unfinished has been removed")
         raise
-    for warning in converted.manifest.warnings:
+    warnings = converted.manifest.warnings
+    for warning in warnings[:WARNINGS_SHOWN]:
         console.warn(console.printable(warning))
+    if len(warnings) > WARNINGS_SHOWN:
+        console.warn(f"… and {len(warnings) - WARNINGS_SHOWN} more, in {'--json' if dry_run else 'manifest.json'}")
     seconds = time.monotonic() - started
     if as_json:
         answer = {

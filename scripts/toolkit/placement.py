@@ -56,7 +56,7 @@ def check(target: Path, overwrite: bool) -> None:
             f"{target} already contains a dataset ({', '.join(there)}): "
             "remove it, set another directory, or replace it with --overwrite"
         )
-    if os.path.lexists(target / MANIFEST) and not (overwrite and is_manifest(target / MANIFEST)):
+    if os.path.lexists(target / MANIFEST) and not is_manifest(target / MANIFEST):
         raise ToolkitError(f"{target / MANIFEST} is in the way: move it away or set another directory")
 
 

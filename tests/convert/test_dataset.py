@@ -1,6 +1,7 @@
 """What lies in the folder afterwards, and what is said about it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,12 +191,31 @@ def test_the_working_directory_can_be_the_target(tmp_path: Path) -> None:
     assert is_whole(tmp_path)
 
 
+def test_a_dataset_that_was_removed_by_the_names_in_the_message_can_be_made_anew(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "export.zip", two_classes())
+    target = tmp_path / "dataset"
+    converted(archive, target)
+    for name in ("training", "validation", "cvat_exported"):
+        shutil.rmtree(target / name)
+    (target / "labels.json").unlink()
+    converted(archive, target)
+    assert is_whole(target)
+
+
+def test_many_warnings_do_not_flood_the_terminal(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "export.zip", [f"class {n}/1.jpg" for n in range(50)])
+    done = convert(archive, tmp_path / "dataset")
+    assert len(done.stderr.splitlines()) == 21
+    assert "80 more" in done.stderr
+
+
 def test_overwrite_spares_a_manifest_of_somebody_else_and_an_archive_inside(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "export.zip", two_classes())
     target = tmp_path / "dataset"
     target.mkdir()
     (target / "manifest.json").write_text('{"name": "an app"}')
     assert "manifest.json is in the way" in refused(archive, target, "--overwrite")
+    assert "manifest.json is in the way" in refused(archive, target)
     (target / "manifest.json").unlink()
     (target / "training").mkdir()
     inside = make_zip(target / "training" / "export.zip", two_classes())
