@@ -1,6 +1,7 @@
 """A copy of the tutorials to work in, with a project on the stand-in server."""
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -142,3 +143,9 @@ def run_script(name: str, *arguments: str, environment: Mapping[str, str], folde
     )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
+
+
+def signed_in(server: StandinProcess) -> dict[str, str]:
+    """Return an environment in which the scripts talk to a server and know no other CVAT."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("CVAT_", "CODESPACE"))}
+    return own | server.environment()

@@ -1,7 +1,6 @@
 """The tutorials' notebooks, executed headless against the stand-in server."""
 
 import json
-import os
 import re
 import subprocess
 import zipfile
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CLASSIFICATION, DETECTION, TOP, run_script
+from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
 
 NOTEBOOKS = ("import_api", "export_api", "convert_dataset")
 TAGGED = {"tags_from_folders = False": "tags_from_folders = True"}
@@ -170,7 +169,7 @@ def test_export_interrupted_and_run_again(tutorial, faulty_standin):
     arguments = [f"--project-id={made.project_id}", f"--import-dir={made.folder / 'images'}", "--tags-from-folders"]
     run_script(
         "import_images", *arguments, "--extension=jpg", "--task-name=x",
-        environment=_signed_in(faulty_standin), folder=made.home,
+        environment=signed_in(faulty_standin), folder=made.home,
     )  # fmt: skip
     faulty_standin.order_fault("trickle", method="GET", path="/api/projects/*/dataset/download*", rate=2000)
     run = made.run("export_api", interrupt_at=lambda text: "exporting: export: finished" in text)
@@ -215,8 +214,3 @@ def test_a_wrong_kernel_is_told_in_one_line(tutorial, standin):
     assert "without cvat_sdk" in one_message(run)
     assert "make notebooks" in run.shown_error[0]
     assert len(run.shown_error) == 1
-
-
-def _signed_in(server) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
-    return own | server.environment()
