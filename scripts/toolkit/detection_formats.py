@@ -269,7 +269,7 @@ def _size_of(files: LabelFiles, image: DatasetImage) -> tuple[int, int] | None:
         return None
     try:
         with files.archive.open(image.location) as stream:
-            return read_size(stream)
+            return read_size(stream, upright=True)
     except (NoImage, zipfile.BadZipFile):
         return None
 

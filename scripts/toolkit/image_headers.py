@@ -5,10 +5,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from zipfile import BadZipFile
 
 from toolkit.report_dataset_model import Dataset, DatasetImage
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WORKERS = min(4, os.cpu_count() or 1)
 _BATCH = 64
@@ -18,14 +21,25 @@ class NoImage(ValueError):
     """The bytes are no picture, or a broken one; the message says what is wrong."""
 
 
-def read_size(stream: IO[bytes]) -> tuple[int, int]:
+_ORIENTATION = 0x0112
+"""EXIF tag: 5 to 8 mean that the picture is shown on its side."""
+
+
+def upright_size(image: "Image.Image") -> tuple[int, int]:
+    """Return width and height of a picture when it is turned as its EXIF says."""
+    size = image.size
+    return (size[1], size[0]) if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else size
+
+
+def read_size(stream: IO[bytes], upright: bool = False) -> tuple[int, int]:
     """Read the size of a picture from its header.
 
     Args:
         stream: The file; any format that Pillow knows.
+        upright: Turn it as its EXIF says, as CVAT does for people; training code mostly takes it as stored.
 
     Returns:
-        Width and height in pixels, as stored (an orientation in EXIF is not followed).
+        Width and height in pixels.
 
     Raises:
         NoImage: It is no picture.
@@ -35,7 +49,7 @@ def read_size(stream: IO[bytes]) -> tuple[int, int]:
     Image.MAX_IMAGE_PIXELS = None  # only the header is read, so no picture is too large
     try:
         with Image.open(stream) as image:
-            return image.size
+            return upright_size(image) if upright else image.size
     except UnidentifiedImageError:
         raise NoImage("not an image") from None
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
@@ -43,7 +57,7 @@ def read_size(stream: IO[bytes]) -> tuple[int, int]:
 
 
 def read_sizes(dataset: Dataset, step: Callable[[], None]) -> None:
-    """Fill in the size of every image of a dataset, or what is wrong with it.
+    """Fill in the size of every image of a dataset that has none yet, or what is wrong with the image.
 
     Args:
         dataset: The dataset; its images are changed.
@@ -71,7 +85,8 @@ def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> int:
             if image.length == 0:
                 raise NoImage("empty")
             with dataset.open_image(image.location) as stream:
-                image.size = read_size(stream)
+                size = read_size(stream)
+            image.size = image.size or size
         except (NoImage, OSError, BadZipFile, EOFError) as error:
             image.problem = str(error)
     return len(images)

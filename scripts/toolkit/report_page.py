@@ -89,7 +89,7 @@ def human_length(length: int) -> str:
     """Write a number of bytes for people, such as "12.3 MB"."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if length >= factor:
-            return f"{length / factor:.1f} {unit}"
+            return f"{length / factor:.{0 if length >= 100 * factor else 1}f} {unit}"
     return f"{length} bytes"
 
 

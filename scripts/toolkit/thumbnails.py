@@ -4,7 +4,7 @@ import base64
 import io
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from toolkit.image_headers import NoImage
+from toolkit.image_headers import NoImage, upright_size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,8 +40,8 @@ def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, in
     Args:
         stream: The file, in any format that Pillow knows.
         longest_side: Width or height of the result at most, in pixels; smaller pictures keep their size.
-        expected: Width and height that boxes count in. A picture of exactly this size is shown as stored; any other is
-            turned upright as its EXIF says.
+        expected: Width and height that boxes count in. The picture is turned as its EXIF says, as CVAT does, unless
+            only the picture as stored has this size.
 
     Returns:
         The thumbnail.
@@ -55,12 +55,13 @@ def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, in
     try:
         with Image.open(stream) as image:
             original = image.size
+            is_turned = expected in (None, upright_size(image))
             image.draft("RGB", (longest_side * 2, longest_side * 2))
             if image.width * image.height > _MAX_PIXELS:
                 raise NoImage(f"too large to draw ({original[0]} × {original[1]})")
             picture: Image.Image = image
             picture.thumbnail((longest_side, longest_side), reducing_gap=2.0)
-            if expected != original:
+            if is_turned:
                 picture = ImageOps.exif_transpose(picture)
             if picture.mode not in ("RGB", "RGBA"):
                 picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
@@ -75,7 +76,7 @@ def _packed(picture: "Image.Image", is_tiny: bool) -> Thumbnail:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=quality, method=2)
+        picture.save(buffer, "WEBP", quality=quality, method=2, lossless=is_tiny)
         data = buffer.getvalue()
         if len(data) <= MAX_BYTES:
             break

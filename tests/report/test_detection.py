@@ -1,6 +1,9 @@
 """The report of a detection export: real zips of CVAT in every format, against what they say themselves."""
 
+import base64
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from reports import DETECTION, SCRIPT, environment, jpeg, report, run
 
 FORMATS = {
@@ -159,6 +163,40 @@ def test_damaged_labels_are_one_line(tmp_path: Path, member: str, content: str) 
     assert member in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "report.html").exists()
+
+
+def turned_jpeg() -> bytes:
+    """A picture of 60 × 40 pixels that EXIF turns to 40 × 60, red where 10 ≤ x < 20 and 30 ≤ y < 50 then."""
+    upright = Image.new("RGB", (40, 60), "white")
+    upright.paste((255, 0, 0), (10, 30, 20, 50))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", quality=98, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format_name", ["COCO 1.0", "YOLO 1.1"])
+def test_boxes_fit_a_picture_that_exif_turns(tmp_path: Path, format_name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        if format_name == "COCO 1.0":
+            image = {"id": 0, "file_name": "1.jpg", "width": 40, "height": 60}
+            labels = coco({"1.jpg": [("red", 10, 30, 10, 20)]}, images=[image])
+            archive.writestr("annotations/instances_default.json", labels)
+            archive.writestr("images/default/1.jpg", turned_jpeg())
+        else:
+            archive.writestr("obj.names", "never\nred\n")
+            archive.writestr("obj_train_data/1.txt", f"1 {15 / 40} {40 / 60} {10 / 40} {20 / 60}\n")
+            archive.writestr("obj_train_data/1.jpg", turned_jpeg())
+    facts, _ = report(tmp_path / "x.zip", tmp_path)
+    assert facts["sizes"]["largest"] == [40, 60]
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert 'x="10.0" y="30.0" width="10.0" height="20.0"' in html
+    (data,) = set(re.findall(r'href="data:image/webp;base64,([^"]+)"', html))
+    with Image.open(io.BytesIO(base64.b64decode(data))) as drawn:
+        assert drawn.size == (40, 60)
+        assert all(abs(a - b) < 40 for a, b in zip(drawn.convert("RGB").getpixel((15, 40)), (255, 0, 0), strict=True))
+        assert min(drawn.convert("RGB").getpixel((30, 20))) > 200
 
 
 @pytest.mark.parametrize("end", [0, 10, 5000])
