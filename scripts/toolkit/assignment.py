@@ -121,7 +121,7 @@ def drop_multi_label(rules: Rules, selection: Selection, hashes: Sequence[bytes]
         return selection
     if rules.multi_label is MultiLabel.ERROR:
         raise ProblemsFound(
-            f"{len(found)} images have more than one label: correct the tags in CVAT and export again, "
+            f"there are images with more than one label ({len(found)}): correct the tags in CVAT and export again, "
             "or use --multi-label drop",
             _lines(found, images),
         )
@@ -155,7 +155,7 @@ def assign(rules: Rules, selection: Selection, hashes: Sequence[bytes], early: A
         validation = leaks.mend(clusters, _units(images, keys), validation)
     elif rules.on_leak is OnLeak.ERROR and (found := leaks.leaking(clusters, validation)):
         raise ProblemsFound(
-            f"equal images on both sides, {len(found)} times: use --on-leak fix, or remove the copies in CVAT",
+            f"there are equal images on both sides ({len(found)}): use --on-leak fix, or remove the copies in CVAT",
             _lines(found, images),
         )
     return Assignment(validation, clusters)

@@ -68,13 +68,16 @@ def _kind(images: Sequence[Image]) -> Kind:
     names = {image.name.rpartition("/")[2] for image in images}
     if len({image.class_name for image in images}) > 1 and len(names) < len(images):
         return Kind.MULTI_LABEL
-    paths = {image.path_in_class for image in images}
-    originals = {_without_number(path) for path in paths}
-    return Kind.TWIN if len(paths) > 1 and len(originals) == 1 and originals <= paths else Kind.IDENTICAL
+    return Kind.TWIN if _are_twins({image.path_in_class for image in images}) else Kind.IDENTICAL
 
 
-def _without_number(path: str) -> str:
-    return re.sub(r"_\d+(?=\.[^./]*$)", "", path)
+def _are_twins(paths: set[str]) -> bool:
+    """Tell whether all names are one of them with a number appended; the extension may be another."""
+    original = min(paths, key=len)
+    stem = re.escape(original.rpartition(".")[0])
+    return len(paths) > 1 and all(
+        path == original or re.fullmatch(rf"{stem}_\d+\.[^./]+", path) is not None for path in paths
+    )
 
 
 def leaking(clusters: Iterable[Cluster], validation: set[int]) -> list[Cluster]:

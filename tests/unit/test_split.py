@@ -116,6 +116,7 @@ def test_a_rule_that_groups_nothing_is_a_mistake(rule: str) -> None:
         (["cat/x.jpg", "cat/x_1.jpg"], Kind.TWIN),
         (["cat/x.jpg", "cat/x_1.jpg", "cat/x_22.jpg"], Kind.TWIN),
         (["cat/x.jpg", "dog/x_1.jpg"], Kind.TWIN),
+        (["cat/v/x_3.jpg", "cat/v/x_3_1.jpeg"], Kind.TWIN),
         (["cat/a/x.jpg", "cat/b/x.jpg"], Kind.IDENTICAL),
         (["cat/x_1.jpg", "cat/x_2.jpg"], Kind.IDENTICAL),
         (["cat/x.jpg", "cat/y.jpg"], Kind.IDENTICAL),
