@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit import leaks, split
@@ -22,6 +22,7 @@ def alone(count: int) -> list[tuple[int, ...]]:
     return [(index,) for index in range(count)]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 300), SHARES, SEEDS)
 def test_reference_takes_the_end_of_numpys_shuffle(count: int, share: float, seed: int) -> None:
     numpy = pytest.importorskip("numpy", reason="NumPy comes with the test requirements (scikit-learn)")
@@ -31,6 +32,7 @@ def test_reference_takes_the_end_of_numpys_shuffle(count: int, share: float, see
     assert split.reference(alone(count), share, seed) == set(order[count - size :].tolist())
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 60), min_size=1), SHARES, SEEDS)
 def test_stratified_keeps_the_share_of_each_class(counts: dict[str, int], share: float, seed: int) -> None:
     classes = [name for name, count in sorted(counts.items()) for _ in range(count)]
@@ -44,6 +46,7 @@ def test_stratified_keeps_the_share_of_each_class(counts: dict[str, int], share:
 GROUPED = st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.sampled_from("uvwxyz"))), min_size=1)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(GROUPED, SHARES, SEEDS, st.sampled_from(["reference", "stratified", "stable"]))
 def test_groups_are_never_on_both_sides(
     content: list[tuple[str, str | None]], share: float, seed: int, method: str
@@ -60,6 +63,7 @@ def test_groups_are_never_on_both_sides(
         assert len(validation.intersection(unit)) in (0, len(unit))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=30), SEEDS)
 def test_stratified_gives_every_class_of_two_groups_both_sides(sizes: list[int], seed: int) -> None:
     keys = [f"{number % 3} {number}" for number, size in enumerate(sizes) for _ in range(size)]
@@ -71,6 +75,7 @@ def test_stratified_gives_every_class_of_two_groups_both_sides(sizes: list[int],
         assert (0 < len(inside) < len(groups)) if len(groups) > 1 else len(inside) <= 1
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.binary(min_size=1), unique=True), st.lists(st.binary(min_size=1)), SHARES, SEEDS)
 def test_stable_never_moves_an_image_when_others_come(
     old: list[bytes], new: list[bytes], share: float, seed: int
@@ -128,6 +133,7 @@ def test_equal_images_are_told_apart(names: list[str], kind: Kind) -> None:
     assert found == [leaks.Cluster(kind, tuple(range(1, len(names) + 1)))]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(0, 8), st.one_of(st.none(), st.sampled_from("uvw")), st.booleans())))
 def test_mending_leaves_no_leak_and_moves_nothing_else(content: list[tuple[int, str | None, bool]]) -> None:
     together = units([key for _, key, _ in content])
