@@ -8,7 +8,7 @@ from toolkit.configuration import ConvertKeys
 from toolkit.conversion import Converted, Request
 from toolkit.dataset_layout import SIDES
 from toolkit.dataset_summary import counts, left_out
-from toolkit.notebook_output import show, size, warn
+from toolkit.notebook_output import from_top, show, size, warn
 from toolkit.notebook_pictures import show_sheet
 from toolkit.notebook_progress import per_cent
 from toolkit.report_charts import bar_chart
@@ -56,7 +56,7 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         converted: What was made.
     """
     manifest = converted.manifest
-    text = f"{keys.dataset_conversion_dir}, {size(converted.bytes_needed)}"
+    text = f"{from_top(keys.dataset_conversion_dir)}, {size(converted.bytes_needed)}"
     show("finished", text, text=text, good=True)
     for line in manifest.warnings:
         warn(line)

@@ -12,7 +12,7 @@ from toolkit.dataset_layout import UNLABELLED
 from toolkit.detection_export import open_export
 from toolkit.errors import UsageError
 from toolkit.export_formats import IMAGENET
-from toolkit.notebook_output import show, size, warn
+from toolkit.notebook_output import from_top, show, size, warn
 from toolkit.notebook_pictures import of_zip, show_sheet
 from toolkit.notebook_progress import status
 from toolkit.report_dataset_model import Dataset
@@ -37,7 +37,7 @@ def check_export(connection: Connection, keys: ExportKeys, labels: list[Label], 
     project_export.check_format(keys.export_format, None, labels)
     with session(connection) as api:
         project_export.check_offered(api, keys.export_format)
-    text = f'"{keys.export_format}" can be exported to {keys.export_dir}'
+    text = f'"{keys.export_format}" can be exported to {from_top(keys.export_dir)}'
     show("finished", text, text=text, good=True)
 
 
@@ -74,7 +74,7 @@ def show_export(path: Path, format_name: str) -> None:
         path: The zip.
         format_name: Its format.
     """
-    text = f"{path}, {size(path.stat().st_size)}"
+    text = f"{from_top(path)}, {size(path.stat().st_size)}"
     show("finished", text, text=text, good=True)
     if format_name == IMAGENET:
         _show_classes(path)
@@ -101,7 +101,7 @@ def _show_classes(path: Path) -> None:
         )
         if counts[UNLABELLED]:
             warn(f"{counts[UNLABELLED]} images have no tag ({UNLABELLED}): tag them in CVAT, then export again")
-        show_sheet(dataset, "The images by label:", per_class=6)
+        show_sheet(dataset, "The images by label:", per_class=8)
 
 
 def _show_boxes(dataset: Dataset) -> None:
@@ -119,7 +119,7 @@ def _show_boxes(dataset: Dataset) -> None:
     )
     if without:
         warn(f"{without} images have no box")
-    show_sheet(dataset, f"The images with their boxes, read from {dataset.format_name}:", per_class=6)
+    show_sheet(dataset, f"The images with their boxes, read from {dataset.format_name}:", per_class=4)
 
 
 def _show_members(path: Path, format_name: str) -> None:

@@ -84,3 +84,16 @@ def size(count: int) -> str:
 def warn(text: str) -> None:
     """Show a warning that stays."""
     show("note", f"warning: {printable(text)}", text=text)
+
+
+def from_top(path: Path) -> str:
+    """Write a path as it is seen from the top folder of the repository, which the notebook lies in.
+
+    Args:
+        path: An absolute path.
+
+    Returns:
+        The path below the top folder, or the absolute path of a place elsewhere.
+    """
+    tops = [folder for folder in Path.cwd().parents if (folder / "scripts" / "toolkit").is_dir()]
+    return str(path.relative_to(tops[0])) if tops and path.is_relative_to(tops[0]) else str(path)

@@ -67,7 +67,7 @@ def _dataset(images: list[DatasetImage], open_image: Callable[[str], BinaryIO]) 
     )
 
 
-def show_sheet(dataset: Dataset, caption: str, per_class: int = 12) -> None:
+def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
     """Show thumbnails of a dataset, with boxes if it has them.
 
     Args:

@@ -12,7 +12,7 @@ from toolkit.configuration_file import ConfigurationFile
 from toolkit.connection import Connection
 from toolkit.cvat_api import Api, Label
 from toolkit.errors import UsageError
-from toolkit.notebook_output import show, warn
+from toolkit.notebook_output import from_top, show, warn
 from toolkit.server import server_version
 from toolkit.settings import find_configuration
 
@@ -37,7 +37,7 @@ def open_configuration() -> ConfigurationFile:
         )
     found = find_configuration(Path(DEFAULT_FILE))
     assert found.file is not None
-    text = f"{DEFAULT_FILE} exists, in {folder}"
+    text = f"{DEFAULT_FILE} exists, in {from_top(folder)}"
     show("finished", text, text=text, good=True)
     for line in found.warnings:
         warn(line)
@@ -61,10 +61,15 @@ def show_keys(keys: Keys, connection: Connection | None = None) -> None:
         ]
     for key in type(keys).model_fields:
         value = getattr(keys, key)
-        shown = "not shown" if isinstance(value, SecretStr) else str(value)
-        rows.append((key, shown, Configuration.model_fields[key].description or ""))
+        rows.append((key, _shown(value), Configuration.model_fields[key].description or ""))
     text = "\n".join(f"{name}: {value}" for name, value, _ in rows)
     show("table", text, headings=("parameter", "value", "meaning"), rows=rows, good="every parameter is there")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "not shown"
+    return from_top(value) if isinstance(value, Path) else str(value)
 
 
 def show_project(api: Api, connection: Connection, project_id: int) -> list[Label]:

@@ -52,7 +52,7 @@ def test_the_whole_way(tutorial, standin):
         f"task {task['id']}: 60 frames",
     ):
         assert step in imported.text
-    assert imported.html.count("<image href") == 36
+    assert imported.html.count("<image href") == 24
     assert f'href="{standin.url}/tasks/{task["id"]}"' in imported.html
     assert "every parameter is there" in imported.html
 
