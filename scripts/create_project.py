@@ -34,7 +34,7 @@ def main(
         console.warn(warning)
     names = parse_labels(labels)
     connection = resolve_connection(file, url, username)
-    project_id = create_project(connection, name, names, task_type)
+    project_id = create_project(connection, name, names, task_type, console.warn)
     address = connection.project_url(project_id)
     if as_json:
         console.result(json.dumps({"project_id": project_id, "url": address, "labels": names}, ensure_ascii=False))

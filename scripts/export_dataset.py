@@ -49,7 +49,7 @@ def main(
     keys, connection = read_with_connection(ExportKeys, file, options, url, username)
     target = project_export.target_in(keys.export_dir, keys.cvat_project_id)
     project_export.check_target(target, overwrite)
-    with session(connection) as api:
+    with session(connection, console.warn) as api:
         labels = api.labels(keys.cvat_project_id)
         project_export.check_format(keys.export_format, task_type, labels)
         project_export.check_offered(api, keys.export_format)

@@ -90,10 +90,11 @@ def main(
     keys, connection = read_with_connection(ImportKeys, file, options, url, username)
     found = find_images(keys.import_dir, keys.import_image_extension)
     _tell_left_out(found)
-    batches = split(keys.import_task_name, found.images, images_per_task)
+    name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
+    batches = split(name, found.images, images_per_task)
     with console.progress("checking images", len(found.images)) as advance:
         sizes = check_images(found.images, verify, advance, images_per_task)
-    aim = Aim(connection.url, keys.cvat_project_id, keys.import_task_name, str(keys.import_dir))
+    aim = Aim(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
     record = Record(aim, [batch.part for batch in batches], images_per_task, tags_from_folders)
     with ExitStack() as stack:
         with session(connection, console.warn) as api:
@@ -106,7 +107,7 @@ def main(
             tasks = api.tasks(keys.cvat_project_id)
         plan = Plan(
             project_id=keys.cvat_project_id,
-            task_name=keys.import_task_name,
+            task_name=name,
             folder=keys.import_dir,
             images=(),
             sizes=sizes,

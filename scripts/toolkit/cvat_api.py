@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from toolkit.connection import Connection
 from toolkit.errors import ToolkitError
-from toolkit.patience import read_patience
+from toolkit.patience import Patience, read_patience
 from toolkit.server_errors import explain
 
 ANSWER_WITHIN = 60.0
@@ -94,6 +95,17 @@ class Api:
         with self._explained():
             return str(self._client.projects.retrieve(project_id).name)
 
+    def projects(self, name: str) -> set[int]:
+        """Return the numbers of the projects of a name."""
+        with self._explained():
+            found = self._get(f"/api/projects?name={quote(name)}&page_size=100")["results"]
+            return {int(project["id"]) for project in found if project["name"] == name.strip()}
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project; one that is gone already is no error."""
+        with self._explained():
+            self._client.projects.remove_by_ids([project_id])
+
     def tasks(self, project_id: int | None = None) -> list[Task]:
         """Return the tasks of a project, or all that this user may see, in the order of their numbers."""
         from cvat_sdk.core.helpers import get_paginated_collection
@@ -124,6 +136,23 @@ class Api:
             endpoint = self._client.api_client.tasks_api.list_endpoint
             tasks = get_paginated_collection(endpoint, project_id=project_id, name=name)
             return {task.id for task in tasks if task.name == name and not _size(task)}
+
+    def running_exports(self, project_id: int, format_name: str) -> dict[str, str]:
+        """Return the dataset exports of a project that this user has under way, with their states."""
+        with self._explained():
+            requests = self._get(f"/api/requests?project_id={project_id}&action=export&page_size=100")["results"]
+            return {
+                str(request["id"]): str(request["status"])
+                for request in requests
+                if request["status"] in ("queued", "started")
+                and request["operation"]["type"] == "export:dataset"
+                and request["operation"]["format"] == format_name
+            }
+
+    def cancel_request(self, request_id: str) -> None:
+        """Take back a request that no worker has begun with."""
+        with self._explained():
+            self._client.api_client.requests_api.create_cancel(request_id)
 
     def export_formats(self) -> list[str]:
         """Return the names of the dataset formats that this server can export."""
@@ -175,12 +204,17 @@ def _size(task: Any) -> int:
 
 
 @contextmanager
-def session(connection: Connection, notice: Callable[[str], None] = lambda line: None) -> Iterator[Api]:
+def session(
+    connection: Connection,
+    notice: Callable[[str], None] = lambda line: None,
+    patience: Patience | None = None,
+) -> Iterator[Api]:
     """Sign in to the server for a few questions.
 
     Args:
         connection: The server, and as whom.
         notice: Called with a line when a request is tried again.
+        patience: How long to wait, and how often to try; by default as the environment says.
 
     Yields:
         The session.
@@ -193,7 +227,7 @@ def session(connection: Connection, notice: Callable[[str], None] = lambda line:
     from toolkit.careful_http import harden
 
     client = Client(connection.url, check_server_version=False)
-    harden(client.api_client.rest_client.pool_manager, connection.url, read_patience(), notice)
+    harden(client.api_client.rest_client.pool_manager, connection.url, patience or read_patience(), notice)
     with client:
         with _explained(connection):
             if connection.token is not None:

@@ -1,12 +1,21 @@
 """Projects of CVAT and their labels."""
 
 import json
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Callable, Sequence
 
 from toolkit import cvat_cli
 from toolkit.connection import Connection
+from toolkit.cvat_api import session
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.export_formats import TaskType
+from toolkit.patience import read_patience
+from toolkit.server_errors import TransientError
+
+_CREATED = re.compile(r"INFO: Created project ID: (\d+) NAME: ")
+CREATE_TIMEOUT = 600.0
+"""Seconds for all attempts to make a project."""
 
 LABEL_TYPES = {TaskType.CLASSIFICATION: "tag", TaskType.DETECTION: "rectangle"}
 
@@ -32,25 +41,103 @@ def parse_labels(text: str) -> list[str]:
     return names
 
 
-def create_project(connection: Connection, name: str, labels: Sequence[str], task_type: TaskType) -> int:
+def create_project(
+    connection: Connection,
+    name: str,
+    labels: Sequence[str],
+    task_type: TaskType,
+    notice: Callable[[str], None] = lambda line: None,
+) -> int:
     """Make a project.
+
+    Where the answer is lost the server is asked whether it has made it: a project that was not there before, with that
+    name and those labels, is taken for ours.
 
     Args:
         connection: The server.
         name: Its name; names need not be unique.
         labels: The names of its labels.
         task_type: Whether the labels are tags (classification) or rectangles (detection).
+        notice: Called with a line when something is tried again or taken back.
 
     Returns:
         The project's number.
 
     Raises:
         ToolkitError: The server refused it.
+        KeyboardInterrupt: It was interrupted; a project that was made already is deleted again.
     """
     if not name.strip():
         raise UsageError("the project's name is empty: NAME=flowers")
+    with session(connection, notice) as api:
+        before = api.projects(name)
+    patience = read_patience()
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            return _create(connection, name, labels, task_type, notice)
+        except ToolkitError as error:
+            try:
+                made = _made_all_the_same(connection, name, labels, before, notice)
+            except ToolkitError:
+                raise error from None
+            if made is not None:
+                notice(f"the answer was lost, but the server has made project {made}")
+                return made
+            if attempt == patience.attempts or not isinstance(error, TransientError):
+                raise
+            pause = patience.pause(attempt)
+            reason = error.message.split(": ")[0]  # without the advice to run again
+            notice(f"{reason}, attempt {attempt + 1} of {patience.attempts} in {pause:g} s")
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _create(
+    connection: Connection, name: str, labels: Sequence[str], task_type: TaskType, notice: Callable[[str], None]
+) -> int:
     specification = [{"name": label, "type": LABEL_TYPES[task_type]} for label in labels]
-    output = cvat_cli.run(connection, ["project", "create", f"--labels={json.dumps(specification)}", "--", name])
+    made: list[int] = []
+
+    def watch(line: str) -> None:
+        if found := _CREATED.search(line):
+            made.append(int(found[1]))
+
+    try:
+        output = cvat_cli.run(
+            connection,
+            ["project", "create", f"--labels={json.dumps(specification)}", "--", name],
+            on_line=watch,
+            deadline=CREATE_TIMEOUT,
+            may_stop=lambda: bool(made),
+            notice=notice,
+        )
+    except KeyboardInterrupt:
+        _take_back(connection, name, made, notice)
+        raise
     if not output.isascii() or not output.isdigit():
         raise ToolkitError(f"cvat-cli printed no project number but {output!r}")
     return int(output)
+
+
+def _take_back(connection: Connection, name: str, made: Sequence[int], notice: Callable[[str], None]) -> None:
+    if not made:
+        notice(f"a project named {name} may have been made all the same: look at {connection.url}/projects")
+        return
+    try:
+        with session(connection) as api:
+            api.delete_project(made[0])
+    except ToolkitError as error:
+        notice(f"project {made[0]} could not be deleted ({error.message}): {connection.project_url(made[0])}")
+        return
+    notice(f"deleted project {made[0]} again")
+
+
+def _made_all_the_same(
+    connection: Connection, name: str, labels: Sequence[str], before: set[int], notice: Callable[[str], None]
+) -> int | None:
+    with session(connection, notice) as api:
+        new = api.projects(name) - before
+        if len(new) != 1:
+            return None
+        number = new.pop()
+        return number if {label.name for label in api.labels(number)} == set(labels) else None

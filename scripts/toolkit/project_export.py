@@ -1,25 +1,31 @@
 """The dataset of a project, brought out of CVAT whole or not at all."""
 
 import os
-import re
-import tempfile
+import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit import cvat_cli
 from toolkit.connection import Connection
-from toolkit.cvat_api import Api, Label
+from toolkit.cvat_api import Api, Label, session
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.export_formats import FORMATS, IMAGENET, TaskType
+from toolkit.patience import Patience, read_patience
+from toolkit.queue_watch import QueueWatch
+from toolkit.server_errors import AlreadyRunning, TransientError
+from toolkit.workspace import temporary_folder
 
-_STATE = re.compile(r"INFO: export:\w+ operation status: (\w+)")
 _POLL_EVERY = 0.5
-QUEUED_TOO_LONG = 30.0
-"""Seconds in the queue after which a person should look whether the export worker runs at all."""
+_LEAST_FREE = 64 * 1024**2
+"""Bytes that a download leaves free on the disk."""
+_FAREWELL = Patience(answer=5.0, attempts=1)
+_LARGEST_RATIO = 100
+"""How many times its own size an export may unpack to; CVAT stores images as they are."""
+_SMALL = 1024**3
 
 
 def target_in(export_dir: Path, project_id: int) -> Path:
@@ -101,34 +107,32 @@ class Progress:
     Attributes:
         show: Called with the state to show for the moment.
         warn: Called with a warning to keep.
-        state: The last state that the server told: "queued", "started", "finished".
+        state: What goes on: "asked for", the last state that the server told, or the download.
     """
 
     show: Callable[[str], None]
     warn: Callable[[str], None]
     state: str = "asked for"
     _since: float = field(default_factory=time.monotonic)
-    _changed: float = field(default_factory=time.monotonic)
-    _warned: bool = False
+
+    def __post_init__(self) -> None:
+        self.queue = QueueWatch("export", self.warn)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the server has taken our request."""
+        return bool(self.queue.state)
 
     def on_line(self, line: str) -> None:
         """Take in a line of cvat-cli."""
-        if line.startswith("Downloading"):
-            self.state = line
-        elif (found := _STATE.search(line)) and found[1] != self.state:
-            self.state, self._changed = found[1], time.monotonic()
+        self.queue.on_line(line)
+        self.state = line if line.startswith("Downloading") else self.queue.state or self.state
         self.on_idle()
 
     def on_idle(self) -> None:
         """Show the state and how long it has taken."""
-        now = time.monotonic()
-        self.show(f"export: {self.state}, {now - self._since:.0f} s")
-        if self.state == "queued" and now - self._changed > QUEUED_TOO_LONG and not self._warned:
-            self._warned = True
-            self.warn(
-                f"the export has been queued for {QUEUED_TOO_LONG:.0f} s: "
-                "the export worker may be busy or down, look with make status"
-            )
+        self.show(f"export: {self.state}, {time.monotonic() - self._since:.0f} s")
+        self.queue.on_idle()
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,15 @@ class Export:
     timeout: float = 1800.0
 
 
+class DamagedExport(TransientError):
+    """What was downloaded is not what the server made, or no whole zip."""
+
+
 def fetch(connection: Connection, export: Export, progress: Progress) -> None:
     """Export a project's dataset with its images, check the zip, and only then give it its name.
+
+    A failure that may pass (a broken connection, a damaged download, a busy server) is tried again within the timeout;
+    an export of the project that the server prepares already is waited for.
 
     Args:
         connection: The server.
@@ -161,29 +172,93 @@ def fetch(connection: Connection, export: Export, progress: Progress) -> None:
     Raises:
         ToolkitError: It failed or took too long, or the zip is not whole; nothing is left behind.
     """
-    with _folder_for_partial(export.target.parent) as folder:
+    with temporary_folder(_nearest_existing(export.target.parent), ".cvat-export-") as folder:
         partial = folder / export.target.name
-        arguments = ["project", "export-dataset", str(export.project_id), str(partial), "--with-images=yes"]
-        arguments += [f"--format={export.format_name}", f"--completion_verification_period={_POLL_EVERY}"]
-        try:
-            cvat_cli.run(connection, arguments, progress.on_line, export.timeout, progress.on_idle)
-        except cvat_cli.DeadlineExceeded:
-            raise ToolkitError(_too_late(progress.state, export.timeout)) from None
-        check_archive(partial, export.format_name)
+        _Attempts(connection, export, progress, partial).make()
         export.target.parent.mkdir(parents=True, exist_ok=True)
         _give_name(partial, export.target, export.overwrite)
 
 
-def _too_late(state: str, timeout: float) -> str:
-    cause = "the export worker may be down, look with make status" if state == "queued" else "give a longer --timeout"
-    return f"no export after {timeout:g} s, it was last {state.split(':')[0]}: {cause}"
+class _Attempts:
+    """The attempts to bring one export to its partial file."""
 
+    def __init__(self, connection: Connection, export: Export, progress: Progress, partial: Path) -> None:
+        self._connection = connection
+        self._export = export
+        self._progress = progress
+        self._partial = partial
+        self._end = time.monotonic() + export.timeout
+        self._is_adopted = False
 
-@contextmanager
-def _folder_for_partial(folder: Path) -> Iterator[Path]:
-    """Make a hidden folder on the disk of the target, without making the target's folder before there is a result."""
-    with tempfile.TemporaryDirectory(prefix=".cvat-export-", dir=_nearest_existing(folder)) as partial:
-        yield Path(partial)
+    def make(self) -> None:
+        try:
+            self._try()
+        except cvat_cli.DeadlineExceeded:
+            self._cancel()
+            raise ToolkitError(self._progress.queue.too_late(self._export.timeout)) from None
+        except KeyboardInterrupt:
+            self._cancel()
+            raise
+
+    def _try(self) -> None:
+        patience = read_patience()
+        failures = 0
+        while True:
+            try:
+                self._once()
+                return
+            except AlreadyRunning:
+                self._is_adopted |= not self._progress.is_begun
+                self._await_running()
+            except TransientError as error:
+                failures += 1
+                pause = patience.pause(failures)
+                if failures == patience.attempts or time.monotonic() + pause > self._end:
+                    raise
+                reason = error.message.split(": ")[0]  # without the advice to run again
+                self._progress.warn(f"{reason}, attempt {failures + 1} of {patience.attempts} in {pause:g} s")
+                time.sleep(pause)
+
+    def _once(self) -> None:
+        export, progress = self._export, self._progress
+        self._partial.unlink(missing_ok=True)
+        arguments = ["project", "export-dataset", str(export.project_id), str(self._partial), "--with-images=yes"]
+        arguments += [f"--format={export.format_name}", f"--completion_verification_period={_POLL_EVERY}"]
+        cvat_cli.run(
+            self._connection,
+            arguments,
+            progress.on_line,
+            deadline=self._end - time.monotonic(),
+            on_idle=self._look,
+            notice=progress.warn,
+        )
+        check_archive(self._partial, export.format_name)
+
+    def _look(self) -> None:
+        if shutil.disk_usage(self._partial.parent).free < _LEAST_FREE:
+            raise ToolkitError(
+                f"the disk of {self._export.target.parent} is full: make room, or set another export_dir"
+            )
+        self._progress.on_idle()
+
+    def _await_running(self) -> None:
+        self._progress.warn("the server prepares this export already, waiting for that")
+        with session(self._connection, self._progress.warn) as api:
+            while states := api.running_exports(self._export.project_id, self._export.format_name).values():
+                self._progress.state = f"waiting for one that is {', '.join(sorted(set(states)))}"
+                self._look()
+                time.sleep(_POLL_EVERY)
+                if time.monotonic() > self._end:
+                    raise cvat_cli.DeadlineExceeded("gave up")
+
+    def _cancel(self) -> None:
+        """Take the request back that nobody waits for any more, so that it does not keep the worker busy."""
+        if self._is_adopted or self._progress.queue.state != "queued":
+            return
+        with suppress(ToolkitError), session(self._connection, patience=_FAREWELL) as api:
+            for request_id, state in api.running_exports(self._export.project_id, self._export.format_name).items():
+                if state == "queued":
+                    api.cancel_request(request_id)
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -214,14 +289,24 @@ def check_archive(path: Path, format_name: str) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(archive, path.stat().st_size)
             damaged = archive.testzip()
             members = [name for name in archive.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ToolkitError(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
+        raise DamagedExport(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
     if damaged is not None:
-        raise ToolkitError(f"the server's export is damaged at {damaged}, nothing was kept: run again")
+        raise DamagedExport(f"the server's export is damaged at {damaged}, nothing was kept: run again")
     if not members or (format_name == IMAGENET and not any("/" in name for name in members)):
         raise ToolkitError("the server's export holds no image, nothing was kept: has the project a task with images?")
+
+
+def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _SMALL + _LARGEST_RATIO * size:
+        raise ToolkitError(
+            f"the server's export of {size / 1024**2:.1f} MiB would unpack to {unpacked / 1024**3:.1f} GiB, "
+            "nothing was kept: CVAT makes no such archive"
+        )
 
 
 def image_count(path: Path) -> int:

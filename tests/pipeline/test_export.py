@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ import requests
 
 from standin.process import StandinProcess
 
-from .conftest import Shell, jpeg
+from .conftest import jpeg, new_shell
 
 
 def one_line(answer: subprocess.CompletedProcess[str]) -> str:
@@ -144,16 +145,18 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize(("action", "rule"), DAMAGE)
-def test_a_damaged_download_is_not_kept(faulty_shell, action, rule):
+def test_a_damaged_download_is_tried_again_and_never_kept(faulty_shell, action, rule):
     shell = faulty_shell
     project = labelled_project(shell, "cat/1.jpg", "cat/2.jpg", "cat/3.jpg")
-    shell.server.order_fault(action, method="GET", path="*/dataset/download*", **rule)
-    answer = shell.run("export_dataset", *settings(project, "out"))
-    assert shell.server.faults()[0]["hit"] == 1
+    shell.server.order_fault(action, method="GET", path="*/dataset/download*", count=None, **rule)
+    answer = shell.run("export_dataset", *settings(project, "out"), CVAT_RETRY_WAIT="0.1")
+    assert shell.server.faults()[0]["hit"] == 3
+    assert len(re.findall("^warning: .*, attempt [23] of 3 in ", answer.stderr, re.MULTILINE)) == 2
     assert answer.returncode == 1
     assert one_line(answer)
     assert not (shell.folder / "out").exists()
     assert shell.leftovers() == []
+    shell.server.clear_faults()
     assert shell.run("export_dataset", *settings(project, "out")).returncode == 0
 
 
@@ -178,9 +181,8 @@ def test_interrupt_leaves_nothing_and_the_next_run_succeeds(faulty_shell, number
 
 def test_warns_when_the_server_could_not_keep_names_apart(tmp_path):
     """Some servers drop a first folder that is named like the label, so two frames can claim one name."""
-    (tmp_path / "tmp").mkdir()
     with StandinProcess(options=("--merge-label-folder",)) as server:
-        shell = Shell(tmp_path, server)
+        shell = new_shell(tmp_path, server)
         project = labelled_project(shell, "cat/1.jpg")
         (tmp_path / "images/1.jpg").write_bytes(jpeg())
         options = [f"--project-id={project}", "--import-dir=images", "--extension=jpg", "--task-name=both", "--json"]
