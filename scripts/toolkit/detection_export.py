@@ -82,7 +82,7 @@ def _format_of(path: Path, files: LabelFiles) -> str:
     if len(found) == 1 and not formats.is_video(files):
         return found[0]
     known = ", ".join(_READERS)
-    if {"synsets.txt", "default.txt"} & set(files.names) or _looks_like_imagenet(files.names):
+    if "synsets.txt" in files.names or _looks_like_imagenet(files.names):
         raise UsageError(f"{path} looks like a classification export: convert it, then report on the dataset's folder")
     raise UsageError(f"{path} is none of the exports that a report can read: {known}")
 

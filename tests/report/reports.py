@@ -14,7 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "report_dataset.py"
-DETECTION = ROOT / "tests" / "data" / "exports" / "detection"
+DETECTION = ROOT / "tests" / "data" / "recordings" / "exports" / "detection"
 
 
 def environment(**more: str) -> dict[str, str]:

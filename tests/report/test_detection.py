@@ -70,7 +70,10 @@ def test_boxes_are_drawn_where_they_are(tmp_path: Path, format_name: str) -> Non
             assert 'x="{}" y="{}" width="{}" height="{}"'.format(*drawn) in html
 
 
-@pytest.mark.parametrize("name", ["cvat_for_video_1.1.zip", "kitti_1.0.zip"])
+OTHERS = sorted({path.name for path in DETECTION.glob("*.zip")} - {*FORMATS.values(), "imagenet_1.0.zip"})
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_are_refused_by_name(tmp_path: Path, name: str) -> None:
     done = run(DETECTION / name, "--output", tmp_path / "r.html", cwd=tmp_path)
     assert done.returncode == 2
@@ -78,10 +81,9 @@ def test_other_formats_are_refused_by_name(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "r.html").exists()
 
 
-def test_a_classification_export_is_sent_to_convert(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        archive.writestr("cat/1.jpg", jpeg(1))
-    done = run("x.zip", cwd=tmp_path)
+@pytest.mark.parametrize("name", ["classification_imagenet_1.0.zip", "classification_imagenet_1.0_without_images.zip"])
+def test_a_classification_export_is_sent_to_convert(tmp_path: Path, name: str) -> None:
+    done = run(DETECTION.parent / name, cwd=tmp_path)
     assert done.returncode == 2
     assert "convert it" in done.stderr
 
