@@ -12,6 +12,8 @@ from typing import NoReturn
 from toolkit.errors import UsageError
 from toolkit.paths import resolve
 
+SAMPLE = "configuration.example.json"
+"""The sample that lies beside the configuration file in the folders of the tutorials."""
 LARGEST = 1024 * 1024
 """Bytes; a configuration is some hundred of them, so more is another file by mistake."""
 
@@ -57,9 +59,9 @@ def _read(path: Path, absolute: Path) -> bytes:
         with absolute.open("rb") as stream:
             content = stream.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(
-            f"{path} does not exist: copy a sample, as in `cp config/classification.example.json {path}`"
-        ) from None
+        beside = path.with_name(SAMPLE)
+        sample = beside if beside.is_file() else "config/classification.example.json"
+        raise UsageError(f"{path} does not exist: copy a sample, as in `cp {sample} {path}`") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > LARGEST:

@@ -8,15 +8,13 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from toolkit.configuration import DEFAULT_FILE, Configuration, Keys
-from toolkit.configuration_file import ConfigurationFile
+from toolkit.configuration_file import SAMPLE, ConfigurationFile
 from toolkit.connection import Connection
 from toolkit.cvat_api import Api, Label
 from toolkit.errors import UsageError
 from toolkit.notebook_output import from_top, show, warn
 from toolkit.server import server_version
 from toolkit.settings import find_configuration
-
-SAMPLE = "configuration.example.json"
 
 
 def open_configuration() -> ConfigurationFile:
