@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from toolkit.archive_hash import ArchiveHash, hash_in_background
 from toolkit.archive_names import unsafe_names
 from toolkit.errors import ToolkitError, UsageError
 
@@ -68,6 +69,7 @@ class Archive(NamedTuple):
         size: Bytes of the whole file.
         members: All files in it, in the order of their place in the archive.
         folders: The folders that have an entry of their own, without the slash at the end.
+        whole: The hash of the whole file, which is being taken.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class Archive(NamedTuple):
     size: int
     members: list[Member]
     folders: list[str]
+    whole: ArchiveHash
 
 
 @contextmanager
@@ -99,8 +102,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
     with path.open("rb") as stream:
-        members, folders = _read_directory(path)
-        yield Archive(path, stream.fileno(), os.fstat(stream.fileno()).st_size, members, folders)
+        size = os.fstat(stream.fileno()).st_size
+        with hash_in_background(stream.fileno(), size) as whole:
+            members, folders = _read_directory(path)
+            yield Archive(path, stream.fileno(), size, members, folders, whole)
 
 
 def _read_directory(path: Path) -> tuple[list[Member], list[str]]:

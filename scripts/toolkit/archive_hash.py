@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from toolkit.archive import Archive, refused
+from toolkit.errors import ToolkitError
 
 _READ_SIZE = 1024 * 1024
 
@@ -14,8 +14,9 @@ _READ_SIZE = 1024 * 1024
 class ArchiveHash:
     """A hash that is being taken."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
         self._sha256 = hashlib.sha256()
         self._failure: BaseException | None = None
         self._stopped = threading.Event()
@@ -26,10 +27,10 @@ class ArchiveHash:
         try:
             buffer = memoryview(bytearray(_READ_SIZE))
             done = 0
-            while done < self._archive.size and not self._stopped.is_set():
-                got = os.preadv(self._archive.descriptor, [buffer], done)
+            while done < self._size and not self._stopped.is_set():
+                got = os.preadv(self._descriptor, [buffer], done)
                 if not got:
-                    raise refused(self._archive.path, ["the archive: became shorter while it was read"])
+                    raise ToolkitError("the archive became shorter while it was read: is it still being copied?")
                 self._sha256.update(buffer[:got])
                 done += got
         except BaseException as error:  # whatever it is, the waiting thread raises it
@@ -57,16 +58,17 @@ class ArchiveHash:
 
 
 @contextmanager
-def hash_in_background(archive: Archive) -> Iterator[ArchiveHash]:
+def hash_in_background(descriptor: int, size: int) -> Iterator[ArchiveHash]:
     """Start hashing an archive.
 
     Args:
-        archive: The open archive; it must stay open until the end of the block.
+        descriptor: The open file; it must stay open until the end of the block.
+        size: Its size in bytes.
 
     Yields:
         The hash, to be asked for its result.
     """
-    running = ArchiveHash(archive)
+    running = ArchiveHash(descriptor, size)
     try:
         yield running
     finally:

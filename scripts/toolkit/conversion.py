@@ -6,7 +6,6 @@ from pathlib import Path
 
 from toolkit import labels, placement
 from toolkit.archive import Archive, open_archive
-from toolkit.archive_hash import hash_in_background
 from toolkit.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset_files import record_dataset, write_records, write_sides
 from toolkit.dataset_layout import EXPORTED, OWN
@@ -85,7 +84,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         OSError: Reading or writing failed.
     """
     placement.recover(request.target)
-    with open_archive(request.base_file) as archive, hash_in_background(archive) as whole:
+    with open_archive(request.base_file) as archive:
         plan = _plan(request, archive)
         check_space(archive, request.target, request.link_mode is LinkMode.COPY)
         with Placement(request.target, request.overwrite) as place:
@@ -96,7 +95,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
             hashes = unpack(archive, str(exported), on_percent)
             selection, assignment = _decide(request, plan, hashes)
             write_sides(place.tree, selection, assignment, plan.labels, mode)
-            manifest = _record(request, archive, plan.labels, selection, assignment, hashes, whole.result())
+            manifest = _record(request, archive, plan.labels, selection, assignment, hashes)
             write_records(place.tree, manifest)
             place.publish()
     return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY))
@@ -115,13 +114,13 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
-    with open_archive(request.base_file) as archive, hash_in_background(archive) as whole:
+    with open_archive(request.base_file) as archive:
         plan = _plan(request, archive)
         copies = request.link_mode is LinkMode.COPY
         check_space(archive, request.target, copies)
         hashes = unpack(archive, None, on_percent)
         selection, assignment = _decide(request, plan, hashes)
-        manifest = _record(request, archive, plan.labels, selection, assignment, hashes, whole.result())
+        manifest = _record(request, archive, plan.labels, selection, assignment, hashes)
         return Converted(manifest, None, needed_space(archive, copies))
 
 
@@ -166,14 +165,12 @@ def _record(
     selection: Selection,
     assignment: Assignment,
     hashes: Sequence[bytes],
-    archive_sha256: str,
 ) -> Manifest:
     return record_dataset(
         archive,
         selection,
         assignment,
         hashes,
-        archive_sha256=archive_sha256,
         numbers=numbers,
         options=request.options(),
         warnings=find_warnings(selection, assignment, numbers, archive),

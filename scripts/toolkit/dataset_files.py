@@ -18,7 +18,6 @@ def record_dataset(
     assignment: Assignment,
     hashes: Sequence[bytes],
     *,
-    archive_sha256: str,
     numbers: Mapping[str, int],
     options: Mapping[str, object],
     warnings: Sequence[str],
@@ -30,7 +29,6 @@ def record_dataset(
         selection: Its images, and what is left out.
         assignment: The sides.
         hashes: The SHA-256 of every member.
-        archive_sha256: That of the export itself, in hexadecimal digits.
         numbers: The labels' ids.
         options: What had a say, by name.
         warnings: One line each.
@@ -58,7 +56,7 @@ def record_dataset(
     ]
     return Manifest(
         tool=__version__,
-        source=Source(archive.path.name, archive.size, archive_sha256),
+        source=Source(archive.path.name, archive.size, archive.whole.result()),
         options=options,
         labels=numbers,
         warnings=warnings,
