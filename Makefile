@@ -126,7 +126,8 @@ start: $(VENV)/.runtime ## Start CVAT again after stop.
 
 .PHONY: restart
 restart: $(VENV)/.runtime ## Stop and start CVAT.
-	@$(RUN)/run_compose.py -- restart
+	@$(RUN)/run_compose.py -- stop
+	@$(RUN)/run_compose.py -- start
 	@$(RUN)/wait_ready.py $(ARGS)
 
 .PHONY: down

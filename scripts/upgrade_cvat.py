@@ -25,26 +25,24 @@ def main(
     from toolkit.connection import browser_url
     from toolkit.engine import engine
     from toolkit.errors import ToolkitError
-    from toolkit.stack import ROOT
+    from toolkit.stack import ROOT, Stack
+
+    def wait(stack: Stack) -> None:
+        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
 
     old, new = upgrade.from_to(version)
     with engine() as client:
+        upgrade.check_running(client, old)
         startup.pull_missing(client, new, show=console.is_interactive())
         target = backup.default_target(old, backups or ROOT / "backups")
         console.say(f"Upgrading CVAT {old.version} to {new.version}; first a backup")
-        manifest = backup.make_backup(client, old, target, console.say)
         try:
-            now = restoring.replace_contents(
-                client,
-                old,
-                new,
-                target,
-                manifest,
-                console.say,
-                lambda stack: wait_view.show(readiness.wait_for_stack(client, stack, timeout)),
-            )
-        except ToolkitError as error:
-            wait_view.show(readiness.wait_for_stack(client, old, timeout))
+            # Nobody saves anything between the backup and the new version.
+            with backup.writes_stopped(client, old, console.say):
+                manifest = backup.write_backup(client, old, target, console.say)
+                now = restoring.replace_contents(client, old, new, target, manifest, console.say, wait)
+        except restoring.WentBack as error:
+            wait(old)
             raise ToolkitError(
                 f"CVAT {new.version} does not come up: {error.message}; CVAT {old.version} runs again with its data "
                 f"(backup: {target})",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit import backup_file
-from toolkit.backup_file import DATA, DATABASE, KEYS, Manifest
+from toolkit.backup_file import DATA, DATABASE, KEYS, BackupWriter, Manifest
 from toolkit.compose import compose, compose_output
 from toolkit.contents import count_contents
 from toolkit.engine import (
@@ -62,25 +62,38 @@ def make_backup(client: "DockerClient", stack: Stack, target: Path, say: Say) ->
         raise ToolkitError(f"there is nothing to back up: project {stack.project} has no data (make up)")
     with backup_file.writing(target) as writer:
         with writes_stopped(client, stack, say):
-            contents = count_contents(client, stack)
-            say("Dumping the database …")
-            writer.add(DATABASE, compose_output(stack, "exec", "-T", "cvat_db", "pg_dump", "-Fc", "-U", "root", "cvat"))
-            for part, folder in TREES.items():
-                say(f"Copying {folder} …")
-                writer.add(part, _read_tree(client, stack, folder))
-            manifest = Manifest(
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                project=stack.project,
-                cvat_version=stack.version,
-                images=image_digests(client, stack),
-                versions=_versions(client, stack),
-                tables=contents.tables,
-                frames=contents.frames,
-                summary=contents.summary,
-            )
+            manifest = _write_parts(client, stack, writer, say)
         writer.finish(manifest)
         say("Reading the backup back …")
     return manifest
+
+
+def write_backup(client: "DockerClient", stack: Stack, target: Path, say: Say) -> Manifest:
+    """Write a backup of a stack inside :func:`writes_stopped`; see :func:`make_backup`."""
+    with backup_file.writing(target) as writer:
+        manifest = _write_parts(client, stack, writer, say)
+        writer.finish(manifest)
+        say("Reading the backup back …")
+    return manifest
+
+
+def _write_parts(client: "DockerClient", stack: Stack, writer: BackupWriter, say: Say) -> Manifest:
+    contents = count_contents(client, stack)
+    say("Dumping the database …")
+    writer.add(DATABASE, compose_output(stack, "exec", "-T", "cvat_db", "pg_dump", "-Fc", "-U", "root", "cvat"))
+    for part, folder in TREES.items():
+        say(f"Copying {folder} …")
+        writer.add(part, _read_tree(client, stack, folder))
+    return Manifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        project=stack.project,
+        cvat_version=stack.version,
+        images=image_digests(client, stack),
+        versions=_versions(client, stack),
+        tables=contents.tables,
+        frames=contents.frames,
+        summary=contents.summary,
+    )
 
 
 def _versions(client: "DockerClient", stack: Stack) -> dict[str, str]:

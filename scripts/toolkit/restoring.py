@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Wait = Callable[[Stack], object]
 
 
+class WentBack(ToolkitError):
+    """A backup could not take the place of the old data, which were put back."""
+
+
 def check_version(manifest: Manifest, stack: Stack, other_version: bool) -> None:
     """Refuse a backup of another version of CVAT, unless that is what is wanted.
 
@@ -55,7 +59,8 @@ def replace_contents(
         The stack that runs now; ``config/cvat.env`` holds its settings.
 
     Raises:
-        ToolkitError: It did not work; the old version and data run again, if they ran.
+        WentBack: It did not work; the old version and data run again, if they ran.
+        ToolkitError: The disk is too full to try.
     """
     new = new.with_settings(
         **{
@@ -76,6 +81,9 @@ def replace_contents(
         lost = differences(manifest.summary, count_contents(client, new).summary)
         if lost:
             raise ToolkitError("the restored CVAT does not hold what the backup says", lost)
+    except ToolkitError as error:
+        _go_back(client, old, new, ran, say)
+        raise WentBack(error.message, error.details) from error
     except BaseException:
         _go_back(client, old, new, ran, say)
         raise

@@ -2,9 +2,14 @@
 
 import os
 import re
+from typing import TYPE_CHECKING
 
+from toolkit.engine import service_states
 from toolkit.errors import UsageError
 from toolkit.stack import VERSION_KEY, Stack, find_stack, recorded_version
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 
 def from_to(wanted: str) -> tuple[Stack, Stack]:
@@ -28,3 +33,14 @@ def from_to(wanted: str) -> tuple[Stack, Stack]:
     outside = {name: value for name, value in os.environ.items() if name != VERSION_KEY}
     old = find_stack(outside)
     return old, old.with_settings(**{VERSION_KEY: target})
+
+
+def check_running(client: "DockerClient", stack: Stack) -> None:
+    """Refuse to upgrade a stack that does not run: nobody could tell then whether it worked before.
+
+    Raises:
+        UsageError: A service does not run.
+    """
+    stopped = [state.service for state in service_states(client, stack) if not state.runs]
+    if stopped:
+        raise UsageError(f"{', '.join(stopped)} not running: `make up` first, so that the old version is known to work")

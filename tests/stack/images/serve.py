@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -14,6 +16,7 @@ from standin import server
 from standin.state import Settings
 
 DATA = Path("/home/django/data")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until uvicorn has its own way
 
 
 def ping(host, port):
