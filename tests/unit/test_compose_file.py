@@ -1,0 +1,198 @@
+"""The compose file as docker compose renders it: with its defaults, and with every variable set."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE_FILE = ROOT / "compose" / "compose.yml"
+VERSIONS_FILE = ROOT / "compose" / "versions.env"
+
+SERVICES = {"cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui"}
+QUEUES = {
+    "notifications", "cleaning", "import", "export", "annotation", "webhooks", "quality_reports", "chunks", "consensus",
+}  # fmt: skip
+EVERY_VARIABLE = {
+    "CVAT_VERSION": "v9.9.9",
+    "CVAT_SERVER_IMAGE": "registry.example.com/server",
+    "CVAT_UI_IMAGE": "registry.example.com/ui",
+    "CVAT_DB_IMAGE": "registry.example.com/db:1",
+    "CVAT_REDIS_INMEM_IMAGE": "registry.example.com/redis:1",
+    "CVAT_REDIS_ONDISK_IMAGE": "registry.example.com/kvrocks:1",
+    "CVAT_OPA_IMAGE": "registry.example.com/opa:1",
+    "CVAT_POSTGRES_PASSWORD": "f1rst-p4ssword",
+    "CVAT_BIND": "192.0.2.7",
+    "CVAT_PORT": "9090",
+    "CVAT_WORKERS": "5",
+    "CVAT_SERVER_MEMORY": "2g",
+    "CVAT_WORKER_MEMORY": "3g",
+    "CVAT_DB_MEMORY": "1g",
+    "CVAT_VOLUMES": "_other",
+    "COMPOSE_PROJECT_NAME": "second",
+}
+
+
+def compose_plugin_is_here() -> bool:
+    return (
+        bool(shutil.which("docker"))
+        and not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+    )
+
+
+needs_plugin = pytest.mark.skipif(
+    not compose_plugin_is_here(), reason="needs the docker compose plugin (no engine): .ci/install_docker_engine"
+)
+
+
+def render(**settings: str) -> subprocess.CompletedProcess[str]:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("CVAT_", "COMPOSE_"))}
+    command = ["docker", "compose", "--env-file", str(VERSIONS_FILE), "--file", str(COMPOSE_FILE)]
+    return subprocess.run(
+        [*command, "config", "--format", "json"],
+        env={**outside, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def rendered(**settings: str) -> dict[str, Any]:
+    call = render(**settings)
+    assert call.returncode == 0, call.stderr
+    configuration: dict[str, Any] = json.loads(call.stdout)
+    return configuration
+
+
+@pytest.fixture(params=["defaults", "every variable"])
+def configuration(request: pytest.FixtureRequest) -> dict[str, Any]:
+    if not compose_plugin_is_here():
+        pytest.skip("needs the docker compose plugin (no engine): .ci/install_docker_engine")
+    if request.param == "defaults":
+        return rendered(CVAT_POSTGRES_PASSWORD="f1rst-p4ssword")
+    return rendered(**EVERY_VARIABLE)
+
+
+def test_seven_services_of_which_one_is_published(configuration: dict[str, Any]) -> None:
+    assert configuration["services"].keys() == SERVICES
+    published = {name: service["ports"] for name, service in configuration["services"].items() if service.get("ports")}
+    assert published.keys() == {"cvat_ui"}
+    assert len(published["cvat_ui"]) == 1
+
+
+def test_nothing_reaches_the_engine_or_is_privileged(configuration: dict[str, Any]) -> None:
+    assert "docker.sock" not in json.dumps(configuration)
+    for name, service in configuration["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert not service.get("privileged"), name
+        assert service.get("network_mode") is None, name
+        binds = [mount["source"] for mount in service.get("volumes", []) if mount["type"] == "bind"]
+        assert [Path(one).name for one in binds] == (["front-door.conf"] if name == "cvat_ui" else [])
+    without_capabilities = {name for name, service in configuration["services"].items() if not service.get("cap_add")}
+    assert without_capabilities == {"cvat_opa", "cvat_server", "cvat_worker", "cvat_ui"}
+
+
+def test_every_service_is_watched_limited_and_comes_back(configuration: dict[str, Any]) -> None:
+    for name, service in configuration["services"].items():
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+        assert service["restart"] == "unless-stopped", name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}, name
+        assert int(service["mem_limit"]) > 0, name
+
+
+def test_the_password_is_the_given_one_and_the_only_secret(configuration: dict[str, Any]) -> None:
+    for service in configuration["services"].values():
+        secrets = {
+            key: value
+            for key, value in (service.get("environment") or {}).items()
+            if re.search("PASS|SECRET|TOKEN", key)
+        }
+        assert set(secrets.values()) <= {"f1rst-p4ssword", ""}, secrets
+    database = configuration["services"]["cvat_db"]["environment"]
+    assert database["POSTGRES_PASSWORD"] == "f1rst-p4ssword"
+
+
+def test_server_and_worker_get_what_they_need(configuration: dict[str, Any]) -> None:
+    services = configuration["services"]
+    for name in ("cvat_server", "cvat_worker"):
+        environment = services[name]["environment"]
+        assert environment["CVAT_ANALYTICS"] == "0"
+        assert environment["CVAT_REDIS_INMEM_PASSWORD"] == ""
+        assert "DJANGO_LOG_SERVER_HOST" not in environment
+        assert "opa" in environment["no_proxy"].split(",")
+        assert services[environment["CVAT_POSTGRES_HOST"]] is services["cvat_db"]
+        assert services[environment["CVAT_REDIS_INMEM_HOST"]] is services["cvat_redis_inmem"]
+        assert services[environment["CVAT_REDIS_ONDISK_HOST"]] is services["cvat_redis_ondisk"]
+        assert environment["CVAT_REDIS_ONDISK_PORT"] == "6666"
+    assert set(services["cvat_worker"]["command"]) == {"run", "worker", *QUEUES}
+    assert services["cvat_server"]["networks"]["default"]["aliases"] == ["cvat-server"]
+    assert services["cvat_opa"]["networks"]["default"]["aliases"] == ["opa"]
+
+
+@needs_plugin
+def test_defaults_publish_on_loopback_and_fit_four_gigabytes() -> None:
+    configuration = rendered(CVAT_POSTGRES_PASSWORD="f1rst-p4ssword")
+    (port,) = configuration["services"]["cvat_ui"]["ports"]
+    assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8080", 8080)
+    assert sum(int(service["mem_limit"]) for service in configuration["services"].values()) <= 4 << 30
+    assert configuration["name"] == "cvat"
+    assert configuration["volumes"]["cvat_db"]["name"] == "cvat_cvat_db"
+    assert configuration["services"]["cvat_worker"]["environment"]["NUMPROCS"] == "2"
+
+
+@needs_plugin
+def test_every_variable_arrives() -> None:
+    configuration = rendered(**EVERY_VARIABLE)
+    text = json.dumps(configuration)
+    (port,) = configuration["services"]["cvat_ui"]["ports"]
+    assert (port["host_ip"], port["published"]) == ("192.0.2.7", "9090")
+    for name, value in EVERY_VARIABLE.items():
+        if "IMAGE" in name:
+            assert value in text
+    assert configuration["services"]["cvat_worker"]["image"] == "registry.example.com/server:v9.9.9"
+    assert configuration["services"]["cvat_worker"]["environment"]["NUMPROCS"] == "5"
+    assert configuration["name"] == "second"
+    assert {volume["name"] for volume in configuration["volumes"].values()} == {
+        f"second_{name}_other"
+        for name in ("cvat_db", "cvat_data", "cvat_keys", "cvat_logs", "cvat_inmem_db", "cvat_cache_db")
+    }
+
+
+@needs_plugin
+def test_without_a_password_nothing_starts_and_the_reason_is_told() -> None:
+    call = render()
+    assert call.returncode != 0
+    assert "is made by make up and kept in config/cvat.env" in call.stderr
+
+
+def test_every_variable_of_the_file_is_tested_and_has_one_default() -> None:
+    text = COMPOSE_FILE.read_text()
+    used = set(re.findall(r"\$\{([A-Z_]+)", text))
+    used.discard("VARIABLE")  # of a comment
+    assert used == EVERY_VARIABLE.keys()
+    images = [service["image"] for service in yaml.safe_load(text)["services"].values()]
+    assert all(re.fullmatch(r"(\$\{CVAT_[A-Z_]+:\?[^}]+\}:?)+", image) for image in images)
+    versions = dotenv_values(VERSIONS_FILE)
+    assert {name for name in used if name.endswith("IMAGE")} | {"CVAT_VERSION", "CVAT_CLI_VERSION"} == versions.keys()
+
+
+def test_the_pin_of_cvat_cli_stands_in_both_places() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    pin = dotenv_values(VERSIONS_FILE)["CVAT_CLI_VERSION"]
+    assert f"cvat-cli=={pin}" in dependencies
+
+
+def test_the_example_of_the_settings_names_real_variables_and_no_secret() -> None:
+    lines = (ROOT / "config" / "cvat.env.example").read_text().splitlines()
+    named = {line.lstrip("#").partition("=")[0] for line in lines if re.match(r"#?[A-Z_]+=", line)}
+    assert named <= EVERY_VARIABLE.keys()
+    assert not {name for name in named if "PASSWORD" in name}
