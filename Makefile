@@ -186,6 +186,10 @@ lint: $(VENV)/.dev ## Check style, types and formatting.
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy scripts/toolkit
 
+.PHONY: fault-table
+fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.
+	@WRITE_FAULT_TABLE=1 $(VENV)/bin/python -m pytest -q -n auto tests/faults/test_matrix.py $(ARGS)
+
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
 	@$(RUN)/describe_configuration.py $(ARGS)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
     from urllib3.response import BaseHTTPResponse
 
-LONGEST_ANSWER = 512 * 1024**2
-"""Bytes of an answer that is read into memory; the frame names of a task with a million images take a fifth."""
+LONGEST_ANSWER = 256 * 1024**2
+"""Bytes of an answer that is read into memory; the frame names of a task with a million images take half of it."""
 
 LOGIN_PATH = "/api/auth/login"
 _AT_ONCE = 256 * 1024
@@ -126,12 +126,10 @@ class _CarefulRetry(urllib3.Retry):
                 scheme, host, port = origin(target)
                 raise RedirectedElsewhere(f"redirected to {scheme}://{host}:{port}")
             return super().increment(method, url, response, error, _pool, _stacktrace)
-        # Signing in twice does no harm, so it counts as a method that may be sent again.
-        safe = "GET" if (url or "").split("?")[0].endswith(LOGIN_PATH) else method
-        retry = super().increment(safe, url, response, error, _pool, _stacktrace)
+        retry = super().increment(method, url, response, error, _pool, _stacktrace)
         asked = retry.get_retry_after(response) if response is not None else None
         if asked is not None and asked > LONGEST_WAIT:
-            return self.new(total=0).increment(safe, url, response, error, _pool, _stacktrace)
+            return self.new(total=0).increment(method, url, response, error, _pool, _stacktrace)
         reason = f"HTTP {response.status}" if response is not None else _reason(error)
         pause = asked or retry.get_backoff_time()
         self.notice(
@@ -171,8 +169,8 @@ def harden(pool_manager: Any, url: str, patience: Patience, notice: Callable[[st
         retry_after_max=3600,
     )
     retries.notice, retries.attempts = notice, patience.attempts
+    sign_in = retries.new(allowed_methods=None)  # signing in twice does no harm
     timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, patience.answer), read=patience.answer)
-    pool_manager.connection_pool_kw["retries"] = retries
     pool_manager.connection_pool_kw.update(_authority())
     pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, patience.answer)
     plain = pool_manager.urlopen
@@ -182,7 +180,8 @@ def harden(pool_manager: Any, url: str, patience: Patience, notice: Callable[[st
             # Behind some proxies a server names itself by an address that is not ours; the path is right all the same.
             parts = urlsplit(address)
             address = url + parts.path + (f"?{parts.query}" if parts.query else "")
-        return plain(method, address, redirect=redirect, **(options | {"timeout": timeout}))
+        policy = sign_in if urlsplit(address).path == LOGIN_PATH else retries
+        return plain(method, address, redirect=redirect, **({"retries": policy} | options | {"timeout": timeout}))
 
     pool_manager.urlopen = urlopen
 

@@ -15,19 +15,24 @@ NO_JPEG = "not an image with this extension"
 SPECIAL = "not a regular file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Image:
-    """An image to import.
+    """An image to import; there may be many, so it is small.
 
     Attributes:
         name: Its path below the folder, with `/` between the parts; the frame's name in CVAT.
-        path: Where it is.
+        root: The folder.
         size: Its size in bytes.
     """
 
     name: str
-    path: Path
+    root: Path
     size: int
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.root / self.name
 
     @property
     def folder(self) -> str | None:
@@ -73,7 +78,7 @@ def find_images(folder: Path, extension: str) -> Found:
         elif reason := _reason_to_leave_out(entry, extension):
             found.left_out.setdefault(reason, []).append(name)
         else:
-            found.images.append(Image(name, folder / name, entry.stat().st_size))
+            found.images.append(Image(name, folder, entry.stat().st_size))
     if links:
         raise ToolkitError(f"{folder} holds symbolic links: put the real files in their place", links)
     if not found.images:

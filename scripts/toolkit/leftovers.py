@@ -17,7 +17,7 @@ class Leftover:
         unfinished: Tasks that are certainly its own and hold nothing but images that are in the folder as well; they
             can be deleted without loss.
         done: Tasks that are certainly its own and have all that was sent, or that somebody has annotated since.
-        suspects: Numbers of empty tasks that may be its own: the import was killed before it heard a number.
+        suspects: Numbers of tasks that may be its own: the import was killed before it could make sure.
     """
 
     journal: Journal
@@ -59,8 +59,12 @@ def _look_at(api: Api, journal: Journal) -> Leftover:
             suspects += sorted(api.empty_tasks(aim.project_id, part.name) - set(part.namesakes))
             continue
         facts = api.task_facts(part.task_id) if part.task_id is not None else None
-        # By the time of its creation a task is told from another of the same number on a server that was set up anew.
-        if facts is None or (facts.name, facts.project_id, facts.created) != (part.name, aim.project_id, part.created):
+        if facts is None or (facts.name, facts.project_id) != (part.name, aim.project_id):
+            journal.change(part, state=WAITING, task_id=None, created=None)
+        elif part.created is None:  # killed before it could ask
+            suspects.append(facts.id)
+        elif part.created != facts.created:
+            # A server that was set up anew gives the same numbers again.
             journal.change(part, state=WAITING, task_id=None, created=None)
         elif part.state == DONE or _is_complete(api, facts, part, journal.record.tags):
             journal.change(part, state=DONE)
@@ -112,5 +116,5 @@ def describe(connection: Connection, leftover: Leftover) -> list[str]:
     return [
         *places("unfinished:", [part.task_id for part in leftover.unfinished]),
         *places("complete:", [part.task_id for part in leftover.done]),
-        *places("empty, perhaps left by it, delete it yourself if so:", leftover.suspects),
+        *places("perhaps left by it, delete it yourself if so:", leftover.suspects),
     ]

@@ -73,9 +73,13 @@ def _unspeakable(images: Sequence[Image]) -> Iterable[str]:
 
 def _colliding(names: Iterable[str]) -> Iterable[str]:
     """Find names that differ only by case or Unicode form: no archive of them unpacks everywhere."""
+    first: dict[str, str] = {}
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in first:
+            alike.setdefault(key, [first[key]]).append(name)
+        else:
+            first[key] = name
     for group in alike.values():
-        if len(group) > 1:
-            yield f"{' and '.join(group)}: these names differ only by case or Unicode form; rename all but one"
+        yield f"{' and '.join(group)}: these names differ only by case or Unicode form; rename all but one"

@@ -129,6 +129,12 @@ class Progress:
         self.state = line if line.startswith("Downloading") else self.queue.state or self.state
         self.on_idle()
 
+    def too_late(self, timeout: float) -> str:
+        """Say what was going on when the time was over."""
+        if self.queue.state == "finished":
+            return f"the download was not through after {timeout:g} s: give a longer --timeout"
+        return self.queue.too_late(timeout)
+
     def on_idle(self) -> None:
         """Show the state and how long it has taken."""
         self.show(f"export: {self.state}, {time.monotonic() - self._since:.0f} s")
@@ -195,7 +201,7 @@ class _Attempts:
             self._try()
         except cvat_cli.DeadlineExceeded:
             self._cancel()
-            raise ToolkitError(self._progress.queue.too_late(self._export.timeout)) from None
+            raise ToolkitError(self._progress.too_late(self._export.timeout)) from None
         except KeyboardInterrupt:
             self._cancel()
             raise

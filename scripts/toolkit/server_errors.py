@@ -14,6 +14,8 @@ _NOBODY_THERE = ("Connection refused", "Failed to resolve", "Name or service not
 _BROKEN = ("Connection broken", "Connection reset", "Connection aborted", "IncompleteRead", "RemoteDisconnected")
 _BUSY = (429, 500, 502, 503, 504)
 _ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
+_GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
+"""What cvat-sdk trips over when an answer is not what CVAT says."""
 _LONGEST = 300
 
 
@@ -38,12 +40,12 @@ def explain(complaint: str, connection: Connection) -> ToolkitError:
     if refusal := _sign_in(complaint, connection) or _wrong_server(complaint, connection):
         return ToolkitError(refusal)
     if _status(complaint) == 409:
-        return AlreadyRunning(_answer(complaint))
+        return AlreadyRunning(_answer(complaint, connection))
     if "timed out" in complaint:
         return ToolkitError(f"CVAT at {connection.url} did not answer in time: look with make status")
     if not _BACKGROUND.search(complaint) and (trouble := _trouble(complaint, connection)):
         return TransientError(trouble)
-    return ToolkitError(_answer(complaint))
+    return ToolkitError(_answer(complaint, connection))
 
 
 def _sign_in(complaint: str, connection: Connection) -> str | None:
@@ -91,10 +93,12 @@ def _trouble(complaint: str, connection: Connection) -> str | None:
     return None
 
 
-def _answer(complaint: str) -> str:
+def _answer(complaint: str, connection: Connection) -> str:
     if found := _BACKGROUND.search(complaint):
         return f"CVAT could not do it: {_shorten(found[1])}"
     status = _status(complaint)
+    if status is None and any(sign in complaint for sign in _GIBBERISH):
+        return f"{connection.url} does not answer as CVAT does: is CVAT_URL right?"
     if status is None:
         return _shorten(_last_line(complaint))
     return f"CVAT refused it (HTTP {status}): {_detail(complaint)}"

@@ -6,6 +6,7 @@ import re
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -151,24 +152,21 @@ def test_interrupt_takes_back_what_is_unfinished_and_stays_resumable(faulty_shel
     assert shell.leftovers() == []
 
 
+def stat_of(number: int | str) -> list[str]:
+    """Return what the system tells of a process behind its name: state, parent, …; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def children_of(process) -> list[int]:
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                status = open(f"/proc/{entry}/stat").read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(status[1]) == process.pid:
-                found.append(int(entry))
-    return found
+    numbers = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(number) for number in numbers if stat_of(number)[1:2] == [str(process.pid)]]
 
 
 def is_alive(number: int) -> bool:
-    try:
-        return open(f"/proc/{number}/stat").read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return stat_of(number)[:1] not in ([], ["Z"])
 
 
 @pytest.fixture

@@ -1,0 +1,171 @@
+"""Every step with every fault: what the person sees, and that nothing is left behind."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+from pipeline.conftest import Shell, new_shell
+
+from standin.process import StandinProcess
+
+from .conftest import WRITES_TABLE
+from .matrix import CASES, Fault, Step
+from .table import TABLE, cell, read, render
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {"CVAT_ANSWER_TIMEOUT": "3", "CVAT_RETRY_WAIT": "0.05"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StandinProcess]:
+    with StandinProcess(options=("--faults",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of the scripts for those that write into their own folder."""
+    folder = tmp_path_factory.mktemp("toolkit")
+    for name in ("scripts", "compose", "config"):
+        ignored = shutil.ignore_patterns("__pycache__", "access-token", "cvat.env")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return folder
+
+
+@dataclass
+class Run:
+    """One script with what it needs, and what must be true afterwards."""
+
+    shell: Shell
+    copy: Path
+    images: int = 3
+    timeout: int = 60
+    known: set[int] = field(default_factory=set)
+
+    def ask(self, method: str, path: str, **options) -> dict:
+        server = self.shell.server
+        answer = requests.request(
+            method, server.url + path, auth=(server.username, server.password), timeout=30, **options
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else {}
+
+    def prepare(self, script: str) -> None:
+        labels = [{"name": "cat", "type": "tag"}]
+        self.project = self.ask("POST", "/api/projects", json={"name": str(self.shell.folder), "labels": labels})["id"]
+        self.shell.images(*(f"cat/{number}.jpg" for number in range(self.images)))
+        if script == "export":
+            task = self.ask("POST", "/api/tasks", json={"name": "t", "project_id": self.project})["id"]
+            pictures = sorted((self.shell.folder / "images/cat").iterdir())
+            files = {f"client_files[{number}]": path.open("rb") for number, path in enumerate(pictures)}
+            self.ask("POST", f"/api/tasks/{task}/data", data={"image_quality": 70}, files=files)
+            while not self.ask("GET", f"/api/tasks/{task}").get("size"):
+                pass
+        self.known = {project["id"] for project in self.projects()}
+
+    def projects(self) -> list[dict]:
+        return self.ask("GET", "/api/projects?page_size=500")["results"]
+
+    def tasks(self) -> list[dict]:
+        return self.ask("GET", f"/api/tasks?project_id={self.project}&page_size=100")["results"]
+
+    def start(self, script: str) -> subprocess.CompletedProcess[str]:
+        shell = self.shell
+        if script == "import":
+            return shell.run(
+                "import_images",
+                f"--project-id={self.project}",
+                "--import-dir=images",
+                "--extension=jpg",
+                "--task-name=t",
+                f"--timeout={self.timeout}",
+                **SETTINGS,
+            )
+        if script == "export":
+            options = [
+                f"--project-id={self.project}",
+                "--export-dir=out",
+                "--format=ImageNet 1.0",
+                f"--timeout={self.timeout}",
+            ]
+            return shell.run("export_dataset", *options, **SETTINGS)
+        if script == "project":
+            return shell.run("create_project", f"--name={shell.folder}", "--labels=a b", **SETTINGS)
+        name = {"token": "create_token", "status": "show_status"}[script]
+        return subprocess.run(
+            [sys.executable, self.copy / "scripts" / f"{name}.py"],
+            cwd=shell.folder,
+            env=shell.environment(**SETTINGS),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def check_done(self, script: str) -> None:
+        if script == "import":
+            assert [task["size"] for task in self.tasks()] == [self.images]
+        elif script == "export":
+            with zipfile.ZipFile(self.shell.folder / f"out/project_id_{self.project}.zip") as archive:
+                assert (archive.testzip(), len([n for n in archive.namelist() if "/" in n])) == (None, self.images)
+        elif script == "project":
+            assert len({project["id"] for project in self.projects()} - self.known) == 1
+
+    def check_untouched(self, script: str) -> None:
+        if script == "import":
+            assert self.tasks() == []
+        elif script == "export":
+            assert not (self.shell.folder / "out").exists()
+        elif script == "project":
+            assert {project["id"] for project in self.projects()} == self.known
+
+
+def outcome(answer: subprocess.CompletedProcess[str], url: str) -> str:
+    errors = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in answer.stderr
+    assert len(errors) == (answer.returncode != 0), answer.stderr
+    if answer.returncode == 0:
+        return "tries again" if "attempt " in answer.stderr or "the answer was lost" in answer.stderr else "goes on"
+    message = errors[0].removeprefix("error: ").replace(url, "CVAT_URL").split(": ")[0]
+    message = re.sub(r"(task|project) [0-9]+", r"\1 N", message)
+    return f"exit {answer.returncode}: {message}"
+
+
+@pytest.mark.parametrize(("step", "fault"), CASES, ids=[cell(*case) for case in CASES])
+def test_fault(step: Step, fault: Fault, server, copy, tmp_path, outcomes):
+    run = Run(new_shell(tmp_path, server), copy, timeout=8 if fault.name in ("trickle", "stays queued") else 60)
+    run.prepare(step.script)
+    place = {"path": step.work} if step.work else {"method": step.method, "path": step.path}
+    server.order_fault(**{"skip": step.skip, **place, **fault.rule})
+    try:
+        answer = run.start(step.script)
+        hits = server.faults()[0]["hit"]
+    finally:
+        server.clear_faults()
+    assert hits, "the fault did not come to pass"
+    seen = outcome(answer, server.url)
+    (outcomes / f"{cell(step, fault)}.txt").write_text(seen, "utf-8")
+    assert run.shell.leftovers() == [], answer.stderr
+    if answer.returncode == 0:
+        run.check_done(step.script)
+    else:
+        run.check_untouched(step.script)
+        again = run.start(step.script)
+        assert again.returncode == 0, again.stderr
+        run.check_done(step.script)
+        assert run.shell.leftovers() == []
+    if not WRITES_TABLE:
+        assert seen == read()[cell(step, fault)], answer.stderr
+
+
+def test_the_table_names_every_case_and_no_other():
+    assert TABLE.read_text("utf-8") == render(read())
+    assert set(read()) == {cell(*case) for case in CASES}
+    assert "not seen" not in read().values()
