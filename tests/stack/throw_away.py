@@ -35,6 +35,7 @@ class Cvat:
         port: Where it is published.
         engine: The Docker engine.
         settings: Environment for every call.
+        ready_seconds: How long a start may take.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Cvat:
     port: int
     engine: Any
     settings: dict[str, str] = field(repr=False)
+    ready_seconds: int = 90
 
     @property
     def url(self) -> str:
@@ -61,7 +63,7 @@ class Cvat:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=200 + 2 * self.ready_seconds,
             check=False,
         )
         # make itself ends with 2 whatever the script ended with, and says the script's own code.
@@ -72,7 +74,7 @@ class Cvat:
         return call
 
     def up(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.make("up", "ARGS=--timeout 90", *words, **environment)
+        return self.make("up", f"ARGS=--timeout {self.ready_seconds}", *words, **environment)
 
     def container(self, service: str) -> Any:
         labels = [f"{PROJECT_LABEL}={self.project}", f"com.docker.compose.service={service}"]
