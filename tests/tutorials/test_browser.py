@@ -102,7 +102,7 @@ def keep_picture(chromium: webdriver.Chrome, name: str, heading: str) -> None:
     clip = {"x": 0, "y": top, "width": 1000, "height": bottom - top, "scale": 1}
     answer = chromium.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
     picture = Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB")
-    picture.quantize(96, dither=Image.Dither.NONE).save(Path(folder) / f"tutorial-{name}.png", optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(Path(folder) / f"tutorial-{name}.png", optimize=True)
 
 
 def test_classification(tutorial, standin, chromium, tmp_path):

@@ -1,0 +1,100 @@
+"""The tutorials as files: what a clone has, and how the notebooks are kept."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from toolkit.configuration import Configuration
+from toolkit.notebook_files import find_notebooks
+
+from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
+
+TUTORIALS = TOP / "tutorials"
+ANNOTATE = TUTORIALS / "2_prepare_dataset/annotate_images"
+
+
+def test_the_tree_is_the_specified_one():
+    wanted = [
+        "README.md",
+        "2_prepare_dataset/README.md",
+        "2_prepare_dataset/annotate_images/README.md",
+        *(
+            f"2_prepare_dataset/annotate_images/{kind}/{name}"
+            for kind in (CLASSIFICATION, DETECTION)
+            for name in ("README.md", "configuration.example.json", "import_api.ipynb", "export_api.ipynb")
+        ),
+        f"2_prepare_dataset/annotate_images/{CLASSIFICATION}/convert_dataset.ipynb",
+        "_common/dataset/.gitkeep",
+    ]
+    assert [name for name in wanted if not (TUTORIALS / name).is_file()] == []
+    assert len(find_notebooks(TUTORIALS)) == 5
+
+
+@pytest.mark.parametrize("kind", [CLASSIFICATION, DETECTION])
+def test_the_samples_lead_to_the_common_folder(kind):
+    folder = ANNOTATE / kind
+    sample = json.loads((folder / "configuration.example.json").read_text("utf-8"))
+    assert sample["cvat_password"] == ""
+    assert (folder / sample["export_dir"]).resolve() == TUTORIALS / "_common/dataset"
+    assert set(sample) <= set(Configuration.model_fields)
+    if kind == CLASSIFICATION:
+        assert set(sample) == set(Configuration.model_fields)
+        assert (folder / sample["dataset_conversion_dir"]).resolve() == TUTORIALS / "_common/dataset"
+        zip_file = (folder / sample["dataset_conversion_base_file"]).resolve()
+        assert zip_file == TUTORIALS / f"_common/dataset/project_id_{sample['cvat_project_id']}.zip"
+
+
+@pytest.mark.parametrize("kind", [CLASSIFICATION, DETECTION])
+def test_the_readme_has_the_sample_of_every_key(kind):
+    text = (ANNOTATE / kind / "README.md").read_text("utf-8")
+    for key, value in json.loads((ANNOTATE / kind / "configuration.example.json").read_text("utf-8")).items():
+        (line,) = [line for line in text.splitlines() if re.match(rf"\| .*`{key}`", line)]
+        assert f"`{json.dumps(value)}`" in line
+
+
+def test_notebooks_are_kept_without_outputs():
+    run_script("strip_notebooks", "--check", environment={}, folder=TOP)
+
+
+def test_outputs_are_found_and_stripped(tmp_path):
+    """Guard the guard: an output, a count or another cell id is noticed, and stripping makes it well."""
+    source = find_notebooks(TUTORIALS)[0]
+    kept = source.read_text("utf-8")
+    notebook = json.loads(kept)
+    code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["secret"]}]
+    code["execution_count"] = 3
+    code["id"] = "0a1b2c"
+    notebook["metadata"]["vscode"] = {"interpreter": "/home/me"}
+    path = tmp_path / source.name
+    path.write_text(json.dumps(notebook))
+    strip = [sys.executable, TOP / "scripts/strip_notebooks.py", f"--folder={tmp_path}"]
+    answer = subprocess.run([*strip, "--check"], capture_output=True, text=True)
+    assert answer.returncode == 3
+    assert str(path) in answer.stderr
+    assert subprocess.run(strip, capture_output=True).returncode == 0
+    assert path.read_text("utf-8") == kept
+
+
+def test_a_missing_configuration_names_the_sample_beside_it(tutorial, standin):
+    made = tutorial(standin)
+    path = made.folder / "configuration.json"
+    path.unlink()
+    for script in ("import_images", "export_dataset", "convert_dataset", "open_task"):
+        answer = subprocess.run(
+            [sys.executable, TOP / f"scripts/{script}.py", f"--config={path}"],
+            env=signed_in(standin),
+            capture_output=True,
+            text=True,
+        )
+        assert answer.returncode == 2
+        assert f"`cp {made.folder}/configuration.example.json {path}`" in answer.stderr
+
+
+def test_make_notebooks_lists_them():
+    listed = run_script("list_notebooks", "--json", environment={}, folder=TOP)
+    assert json.loads(listed)["notebooks"] == [str(path.relative_to(TOP)) for path in find_notebooks(TUTORIALS)]
+    assert ".venv" in run_script("list_notebooks", environment={}, folder=TOP)

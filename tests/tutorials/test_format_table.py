@@ -1,0 +1,41 @@
+"""The table of export formats in the tutorials: complete, and true for the recorded server."""
+
+import contextlib
+import json
+
+from toolkit.detection_export import open_export
+from toolkit.errors import UsageError
+from toolkit.export_formats import ALL_FORMATS, task_type_of
+
+from .conftest import TOP
+
+PAGE = TOP / "tutorials/2_prepare_dataset/annotate_images/README.md"
+WORDS = {"classification": "image classification", "detection": "object detection"}
+
+
+def rows() -> list[list[str]]:
+    table = PAGE.read_text("utf-8").partition("<!-- formats -->")[2].partition("<!-- end of formats -->")[0]
+    return [[cell.strip(" `*") for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+
+
+def test_it_has_every_format_of_the_specification_and_no_other():
+    assert [name for name, *_ in rows()] == list(ALL_FORMATS)
+
+
+def test_it_says_what_the_specification_says():
+    for name, word, _, _ in rows():
+        assert word == WORDS[str(task_type_of(name))]
+
+
+def test_it_says_what_the_server_offers():
+    recorded = json.loads((TOP / "tests/data/recordings/formats.json").read_text("utf-8"))
+    offered = {entry["name"] for entry in recorded["exporters"] if entry["enabled"]}
+    assert {name: said == "yes" for name, _, said, _ in rows()} == {name: name in offered for name in ALL_FORMATS}
+
+
+def test_the_formats_that_are_drawn_are_those_that_the_report_reads():
+    readable = set()
+    for path in (TOP / "tests/data/recordings/exports/detection").glob("*.zip"):
+        with contextlib.suppress(UsageError), open_export(path) as dataset:
+            readable.add(dataset.format_name)
+    assert {name for name, *_, what in rows() if "drawn by notebook and report" in what} == readable

@@ -1,0 +1,64 @@
+"""make open: the newest task, in the browser or as an address."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import TOP, Tutorial, run_script, signed_in
+
+
+def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, TOP / "scripts/open_task.py", "--config", "configuration.json", *arguments],
+        cwd=made.folder,
+        env={**signed_in(made.server), "DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": "", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def import_twice(made: Tutorial) -> int:
+    """Return the number of the newer of two tasks."""
+    for name in ("one", "two"):
+        answer = run_script(
+            "import_images", f"--task-name={name}", "--json", environment=signed_in(made.server), folder=made.folder
+        )
+    return json.loads(answer)["task_id"]
+
+
+def test_the_newest_task(tutorial, standin, tmp_path):
+    made = tutorial(standin)
+    nothing = open_task(made)
+    assert nothing.returncode == 1
+    assert "has no task yet" in nothing.stderr
+
+    newest = import_twice(made)
+    address = f"{standin.url}/tasks/{newest}"
+    answer = open_task(made)
+    assert (answer.returncode, answer.stdout) == (0, f"{address}\n")
+    assert "open the address yourself" in answer.stderr
+    assert json.loads(open_task(made, "--json").stdout)["task_id"] == newest
+
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.chmod(0o755)
+    answer = open_task(made, BROWSER=str(browser))
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert opened.read_text() == address
+    opened.unlink()
+    assert open_task(made, "--no-browser", BROWSER=str(browser)).stdout == f"{address}\n"
+    assert not Path(opened).exists()
+
+    forwarded = {"CODESPACE_NAME": "happy-space", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN": "app.github.dev"}
+    port = standin.url.rpartition(":")[2]
+    assert open_task(made, **forwarded).stdout == f"https://happy-space-{port}.app.github.dev/tasks/{newest}\n"
+
+
+def test_an_unknown_project(tutorial, standin):
+    answer = open_task(tutorial(standin), "--project-id=99999")
+    assert answer.returncode == 1
+    assert "there is no project 99999" in answer.stderr
