@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pipeline.conftest import faulty_shell, shell
 
 from .table import TABLE, render
+
+__all__ = ["faulty_shell", "shell"]  # fixtures
 
 FOLDER = "fault-outcomes"
 WRITES_TABLE = bool(os.environ.get("WRITE_FAULT_TABLE"))
