@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ def cell_texts(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    return line.replace("\x1b[1;31m", "").replace("\x1b[0m", "")
+    return re.sub(r"\x1b\[[\d;]*m", "", line)
 
 
 def run_notebook(

@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 import nbformat
-import pytest
 from cvat_sdk import make_client, models
 from PIL import Image, ImageChops
 
@@ -44,17 +43,6 @@ def draw_boxes(tutorial, task_id: int) -> dict[str, list[float]]:
     return drawn
 
 
-@pytest.fixture
-def boxed(tutorial, standin):
-    """A detection tutorial whose images are imported and have boxes."""
-    made = tutorial(standin, DETECTION)
-    imported = made.run("import_api")
-    assert imported.error is None
-    assert "daisy (rectangle), rose (rectangle), tulip (rectangle)" in imported.text
-    (task,) = made.tasks()
-    return made, draw_boxes(made, task["id"])
-
-
 def exported_boxes(path: Path, export_format: str) -> dict[str, list[float]]:
     """Read the box of each image out of an export, without the toolkit."""
     with zipfile.ZipFile(path) as archive:
@@ -71,12 +59,21 @@ def exported_boxes(path: Path, export_format: str) -> dict[str, list[float]]:
         return found
 
 
-@pytest.mark.parametrize("export_format", ["COCO 1.0", "CVAT for images 1.1"])
-def test_boxes_come_out_and_are_drawn(boxed, export_format):
-    made, drawn = boxed
+def test_boxes_come_out_and_are_drawn(tutorial, standin):
+    made = tutorial(standin, DETECTION)
+    imported = made.run("import_api")
+    assert imported.error is None
+    assert "daisy (rectangle), rose (rectangle), tulip (rectangle)" in imported.text
+    (task,) = made.tasks()
+    drawn = draw_boxes(made, task["id"])
     assert len(drawn) == 54
+    for export_format in ("COCO 1.0", "CVAT for images 1.1"):
+        check_export(made, export_format, drawn)
+
+
+def check_export(made, export_format: str, drawn: dict[str, list[float]]) -> None:
     made.configure(export_format=export_format)
-    exported = made.run("export_api")
+    exported = made.run("export_api", replace={"overwrite = False": "overwrite = True"})
     assert exported.error is None
     assert "daisy: 18 boxes in 18 images" in exported.text
     assert "warning: 6 images have no box" in exported.text
@@ -94,8 +91,8 @@ def test_boxes_come_out_and_are_drawn(boxed, export_format):
     assert page.count('<rect class="box') == 54
 
 
-def test_a_classification_format_is_refused_before_the_server_works(boxed):
-    made, _ = boxed
+def test_a_classification_format_is_refused_before_the_server_works(tutorial, standin):
+    made = tutorial(standin, DETECTION)
     made.configure(export_format="ImageNet 1.0")
     run = made.run("export_api")
     assert run.error is not None

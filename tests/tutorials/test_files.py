@@ -1,5 +1,6 @@
 """The tutorials as files: what a clone has, and how the notebooks are kept."""
 
+import ast
 import json
 import re
 import subprocess
@@ -98,3 +99,17 @@ def test_make_notebooks_lists_them():
     listed = run_script("list_notebooks", "--json", environment={}, folder=TOP)
     assert json.loads(listed)["notebooks"] == [str(path.relative_to(TOP)) for path in find_notebooks(TUTORIALS)]
     assert ".venv" in run_script("list_notebooks", environment={}, folder=TOP)
+
+
+def test_the_first_cell_can_be_read_by_old_pythons():
+    """A person may choose any kernel; the first cell and the module that it loads must get as far as the message."""
+    sources = [
+        (TOP / "scripts/toolkit/notebook_kernel.py").read_text(),
+        (TOP / "scripts/toolkit/__init__.py").read_text(),
+    ]
+    for path in find_notebooks(TUTORIALS):
+        cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+        sources.append("".join(cells[0]["source"]))
+    for source in sources:
+        ast.parse(source, feature_version=(3, 6))
+    assert len(set(sources)) == 3  # all notebooks begin alike

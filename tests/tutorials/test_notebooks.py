@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
@@ -214,3 +215,17 @@ def test_a_wrong_kernel_is_told_in_one_line(tutorial, standin):
     assert "without cvat_sdk" in one_message(run)
     assert "make notebooks" in run.shown_error[0]
     assert len(run.shown_error) == 1
+
+
+def test_what_nobody_expected_is_one_line_too(tutorial, standin):
+    made = tutorial(standin)
+    (setup, *_) = [
+        cell for cell in nbformat.read(made.folder / "import_api.ipynb", 4).cells if cell.cell_type == "code"
+    ]
+    for source, line in (
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("open('missing.jpg')", "error: No such file or directory: missing.jpg"),
+    ):
+        cells = [setup, nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), made.folder / "look.ipynb")
+        assert [text.strip() for text in made.run("look").shown_error] == [line]
