@@ -172,8 +172,8 @@ def test_export_interrupted_and_run_again(tutorial, faulty_standin):
         "import_images", *arguments, "--extension=jpg", "--task-name=x",
         environment=signed_in(faulty_standin), folder=made.home,
     )  # fmt: skip
-    faulty_standin.order_fault("trickle", method="GET", path="/api/projects/*/dataset/download*", rate=2000)
-    run = made.run("export_api", interrupt_at=lambda text: "exporting: export: finished" in text)
+    faulty_standin.order_fault("stay-queued", path="export:dataset")
+    run = made.run("export_api", interrupt_at=lambda text: "exporting: export: queued" in text)
     assert one_message(run) == "interrupted: run the cell again when you like"
     assert any("no zip and no temporary file was left" in line for line in run.shown_error)
     assert made.leftovers() == []
