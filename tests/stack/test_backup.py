@@ -147,7 +147,7 @@ def test_upgrade_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat) -> Non
 
 def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(cvat: Cvat) -> None:
     cvat.up()
-    cvat.container("cvat_server").exec_run(["dd", "if=/dev/zero", "of=/home/django/data/big", "bs=1M", "count=300"])
+    cvat.container("cvat_server").exec_run(["dd", "if=/dev/zero", "of=/home/django/data/big", "bs=1M", "count=200"])
     script = [sys.executable, "scripts/backup_cvat.py"]
     with subprocess.Popen(script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True) as call:
         assert call.stderr is not None
@@ -170,7 +170,7 @@ def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(
     whole.returncode = os.waitstatus_to_exitcode(status)
     assert whole.returncode == 0
     (file,) = (cvat.root / "backups").iterdir()
-    assert file.stat().st_size > 300 << 20
+    assert file.stat().st_size > 200 << 20
     assert usage.ru_maxrss < 120 << 10, f"{usage.ru_maxrss} KiB"
 
 

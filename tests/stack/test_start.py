@@ -160,6 +160,11 @@ def test_lost_settings_are_found_again_or_the_way_out_is_told(cvat: Cvat) -> Non
     assert "make restore" in lost.stderr
     assert "make destroy" in lost.stderr
 
+    settings.write_text(f"{password}\nCVAT_VERSION=v1.0.0\nCVAT_VOLUMES=_gone\n")
+    elsewhere = cvat.make("up", code=1)
+    assert "an empty CVAT would start" in elsewhere.stderr
+    assert f"set CVAT_VOLUMES= for the data in {cvat.project}_cvat_cache_db" in elsewhere.stderr
+
     settings.write_text("CVAT_POSTGRES_PASSWORD=another-password-than-before\nCVAT_VERSION=v1.0.0\n")
     wrong = cvat.make("up", "ARGS=--timeout 8", code=1)
     assert "likely cause: the database was made with another password" in wrong.stderr
