@@ -9,8 +9,8 @@ from collections.abc import Mapping
 def open_page(address: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Open a page in the browser of the person.
 
-    Without a screen only the browser that `BROWSER` names is tried (VS Code sets one that opens on the person's machine):
-    what else there is would take over the terminal.
+    Without a screen only the browser that `BROWSER` names is tried (VS Code sets one that opens on the person's
+    machine): what else there is would take over the terminal.
 
     Args:
         address: The page.
