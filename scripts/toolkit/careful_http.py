@@ -39,6 +39,10 @@ class RedirectedElsewhere(HTTPError):
     """The server sends us to another host, where credentials must not follow."""
 
 
+class UntrustedServer(HTTPError):
+    """TLS with the server fails, most often for its certificate."""
+
+
 class EndlessAnswer(HTTPError):
     """An answer is longer than any that CVAT gives."""
 
@@ -119,7 +123,8 @@ class _CarefulRetry(urllib3.Retry):
         _stacktrace: "TracebackType | None" = None,
     ) -> "_CarefulRetry":
         if isinstance(error, SSLError):
-            raise error  # a certificate does not get better
+            # A certificate does not get better. As an SSLError, cvat-sdk would stumble over it.
+            raise UntrustedServer(f"SSLError: {error}") from error
         if response is not None and (location := response.get_redirect_location()):
             target = urljoin(url or "", location)
             if origin(target) != origin(url or ""):

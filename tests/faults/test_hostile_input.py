@@ -203,6 +203,10 @@ def test_a_self_signed_certificate_is_refused_until_it_is_named(shell, tmp_path)
         answer = shell.run("import_images", *options, CVAT_URL=url)
         assert answer.returncode == 1
         assert "could not be verified: name the file of your authority in REQUESTS_CA_BUNDLE" in one_line(answer)
+        wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
+        auth = (shell.server.username, shell.server.password)
+        token = requests.post(f"{shell.server.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=30).json()
         trusted = str(tmp_path / "certificate.pem")
-        answer = shell.run("import_images", *options, CVAT_URL=url, REQUESTS_CA_BUNDLE=trusted)
+        variables = {"CVAT_URL": url, "REQUESTS_CA_BUNDLE": trusted, "CVAT_ACCESS_TOKEN": token["value"]}
+        answer = shell.run("import_images", *options, **variables)
     assert answer.returncode == 0, answer.stderr
