@@ -32,7 +32,7 @@ def as_markdown(facts: Facts) -> str:
         f"Load average {facts.load[0]:.1f} before, {facts.load[1]:.1f} after (the benchmark itself makes 1 to 2).",
         "",
         "`make bench` repeats it. `cp of the zip` is the least that writing the bytes once takes. Ours also hashes "
-        "every byte twice, for the proof in manifest.json: each image, and the zip as a whole. That takes twice the time "
+        "every byte twice, for the proof in manifest.json: each image, and the zip as a whole. That is twice the time "
         "of `SHA-256 of the zip`, spread over the cores.",
     ]
     return "\n".join(lines) + "\n"
