@@ -190,6 +190,19 @@ lint: $(VENV)/.dev ## Check style, types and formatting.
 fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.
 	@WRITE_FAULT_TABLE=1 $(VENV)/bin/python -m pytest -q -n auto tests/faults/test_matrix.py $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
+	@FUZZ=1 $(VENV)/bin/python -m pytest -q -n auto --timeout=1800 tests/fuzz $(ARGS)
+
+.PHONY: audit
+audit: $(VENV)/.dev ## Look for known vulnerabilities of the dependencies, and list their licences.
+	@$(RUN)/audit_dependencies.py $(ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## Measure what the tests of import, export and their faults reach, in all processes.
+	@$(VENV)/bin/python -m pytest -q -n auto --cov --cov-report=term-missing:skip-covered \
+		tests/unit tests/pipeline tests/faults tests/secrecy $(ARGS)
+
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
 	@$(RUN)/describe_configuration.py $(ARGS)

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +28,17 @@ _FAREWELL = Patience(answer=5.0, attempts=1)
 _LARGEST_RATIO = 100
 """How many times its own size an export may unpack to; CVAT stores images as they are."""
 _SMALL = 1024**3
+_DAMAGE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What the standard library raises for a zip that is none."""
 
 
 def target_in(export_dir: Path, project_id: int) -> Path:
@@ -298,7 +311,7 @@ def check_archive(path: Path, format_name: str) -> None:
             _refuse_bomb(archive, path.stat().st_size)
             damaged = archive.testzip()
             members = [name for name in archive.namelist() if not name.endswith("/")]
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise DamagedExport(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
     if damaged is not None:
         raise DamagedExport(f"the server's export is damaged at {damaged}, nothing was kept: run again")

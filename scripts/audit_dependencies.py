@@ -1,0 +1,43 @@
+"""Look for known vulnerabilities of the dependencies, and list their licences."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import console
+
+
+def main(
+    licences_only: Annotated[
+        bool, typer.Option("--licences-only", help="Write docs/licences.md and ask nothing of the network.")
+    ] = False,
+    debug: console.Debug = False,
+) -> None:
+    """Look for known vulnerabilities of the locked dependencies, and write their licences to docs/licences.md.
+
+    Exit code 3 when there are vulnerabilities. Without a network this is skipped, and said so.
+
+    Example: `make audit`
+    """
+    from toolkit.errors import ProblemsFound
+    from toolkit.licences import markdown, read_packages
+    from toolkit.vulnerabilities import audit
+
+    root = Path(__file__).resolve().parent.parent
+    packages = read_packages(root / "requirements.txt")
+    (root / "docs" / "licences.md").write_text(markdown(packages), encoding="utf-8")
+    console.result(f"{len(packages)} packages with their licences in docs/licences.md")
+    if licences_only:
+        return
+    found = audit(root / "requirements.txt")
+    if found.skipped:
+        console.warn(f"not looked for vulnerabilities: {found.skipped}")
+        return
+    if found.findings:
+        raise ProblemsFound("pip-audit found something in requirements.txt: renew it with make lock", found.findings)
+    console.result("no known vulnerabilities")
+
+
+if __name__ == "__main__":
+    console.run(main)
