@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from throw_away import Cvat
+from throw_away import Cvat, hear_ctrl_c
 
 
 def backup(cvat: Cvat) -> Path:
@@ -149,7 +149,9 @@ def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(
     cvat.up()
     cvat.container("cvat_server").exec_run(["dd", "if=/dev/zero", "of=/home/django/data/big", "bs=1M", "count=200"])
     script = [sys.executable, "scripts/backup_cvat.py"]
-    with subprocess.Popen(script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True) as call:
+    with subprocess.Popen(
+        script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as call:
         assert call.stderr is not None
         for line in call.stderr:
             if "Copying /home/django/data" in line:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from throw_away import PASSWORD, USERNAME, Cvat
+from throw_away import PASSWORD, USERNAME, Cvat, hear_ctrl_c
 
 SERVICES = {"cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui"}
 
@@ -208,7 +208,9 @@ def test_up_stops_at_once_when_it_is_told_to(cvat: Cvat, signal_number: int) -> 
     # A server that never gets healthy, for the wait to last.
     environment = cvat.environment(CVAT_REDIS_ONDISK_IMAGE=cvat.settings["CVAT_REDIS_INMEM_IMAGE"])
     script = [sys.executable, "scripts/up_cvat.py"]
-    with subprocess.Popen(script, cwd=cvat.root, env=environment, stderr=subprocess.PIPE, text=True) as call:
+    with subprocess.Popen(
+        script, cwd=cvat.root, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as call:
         assert call.stderr is not None
         for line in call.stderr:
             if "server health" in line:

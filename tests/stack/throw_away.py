@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -122,6 +123,11 @@ class Cvat:
     def status(self, code: int = 0) -> dict[str, Any]:
         status: dict[str, Any] = json.loads(self.make("status", "ARGS=--json", code=code).stdout)
         return status
+
+
+def hear_ctrl_c() -> None:
+    """Undo, in a child before it runs, that a shell in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def free_port() -> int:
