@@ -76,7 +76,7 @@ def main(
     """Make cvat_exported/, training/, validation/, labels.json and manifest.json of an exported zip.
 
     Needs neither CVAT nor Docker nor a network. Example:
-    `scripts/convert_dataset.py --base-file project_id_1.zip --output-dir dataset`
+    `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`
     """
     from toolkit import conversion, dataset_summary
     from toolkit.assignment import Rules

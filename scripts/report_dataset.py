@@ -42,7 +42,7 @@ def main(
     """Show what is in a dataset, as one HTML page that needs nothing else.
 
     In a CI job the facts are also added to the summary ($GITHUB_STEP_SUMMARY). Example:
-    `scripts/report_dataset.py dataset --output report.html`
+    `make report DATASET=dataset ARGS="--output report.html"`
     """
     from toolkit import report, report_markdown, report_page
     from toolkit.report_file import check_target, write_report

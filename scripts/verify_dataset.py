@@ -25,7 +25,7 @@ def main(
     Without a folder it is that of the configuration file (dataset_conversion_dir).
 
     Names what is missing, what is there too much, and what has changed; exits with 3 if there is any such thing.
-    Example: `scripts/verify_dataset.py dataset`
+    Example: `make verify DATASET=dataset`
     """
     from toolkit.conversion_settings import read_settings
     from toolkit.verification import verify
