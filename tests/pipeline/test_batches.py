@@ -215,7 +215,7 @@ def test_an_orphan_that_became_complete_is_never_deleted(killed, tasks_of):
             address, auth=auth, data={"image_quality": 70}, files={"client_files[0]": picture}, timeout=30
         )
     answer.raise_for_status()
-    wait_for(lambda: tasks_of(server, killed.number)[0]["size"] == 1)
+    wait_for(lambda: tasks_of(server, killed.number)[0].get("size") == 1)
     labels = requests.get(f"{server.url}/api/labels?project_id={killed.number}", auth=auth, timeout=30).json()
     tag = {"frame": 0, "label_id": labels["results"][0]["id"], "attributes": []}
     body = {"version": 0, "tags": [tag], "shapes": [], "tracks": []}

@@ -1,0 +1,206 @@
+"""How long is waited, what is tried again, and how what was left is told from what is in use."""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import urllib3
+
+from toolkit import queue_watch
+from toolkit.careful_http import harden
+from toolkit.claims import claim
+from toolkit.errors import UsageError
+from toolkit.import_journal import Aim, Part, Record, abandoned, begin
+from toolkit.patience import LONGEST_WAIT, Patience, read_patience
+from toolkit.queue_watch import QueueWatch
+from toolkit.workspace import remove_abandoned, temporary_folder
+
+
+def test_limits_come_from_the_environment():
+    assert read_patience({}) == Patience(60.0, 3, 1.0)
+    given = {"CVAT_ANSWER_TIMEOUT": "2.5", "CVAT_ATTEMPTS": "1", "CVAT_RETRY_WAIT": "0"}
+    assert read_patience(given) == Patience(2.5, 1, 0.0)
+    assert [Patience(wait=1.0).pause(failures) for failures in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, LONGEST_WAIT]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CVAT_ANSWER_TIMEOUT", "soon"),
+        ("CVAT_ANSWER_TIMEOUT", "0"),
+        ("CVAT_ANSWER_TIMEOUT", "nan"),
+        ("CVAT_ATTEMPTS", "0"),
+        ("CVAT_ATTEMPTS", "2.5"),
+        ("CVAT_RETRY_WAIT", "61"),
+    ],
+)
+def test_a_limit_out_of_its_range_is_a_usage_error(name, value):
+    with pytest.raises(UsageError, match=f"{name} must be a .*found {value}"):
+        read_patience({name: value})
+
+
+@contextmanager
+def server(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Answer with the given statuses and headers, the last one for ever; gives the address and what was asked."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            status, headers = answers[min(len(asked), len(answers) - 1)]
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(status)
+            for name, value in ({"Content-Length": "0"} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        do_GET = do_POST = _answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.daemon_threads = True
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_address[1]}", asked
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def ask(url: str, method: str, path: str, notice: Callable[[str], None] = lambda line: None) -> int:
+    pool = urllib3.PoolManager()
+    harden(pool, url, Patience(answer=5.0, attempts=3, wait=0.01), notice)
+    return pool.request(method, url + path).status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "requests"),
+    [
+        ("GET", "/x", 500, 3),
+        ("POST", "/x", 500, 1),
+        ("POST", "/x", 502, 1),
+        ("POST", "/x", 503, 3),
+        ("POST", "/x", 429, 3),
+        ("POST", "/api/auth/login", 500, 3),
+        ("GET", "/x", 404, 1),
+    ],
+)
+def test_only_what_is_safe_is_sent_again(method, path, status, requests):
+    notices: list[str] = []
+    with server((status, {})) as (url, asked):
+        assert ask(url, method, path, notices.append) == status
+        assert asked == [f"{method} {path}"] * requests
+    assert len(notices) == requests - 1
+    assert all(f"HTTP {status} for {method} {path}, attempt" in line for line in notices)
+
+
+def test_a_server_is_given_the_time_that_it_asks_for_but_not_an_hour():
+    started = time.monotonic()
+    with server((503, {"Retry-After": "1"}), (200, {})) as (url, asked):
+        assert ask(url, "GET", "/x") == 200
+        assert len(asked) == 2
+    assert time.monotonic() - started >= 1
+    with server((503, {"Retry-After": "3600"})) as (url, asked):
+        assert ask(url, "GET", "/x") == 503
+        assert len(asked) == 1
+    with server((503, {"Retry-After": "soon"}), (200, {})) as (url, _):
+        assert ask(url, "GET", "/x") == 200
+
+
+def test_a_redirect_within_the_server_is_followed():
+    with server((302, {"Location": "/y"}), (200, {})) as (url, asked):
+        assert ask(url, "GET", "/x") == 200
+        assert asked == ["GET /x", "GET /y"]
+
+
+def test_requests_for_other_hosts_go_to_the_server_that_was_named():
+    with server((200, {})) as (url, asked):
+        pool = urllib3.PoolManager()
+        harden(pool, url, Patience(), lambda line: None)
+        assert pool.request("GET", "http://192.0.2.1:8080/data/1?x=y").status == 200
+        assert asked == ["GET /data/1?x=y"]
+
+
+def test_a_queue_is_warned_of_once(monkeypatch):
+    monkeypatch.setattr(queue_watch, "QUEUED_TOO_LONG", 0.0)
+    said: list[str] = []
+    watch = QueueWatch("import", said.append)
+    watch.on_line("[2026-01-01 00:00:00] INFO: Task 1 creation status: queued (message=)")
+    for _ in range(3):
+        time.sleep(0.01)
+        watch.on_idle()
+    assert len(said) == 1
+    assert "the import worker may be busy or down" in said[0]
+    watch.on_line("[2026-01-01 00:00:00] INFO: Task 1 creation status: started (message=)")
+    assert watch.too_late(5) == "no import after 5 s, it was last started: give a longer --timeout"
+
+
+HOLD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from toolkit.workspace import temporary_folder
+with temporary_folder(Path(sys.argv[2]), ".work-") as folder:
+    (folder / "large").write_text("x")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_runs_folder_goes_with_the_next_and_a_living_ones_stays(tmp_path):
+    scripts = next(path for path in sys.path if path.endswith("scripts"))
+    command = [sys.executable, "-c", HOLD, scripts, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        (held,) = tmp_path.iterdir()
+        assert remove_abandoned(tmp_path, ".work-") == []
+        process.kill()
+        process.wait()
+        assert held.exists()
+        with temporary_folder(tmp_path, ".work-") as folder:
+            assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_nobody_claimed_go_when_they_are_old(tmp_path):
+    young, old = tmp_path / ".work-young", tmp_path / ".work-old"
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (0, 0))
+    (tmp_path / ".work-link").symlink_to(young)
+    (tmp_path / ".work-file").write_text("x")
+    assert remove_abandoned(tmp_path, ".work-") == [old]
+    assert young.exists()
+
+
+def test_a_claim_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path):
+    with claim(tmp_path / "lock"), pytest.raises(BlockingIOError), claim(tmp_path / "lock"):
+        pass
+
+
+def test_journals_are_found_by_their_aim_alone(tmp_path):
+    aim = Aim("http://x", 1, "t", "/images")
+    with begin(Record(aim, [Part("t", 1, "d")]), tmp_path), abandoned(aim, tmp_path) as living:
+        assert living == []
+    with abandoned(Aim("http://x", 2, "t", "/images"), tmp_path) as other:
+        assert other == []
+    with abandoned(aim, tmp_path) as found:
+        assert [journal.record.parts[0].name for journal in found] == ["t"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": 99, "aim": {}}'])
+def test_a_damaged_journal_is_forgotten(tmp_path, content):
+    aim = Aim("http://x", 1, "t", "/images")
+    with begin(Record(aim, [Part("t", 1, "d")]), tmp_path):
+        (path,) = tmp_path.glob("*.json")
+        path.write_text(content)
+    with abandoned(aim, tmp_path) as found:
+        assert found == []
+    assert list(tmp_path.iterdir()) == []
