@@ -251,7 +251,7 @@ def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
 def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     """Check the containers of a stack that was started."""
     for state in service_states(client, stack):
-        well = state.runs and state.health != "unhealthy"
+        well = not state.fails
         advice = "" if well else f"make logs ARGS={state.service}, then make up"
         yield Check(state.service, OK if well else FAILED, "running, healthy", describe(state), advice)
 

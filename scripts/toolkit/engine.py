@@ -54,6 +54,15 @@ class ServiceState:
         """Whether the container's program is running now."""
         return self.state == "running"
 
+    @property
+    def fails(self) -> bool:
+        """Whether it does not do its work.
+
+        Of the worker only its own healthcheck tells that. For the others the server's health speaks, which asks the
+        databases and OPA themselves, and so holds for images in their places whose tools the healthchecks miss.
+        """
+        return not self.runs or (self.service == "cvat_worker" and self.health == "unhealthy")
+
 
 def connect() -> "DockerClient":
     """Connect to the engine that the docker client would use.

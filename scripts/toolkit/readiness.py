@@ -134,7 +134,7 @@ def _has_failed(state: ServiceState, restarts_before: int) -> bool:
 
 def _is_steady(state: ServiceState) -> bool:
     """Tell whether a container has run for long enough to be trusted, which is longer once it has crashed."""
-    if not state.runs or state.health == "unhealthy":
+    if state.fails:
         return False
     return _seconds_since(state.started) > (STEADY_AFTER_CRASH_SECONDS if state.restarts else STEADY_SECONDS)
 

@@ -69,7 +69,7 @@ def stack_status(client: "DockerClient", stack: Stack) -> Status:
         return Status(stack.url, problem=f"it is not started (project {stack.project}): make up")
     status = server_status(stack.url)
     status.services = {state.service: describe(state) for state in states}
-    stopped = [state.service for state in states if not state.runs or state.health == "unhealthy"]
+    stopped = [state.service for state in states if state.fails]
     if stopped:
         status.problem = f"{', '.join(stopped)} {'do' if len(stopped) > 1 else 'does'} not run well: make doctor"
     use = disk_use(client, stack)
