@@ -203,6 +203,10 @@ coverage: $(VENV)/.dev ## Measure what the tests of import, export and their fau
 	@$(VENV)/bin/python -m pytest -q -n auto --cov --cov-report=term-missing:skip-covered \
 		tests/unit tests/pipeline tests/faults tests/secrecy $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Change the code in small ways and list the changes that no test notices (some minutes).
+	@$(VENV)/bin/python tests/mutants/run_mutants.py
+
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
 	@$(RUN)/describe_configuration.py $(ARGS)
