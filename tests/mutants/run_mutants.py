@@ -46,9 +46,7 @@ def main() -> None:
             ignored = shutil.ignore_patterns("__pycache__", "access-token", "cvat.env")
             shutil.copytree(ROOT / source, tree / target, ignore=ignored)
         # mutmut finds code only in a folder of this name.
-        settings = (
-            (ROOT / "pyproject.toml").read_text("utf-8").replace('pythonpath = ["scripts"]', 'pythonpath = ["src"]')
-        )
+        settings = (ROOT / "pyproject.toml").read_text("utf-8").replace('"scripts"', '"src"')
         (tree / "pyproject.toml").write_text(settings, "utf-8")
         mutated = "\n".join(f"    src/toolkit/{module}.py" for module in MUTATED)
         tests = "\n".join(f"    tests/unit/{test}" for test in TESTS)
