@@ -47,13 +47,13 @@ def _licence_of(name: str) -> str:
 
 def _stated(package: Distribution) -> str:
     metadata = package.metadata
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
+    if expressions := metadata.get_all("License-Expression"):
+        return str(expressions[0])
     classifiers = [line for line in metadata.get_all("Classifier") or [] if line.startswith(_CLASSIFIER)]
     names = [line.rpartition(" :: ")[2] for line in classifiers if line != "License :: OSI Approved"]
     if names:
         return ", ".join(sorted(set(names)))
-    lines = str(metadata.get("License") or "").strip().splitlines()
+    lines = "\n".join(metadata.get_all("License") or []).strip().splitlines()
     return lines[0].strip() if lines else ""
 
 
