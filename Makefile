@@ -166,7 +166,7 @@ standin: $(VENV)/.runtime ## Run the stand-in server, a small CVAT-compatible se
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
-	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.

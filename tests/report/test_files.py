@@ -182,4 +182,4 @@ def test_an_interrupt_is_said_and_leaves_nothing(tmp_path: Path) -> None:
 def test_help_has_an_example(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "scripts/report_dataset.py dataset --output report.html" in " ".join(done.stdout.split())
+    assert 'make report DATASET=dataset ARGS="--output report.html"' in " ".join(done.stdout.split())
