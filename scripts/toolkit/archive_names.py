@@ -54,8 +54,15 @@ def _too_long(path: str) -> str | None:
     return None
 
 
-def _fold(path: str) -> str:
-    """Bring together what a file system that ignores case and Unicode form takes for one name."""
+def fold(path: str) -> str:
+    """Bring together what a file system that ignores case and Unicode form takes for one name.
+
+    Args:
+        path: A name.
+
+    Returns:
+        The same text for all names that collide somewhere.
+    """
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
@@ -80,7 +87,7 @@ class _Seen:
                 return "is there twice"
             self._named.add(path)
             return self._folder(path)
-        folded = _fold(path)
+        folded = fold(path)
         if (other := self._files.setdefault(folded, path)) is not path:
             return _why(path, other)
         return f"is a file and also a folder ({other})" if (other := self._folders.get(folded, "")) else None
@@ -92,7 +99,7 @@ class _Seen:
         parent, slash, _ = path.rpartition("/")
         if slash and (reason := self._folder(parent)) is not None:
             return reason
-        folded = _fold(path)
+        folded = fold(path)
         if (other := self._files.get(folded)) is not None:
             return f"is in a folder that is also a file ({other})"
         other = self._folders.setdefault(folded, path)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
+from toolkit.archive_names import fold
 from toolkit.errors import ToolkitError
 from toolkit.images import Image
 from toolkit.jpeg import NotAJpeg, check_whole, picture_size
@@ -69,6 +70,9 @@ def _unspeakable(images: Sequence[Image]) -> Iterable[str]:
             yield f"{image.name}: its name holds a control character; rename it"
         elif "\\" in image.name:
             yield f"{image.name}: its name holds a backslash; rename it"
+        elif ":" in image.name:
+            # Exports of CVAT 2.54 with datumaro 1.10 drop what stands before it, so 10:01.jpg and 11:01.jpg become one.
+            yield f"{image.name}: its name holds a colon, before which some exports drop everything; rename it"
 
 
 def _colliding(names: Iterable[str]) -> Iterable[str]:
@@ -76,7 +80,7 @@ def _colliding(names: Iterable[str]) -> Iterable[str]:
     first: dict[str, str] = {}
     alike: dict[str, list[str]] = {}
     for name in names:
-        key = unicodedata.normalize("NFC", name).casefold()
+        key = fold(name)
         if key in first:
             alike.setdefault(key, [first[key]]).append(name)
         else:

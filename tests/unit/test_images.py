@@ -82,7 +82,7 @@ def test_all_offenders_are_listed_at_once(tmp_path):
     put(tmp_path, "empty.jpg", content=b"")
     put(tmp_path, "short.jpg", content=whole[:-40])
     put(tmp_path, "header only.jpg", content=whole[:30])
-    put(tmp_path, "a\\b.jpg", "new\nline.jpg", "Same.jpg", "same.jpg", "e\u0301.jpg", "\u00e9.jpg")
+    put(tmp_path, "a\\b.jpg", "new\nline.jpg", "10:01.jpg", "Same.jpg", "same.jpg", "e\u0301.jpg", "\u00e9.jpg")
     (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(whole)
     found = offenders(tmp_path)
     assert [line.split(": ", 1)[1] for line in found if line.startswith(("text", "empty", "short", "header"))] == [
@@ -91,8 +91,8 @@ def test_all_offenders_are_listed_at_once(tmp_path):
         "cut short: it has no end",
         "not a JPEG image",
     ]
-    assert len([line for line in found if "rename" in line]) == 5
-    assert len(found) == 9
+    assert len([line for line in found if "rename" in line]) == 6
+    assert len(found) == 10
 
 
 def test_a_truncated_photograph_with_a_thumbnail_is_still_truncated(tmp_path):
