@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,10 +51,12 @@ def read_token() -> StoredToken | None:
         The token, expired or not; None without a file.
 
     Raises:
-        ToolkitError: The file is not what `make token` writes.
+        ToolkitError: The file is not what `make token` writes, or others than its owner can read it.
     """
     path = token_file()
     try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ToolkitError(f"{path} holds a token and is open to others: chmod 600 {path}, or make a new token")
         kept = json.loads(path.read_text(encoding="utf-8"))
         token = StoredToken(**kept)
         datetime.fromisoformat(token.expires)

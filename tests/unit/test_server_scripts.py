@@ -112,6 +112,12 @@ def test_a_server_elsewhere_needs_no_docker(standin: StandinProcess, tmp_path: P
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert "ok    access token" in doctor.stdout
 
+    (tmp_path / "token").chmod(0o640)
+    project = run("create_project.py", "--name=x", "--labels=a", **elsewhere)
+    assert project.returncode == 1
+    assert "holds a token and is open to others: chmod 600" in project.stderr
+    assert kept["value"] not in project.stderr
+
     wrong = run("create_token.py", CVAT_USERNAME=standin.username, CVAT_PASSWORD="wrong-secret", **elsewhere)
     assert wrong.returncode == 1
     assert "wrong user name or password" in wrong.stderr
