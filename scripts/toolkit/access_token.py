@@ -56,7 +56,7 @@ def read_token() -> StoredToken | None:
     path = token_file()
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ToolkitError(f"{path} holds a token and is open to others: chmod 600 {path}, or make a new token")
+            raise ToolkitError(f"{path} holds a token and is open to others: chmod 600 {path}, or remove it")
         kept = json.loads(path.read_text(encoding="utf-8"))
         token = StoredToken(**kept)
         datetime.fromisoformat(token.expires)

@@ -117,6 +117,7 @@ def test_a_server_elsewhere_needs_no_docker(standin: StandinProcess, tmp_path: P
     assert project.returncode == 1
     assert "holds a token and is open to others: chmod 600" in project.stderr
     assert kept["value"] not in project.stderr
+    (tmp_path / "token").chmod(0o600)
 
     wrong = run("create_token.py", CVAT_USERNAME=standin.username, CVAT_PASSWORD="wrong-secret", **elsewhere)
     assert wrong.returncode == 1
