@@ -72,7 +72,7 @@ def main(
     from toolkit.cvat_api import session
     from toolkit.folder_tags import check_folders
     from toolkit.images import find_images
-    from toolkit.import_journal import Aim, Record, abandoned
+    from toolkit.import_journal import DONE, Aim, Record, abandoned
     from toolkit.import_run import Plan, Watch
     from toolkit.preflight import check_images
     from toolkit.settings import find_configuration, read_with_connection
@@ -119,8 +119,13 @@ def main(
         else:
             journal, batches = earlier.journal, go_on(earlier.journal, batches)
         watch = Watch(console.progress, console.status_line, console.say, console.warn)
-        import_batches(connection, plan, batches, journal, watch, tasks, parallel, keep_failed)
-    parts = [batch.part for batch in batches]
+        parts = [batch.part for batch in batches]
+        try:
+            import_batches(connection, plan, batches, journal, watch, tasks, parallel, keep_failed)
+        except KeyboardInterrupt:
+            if all(part.state == DONE for part in parts):  # too late to undo anything: say what there is
+                _report(connection, parts, found, time.monotonic() - started, as_json)
+            raise
     _report(connection, parts, found, time.monotonic() - started, as_json)
 
 

@@ -1,12 +1,17 @@
 """Fixtures that all tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 # Neither the token nor the settings of the person who runs the tests have a say in them.
 os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"
+
+# A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from standin.process import StandinProcess
 

@@ -20,6 +20,9 @@ BOMB_SIZE = 10 * 1024**2
 BOMB_RATIO = 200
 """A member that unpacks to more than so many bytes, and so many times its packed size, holds no image."""
 
+_LONGEST_END = 22 + 0xFFFF + 20 + 56
+"""Bytes that the records at the end of an archive take at most: with the longest comment, and their zip64 forms."""
+
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCHED = 0x20
 _UTF8 = 0x800
@@ -114,6 +117,8 @@ def _read_directory(path: Path) -> tuple[list[Member], list[str]]:
             entries = archive.infolist()
             end = archive.start_dir
             archive.NameToInfo.clear()
+        if not _is_count(path, len(entries)):
+            raise zipfile.BadZipFile("its directory has lost entries")
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -156,6 +161,22 @@ def _read_directory(path: Path) -> tuple[list[Member], list[str]]:
     if problems:
         raise refused(path, problems)
     return members, [folder[:-1] for folder in folders]
+
+
+def _is_count(path: Path, found: int) -> bool:
+    """Compare the entries found with the number that the end of the directory gives.
+
+    A damaged length in one entry can swallow the next one whole, and ``zipfile`` does not notice that
+    (APPNOTE.TXT 4.3.14 and 4.3.16 describe the two records).
+    """
+    with path.open("rb") as stream:
+        stream.seek(-min(_LONGEST_END, path.stat().st_size), os.SEEK_END)
+        tail = stream.read()
+    at = tail.rfind(b"PK\5\6")
+    told = int.from_bytes(tail[at + 10 : at + 12], "little")
+    if told == 0xFFFF and (at := tail.rfind(b"PK\6\6")) >= 0:
+        return found == int.from_bytes(tail[at + 32 : at + 40], "little")
+    return found & 0xFFFF == told
 
 
 def _all_names(folders: list[str], members: list[Member]) -> Iterator[str]:

@@ -124,7 +124,7 @@ def import_batches(
             run.many(batches, parallel)
     except BaseException:
         states = [batch.part.state for batch in batches]
-        if set(states) == {WAITING}:
+        if set(states) in ({WAITING}, {DONE}):
             journal.forget()
         elif DONE in states:
             watch.say(f"{states.count(DONE)} of {len(states)} tasks are finished and stay: --resume goes on")
@@ -147,16 +147,16 @@ class _Run:
             return
         namesakes = frozenset(task.id for task in self.tasks if task.name == part.name and not task.frames)
         self.journal.change(part, state=STARTED, namesakes=sorted(namesakes), task_id=None, created=None)
-        task_id = import_task(
+        import_task(
             self.connection,
             replace(self.plan, task_name=part.name, images=batch.images, namesakes=namesakes),
             watch,
             self.keep_failed,
             on_created=lambda task_id: self._note(part, task_id),
             on_gone=lambda: self.journal.change(part, state=WAITING, task_id=None, created=None),
+            on_done=lambda task_id: self.journal.change(part, state=DONE, task_id=task_id),
             stop=stop,
         )
-        self.journal.change(part, state=DONE, task_id=task_id)
 
     def _note(self, part: Part, task_id: int) -> None:
         self.journal.change(part, state=STARTED, task_id=task_id)

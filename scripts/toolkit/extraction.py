@@ -75,11 +75,11 @@ class _Run:
         self._threads = [
             threading.Thread(target=self._work, args=(number % 2 == 0,), daemon=True) for number in range(count)
         ]
-        for thread in self._threads:
-            thread.start()
 
     def finish(self, on_percent: Callable[[], None]) -> list[bytes]:
-        """Wait for the threads."""
+        """Start the threads and wait for them; :meth:`stop` must be called afterwards, also after an interrupt."""
+        for thread in self._threads:
+            thread.start()
         shown = 0
         while any(thread.is_alive() for thread in self._threads):
             for thread in self._threads:
@@ -101,7 +101,8 @@ class _Run:
         """End the threads, wherever they are, and close the folder."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
         if self._tree is not None:
             os.close(self._tree)
 

@@ -66,6 +66,7 @@ def import_task(
     keep_failed: bool = False,
     on_created: Callable[[int], None] = lambda task_id: None,
     on_gone: Callable[[], None] = lambda: None,
+    on_done: Callable[[int], None] = lambda task_id: None,
     stop: threading.Event | None = None,
 ) -> int:
     """Make a task of images; if that fails or is interrupted, delete it again and say so.
@@ -79,6 +80,7 @@ def import_task(
         keep_failed: Keep the task of a failed import for a look at it.
         on_created: Called with the task's number as soon as it is known.
         on_gone: Called when it is certain that a failed attempt has left nothing on the server.
+        on_done: Called with the task's number once it is complete: from then on an interrupt does not undo it.
         stop: Set by another thread to interrupt.
 
     Returns:
@@ -107,7 +109,7 @@ def import_task(
             timeout=plan.timeout,
             on_created=on_created,
         )
-        return _send(connection, upload, watch, keep_failed, on_gone, stop)
+        return _send(connection, upload, watch, keep_failed, on_gone, on_done, stop)
 
 
 def _stoppable(advance: Callable[[], None], stop: threading.Event | None) -> Callable[[], None]:
@@ -125,6 +127,7 @@ def _send(
     watch: Watch,
     keep_failed: bool,
     on_gone: Callable[[], None],
+    on_done: Callable[[int], None],
     stop: threading.Event | None,
 ) -> int:
     patience = read_patience()
@@ -132,7 +135,7 @@ def _send(
     for attempt in range(1, patience.attempts + 1):
         try:
             with watch.status() as show:
-                return send(connection, upload, show, watch.warn, stop)
+                task_id = send(connection, upload, show, watch.warn, stop)
         except BaseException as error:
             if keep_failed and upload.task_id is not None:
                 watch.say(f"kept the unfinished task {upload.task_id}: {connection.task_url(upload.task_id)}")
@@ -149,6 +152,9 @@ def _send(
                 raise
             reason = error.message.split(": ")[0]  # without the advice to run again
             watch.warn(f"{reason}, attempt {attempt + 1} of {patience.attempts} in {pause:g} s")
+        else:
+            on_done(task_id)
+            return task_id
         if (stop or threading.Event()).wait(pause):
             break
         upload.task_id = None

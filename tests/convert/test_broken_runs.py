@@ -244,7 +244,7 @@ def test_a_stopped_run_leaves_nothing(number: signal.Signals, tmp_path: Path) ->
         time.sleep(0.01)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert output == ""
     assert "interrupted" in errors
     assert "Traceback" not in errors
