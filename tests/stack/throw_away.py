@@ -21,6 +21,9 @@ from docker.errors import DockerException
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "compose", "config", "scripts")
 VENV = Path(sys.prefix)
+MIRRORED_AFTER_SECONDS = 3
+"""The stand-in's rows are copied into the real PostgreSQL once a second, so a backup must not come sooner than that."""
+
 OF_THIS_MACHINE = ("cvat.env", "access-token", "__pycache__")
 USERNAME, PASSWORD = "ana", "Tulip-9-lamp-River"
 PROJECT_LABEL = "com.docker.compose.project"
@@ -110,6 +113,7 @@ class Cvat:
                 Image.new("RGB", (48, 32), colour).save(folder / f"{number}.jpg")
         options = "--project-id 1 --import-dir images --extension jpg --task-name first --tags-from-folders"
         self.make("import", f"ARGS={options}", **self.signed_in())
+        time.sleep(MIRRORED_AFTER_SECONDS)
 
     def exported(self) -> dict[str, bytes]:
         """Export project 1 and return the members of its zip."""
