@@ -9,15 +9,17 @@ import pytest
 # Neither the token nor the settings of the person who runs the tests have a say in them.
 os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"
 
-# Options given to `make test` are for pytest, not for the make targets that the tests run.
-for inherited in ("ARGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
-    os.environ.pop(inherited, None)
-
 # A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from standin.process import StandinProcess
+
+
+def pytest_configure() -> None:
+    """Keep the options that `make test` was given from the make targets that the tests run."""
+    for inherited in ("ARGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        os.environ.pop(inherited, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
