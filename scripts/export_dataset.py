@@ -39,6 +39,7 @@ def main(
     from toolkit import project_export
     from toolkit.configuration import ExportKeys
     from toolkit.cvat_api import session
+    from toolkit.export_archive import image_count
     from toolkit.settings import find_configuration, read_with_connection
 
     started = time.monotonic()
@@ -57,7 +58,7 @@ def main(
     export = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
     with console.status_line() as show:
         project_export.fetch(connection, export, project_export.Progress(show, console.warn))
-    if keys.export_format == IMAGENET and (images := project_export.image_count(target)) < frames:
+    if keys.export_format == IMAGENET and (images := image_count(target)) < frames:
         console.warn(
             f"the project has {frames} frames, the export {images} images: "
             "frames of one label have names that the server could not keep apart"

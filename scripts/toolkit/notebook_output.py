@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.console import printable
+from toolkit.page_templates import TEMPLATES, template_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Output:
@@ -32,7 +31,7 @@ class Output:
         from IPython.display import display
 
         macro = getattr(_macros(), template)
-        style = (_TEMPLATES / "notebook.css").read_text("utf-8")
+        style = (TEMPLATES / "notebook.css").read_text("utf-8")
         bundle = {"text/html": f'<style>{style}</style><div class="cvat">{macro(**values)}</div>', "text/plain": text}
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -51,15 +50,7 @@ def _macros() -> Any:
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters["printable"] = printable
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["size"] = size

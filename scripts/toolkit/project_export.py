@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import struct
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +12,8 @@ from toolkit import cvat_cli
 from toolkit.connection import Connection
 from toolkit.cvat_api import Api, Label, session
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.export_formats import FORMATS, IMAGENET, TaskType
+from toolkit.export_archive import check_archive
+from toolkit.export_formats import FORMATS, TaskType
 from toolkit.patience import Patience, read_patience
 from toolkit.queue_watch import QueueWatch
 from toolkit.server_errors import AlreadyRunning, TransientError
@@ -25,20 +23,6 @@ _POLL_EVERY = 0.5
 _LEAST_FREE = 64 * 1024**2
 """Bytes that a download leaves free on the disk."""
 _FAREWELL = Patience(answer=5.0, attempts=1)
-_LARGEST_RATIO = 100
-"""How many times its own size an export may unpack to; CVAT stores images as they are."""
-_SMALL = 1024**3
-_DAMAGE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-"""What the standard library raises for a zip that is none."""
 
 
 def target_in(export_dir: Path, project_id: int) -> Path:
@@ -173,10 +157,6 @@ class Export:
     timeout: float = 1800.0
 
 
-class DamagedExport(TransientError):
-    """What was downloaded is not what the server made, or no whole zip."""
-
-
 def fetch(connection: Connection, export: Export, progress: Progress) -> None:
     """Export a project's dataset with its images, check the zip, and only then give it its name.
 
@@ -294,41 +274,3 @@ def _give_name(partial: Path, target: Path, overwrite: bool) -> None:
         raise ToolkitError(f"{target} appeared meanwhile and was kept: give --overwrite to replace it") from None
     except OSError:  # a file system without hard links
         partial.rename(target)
-
-
-def check_archive(path: Path, format_name: str) -> None:
-    """Check that an export is a whole zip with something in it.
-
-    Args:
-        path: The zip.
-        format_name: Its format.
-
-    Raises:
-        ToolkitError: It is damaged or holds nothing.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_bomb(archive, path.stat().st_size)
-            damaged = archive.testzip()
-            members = [name for name in archive.namelist() if not name.endswith("/")]
-    except _DAMAGE as error:
-        raise DamagedExport(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
-    if damaged is not None:
-        raise DamagedExport(f"the server's export is damaged at {damaged}, nothing was kept: run again")
-    if not members or (format_name == IMAGENET and not any("/" in name for name in members)):
-        raise ToolkitError("the server's export holds no image, nothing was kept: has the project a task with images?")
-
-
-def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > _SMALL + _LARGEST_RATIO * size:
-        raise ToolkitError(
-            f"the server's export of {size / 1024**2:.1f} MiB would unpack to {unpacked / 1024**3:.1f} GiB, "
-            "nothing was kept: CVAT makes no such archive"
-        )
-
-
-def image_count(path: Path) -> int:
-    """Count the images in an "ImageNet 1.0" export; one with two tags counts twice."""
-    with zipfile.ZipFile(path) as archive:
-        return sum("/" in name and not name.endswith("/") for name in archive.namelist())

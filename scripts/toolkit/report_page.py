@@ -3,12 +3,12 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit import __version__
 from toolkit.console import printable
 from toolkit.export_formats import TaskType
+from toolkit.page_templates import TEMPLATES, template_environment
 from toolkit.report_charts import BarChart, bar_chart, size_scatter
 from toolkit.report_facts import Facts
 from toolkit.report_sheet import LIMITS, Section
@@ -23,7 +23,6 @@ CLASS_COLOURS = 10
 MOST_NAMES = 200
 """Names that a warning lists at most."""
 _DISTINCT_SIZES = 8
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
@@ -37,8 +36,8 @@ def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
     Returns:
         The HTML.
     """
-    style = (_TEMPLATES / "report.css").read_text("utf-8")
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
+    style = (TEMPLATES / "report.css").read_text("utf-8")
+    script = (TEMPLATES / "report.js").read_text("utf-8")
     # The browser runs and loads nothing but these two, whatever the names of files and classes try.
     policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     is_detection = facts.dataset.kind is TaskType.DETECTION
@@ -67,15 +66,7 @@ def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters |= {"printable": printable, "length": human_length, "number": "{:,}".format, "pixels": _pixels}
     environment.globals |= {"SERIES": SERIES_COLOURS, "COLOURS": CLASS_COLOURS}
     return environment

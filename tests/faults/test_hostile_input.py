@@ -12,7 +12,7 @@ import requests
 from pipeline.conftest import Shell, jpeg
 from pipeline.test_import import one_line, settings
 
-from toolkit import project_export
+from toolkit import export_archive
 from toolkit.errors import ToolkitError
 
 from .servers import make_certificate, recorder, tls_in_front_of, without_end
@@ -191,7 +191,7 @@ def test_an_archive_that_unpacks_to_far_more_is_refused_unread(tmp_path):
         archive.writestr("cat/1.jpg", b"\0" * 1_000_000)
         archive.infolist()[0].file_size = 3 * 1024**3
     with pytest.raises(ToolkitError, match=r"would unpack to 3\.0 GiB, nothing was kept"):
-        project_export.check_archive(bomb, "ImageNet 1.0")
+        export_archive.check_archive(bomb, "ImageNet 1.0")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs the program openssl to make a certificate")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toolkit.archive import open_archive
 from toolkit.assignment import Rules
 from toolkit.conversion import Request, convert
-from toolkit.project_export import check_archive
+from toolkit.export_archive import check_archive
 
 from .conftest import examples, refusal
 
