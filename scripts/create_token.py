@@ -38,7 +38,7 @@ def main(
         or ask("Password", "CVAT_PASSWORD", secret=True)
     )
     before = access_token.read_token()
-    token = access_token.create_token(address, username, password, days, read_only)
+    token = access_token.create_token(address, username, password, days, read_only, console.warn)
     access_token.keep_token(token)
     if before and before.url == address and not before.has_expired:
         access_token.revoke_token(before)

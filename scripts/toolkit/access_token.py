@@ -4,12 +4,14 @@ import json
 import os
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from toolkit import server
 from toolkit.errors import ToolkitError
+from toolkit.server_errors import busy
 from toolkit.stack import ROOT
 
 TOKENS_PATH = "/api/auth/access_tokens"
@@ -73,7 +75,14 @@ def stored_token(url: str) -> str | None:
     return token.value if token and token.url == url and not token.has_expired else None
 
 
-def create_token(url: str, username: str, password: str, days: int, read_only: bool = False) -> StoredToken:
+def create_token(
+    url: str,
+    username: str,
+    password: str,
+    days: int,
+    read_only: bool = False,
+    notice: Callable[[str], None] = lambda line: None,
+) -> StoredToken:
     """Have the server make a personal access token.
 
     Args:
@@ -82,6 +91,7 @@ def create_token(url: str, username: str, password: str, days: int, read_only: b
         password: The password; used once, not kept.
         days: How long it is valid.
         read_only: Whether it may only look.
+        notice: Called with a line when a request is tried again.
 
     Returns:
         The token, not stored yet.
@@ -89,18 +99,19 @@ def create_token(url: str, username: str, password: str, days: int, read_only: b
     Raises:
         ToolkitError: The server refuses.
     """
-    authorization = server.sign_in(url, username, password)
+    authorization = server.sign_in(url, username, password, notice)
     expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
     wish = {"name": f"cvat-toolkit on {socket.gethostname()}"[:64], "expiry_date": expires.isoformat()}
-    answer = server.ask(url, TOKENS_PATH, "POST", {**wish, "read_only": read_only}, authorization)
+    answer = server.ask(url, TOKENS_PATH, "POST", {**wish, "read_only": read_only}, authorization, notice=notice)
     said = answer.json()
     if answer.status not in (200, 201) or not isinstance(said, dict) or "value" not in said:
-        raise ToolkitError(
-            f"{url} makes no access token (status {answer.status}); CVAT has them from 2.42 on: "
-            "use CVAT_USERNAME and CVAT_PASSWORD with an older one"
-            if answer.status in (404, 405)
-            else f"{url} makes no access token (status {answer.status})"
-        )
+        if answer.status in (404, 405):
+            raise ToolkitError(
+                f"{url} makes no access token (status {answer.status}); CVAT has them from 2.42 on: "
+                "use CVAT_USERNAME and CVAT_PASSWORD with an older one"
+            )
+        trouble = busy(url, answer.status)
+        raise ToolkitError(trouble or f"{url} makes no access token (status {answer.status})")
     return StoredToken(url, username, expires.isoformat(), int(said.get("id", 0)), str(said["value"]))
 
 

@@ -5,6 +5,7 @@ with the password in its body, and sends its credentials to whatever host a serv
 """
 
 import http.client
+import io
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from toolkit.patience import LONGEST_WAIT, Patience
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from _typeshed import WriteableBuffer
     from urllib3.connectionpool import ConnectionPool
     from urllib3.response import BaseHTTPResponse
 
@@ -53,10 +55,36 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
+class _Hurried(io.RawIOBase):
+    """The bytes of a connection, which must come before an end in time as long as there is one."""
+
+    def __init__(self, raw: io.RawIOBase, end: float) -> None:
+        self._raw = raw
+        self.end: float | None = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        if self.end is not None and time.monotonic() > self.end:
+            raise TimeoutError("timed out")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _BoundedResponse(http.client.HTTPResponse):
     """An answer that must be there, whole, within a time and a size when it is read in one piece."""
 
     within: float
+
+    def begin(self) -> None:
+        raw = _Hurried(self.fp.detach(), time.monotonic() + self.within)
+        self.fp = io.BufferedReader(raw)
+        super().begin()
+        raw.end = None  # the body has limits of its own: a large download may take its time
 
     def read(self, amt: int | None = None) -> bytes:
         if amt is not None:

@@ -1,20 +1,22 @@
 """Plain questions to a CVAT server over HTTP: is it healthy, which version, how fast, who may sign in."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ToolkitError
+from toolkit.patience import read_patience
+from toolkit.server_errors import busy
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3.exceptions import HTTPError
 
 HEALTH_PATH = "/api/server/health/?format=json"
 ABOUT_PATH = "/api/server/about"
 LOGIN_PAGE_PATH = "/auth/login"
 LOGIN_PATH = "/api/auth/login"
-TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def ask(
     method: str = "GET",
     body: Any = None,
     authorization: str | None = None,
-    timeout: float = TIMEOUT_SECONDS,
+    timeout: float | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Answer:
     """Send one request.
 
@@ -67,44 +70,43 @@ def ask(
         method: The HTTP method.
         body: What to send as JSON.
         authorization: The value of the Authorization header.
-        timeout: Seconds without any byte after which the server counts as gone.
+        timeout: Seconds that the server may be silent, and that its answer may take; by default `CVAT_ANSWER_TIMEOUT`.
+        notice: Called with a line when the request is tried again. Without it the request is sent once, as fits a
+            question about this very moment.
 
     Returns:
         The answer, whatever its status.
 
     Raises:
         Unreachable: No answer; the message says why in one line.
+        UsageError: A limit in the environment is wrong.
     """
-    import requests
+    import urllib3
 
+    from toolkit.careful_http import harden
+
+    patience = read_patience()
+    if timeout is not None:
+        patience = replace(patience, answer=timeout)
+    if notice is None:
+        patience = replace(patience, attempts=1)
     headers = {"Accept": "application/vnd.cvat+json, application/json, */*"}
     if authorization:
         headers["Authorization"] = authorization
     start = time.monotonic()
-    try:
-        response = requests.request(
-            method,
-            url + path,
-            json=body,
-            headers=headers,
-            timeout=timeout,
-            allow_redirects=False,
-            auth=_as_it_is,
-        )
-    except requests.RequestException as error:
-        raise Unreachable(f"no answer from {url}: {_reason(error)}") from error
+    with urllib3.PoolManager() as pool:
+        harden(pool, url, patience, notice or (lambda line: None))
+        try:
+            response = pool.request(method, url + path, json=body, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"no answer from {url}: {_reason(error)}") from error
     return Answer(
-        response.status_code,
+        response.status,
         time.monotonic() - start,
-        response.content,
+        response.data,
         response.headers.get("Content-Type", ""),
         _clock(response.headers.get("Date")),
     )
-
-
-def _as_it_is(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
-    """Keep requests from putting a password of ~/.netrc in the place of our header."""
-    return request
 
 
 def _clock(date: str | None) -> float | None:
@@ -114,28 +116,30 @@ def _clock(date: str | None) -> float | None:
         return None
 
 
-def _reason(error: "requests.RequestException") -> str:
-    import requests
+def _reason(error: "HTTPError") -> str:
+    from toolkit.careful_http import EndlessAnswer, UntrustedServer
 
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, UntrustedServer):
         return "its TLS certificate is not trusted (for a private authority: REQUESTS_CA_BUNDLE=/path/to/ca.pem)"
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
+    if isinstance(error, EndlessAnswer):
+        return f"{error}, is it a CVAT?"
     text = str(error)
     for sign, reason in (
+        ("timed out", "it took too long"),
         ("refused", "connection refused"),
         ("Name or service not known", "its name is unknown"),
         ("nodename nor servname", "its name is unknown"),
         ("Failed to resolve", "its name is unknown"),
         ("RemoteDisconnected", "it closed the connection"),
         ("reset by peer", "it closed the connection"),
+        ("IncompleteRead", "it closed the connection"),
     ):
         if sign in text:
             return reason
     return type(error).__name__
 
 
-def health_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+def health_problem(url: str, timeout: float | None = None) -> str | None:
     """Ask whether the server, its database, both Redis and OPA's rules are ready.
 
     Returns:
@@ -155,7 +159,7 @@ def health_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
     return f"health is {answer.status}" + (" (the server is not up behind the UI)" if answer.status == 502 else "")
 
 
-def login_page_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+def login_page_problem(url: str, timeout: float | None = None) -> str | None:
     """Ask whether the web UI serves its login page; None when it does."""
     try:
         answer = ask(url, LOGIN_PAGE_PATH, timeout=timeout)
@@ -166,7 +170,7 @@ def login_page_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None
     return f"the login page is {answer.status} {answer.content_type}".rstrip()
 
 
-def login_problem(url: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+def login_problem(url: str, timeout: float | None = None) -> str | None:
     """Try to sign in as nobody, which a working server refuses; None when it does."""
     try:
         answer = ask(url, LOGIN_PATH, "POST", {"username": "nobody-here", "password": "no"}, timeout=timeout)
@@ -184,12 +188,20 @@ def server_version(url: str, authorization: str | None = None) -> str:
     answer = ask(url, ABOUT_PATH, authorization=authorization)
     about = answer.json()
     if answer.status != 200 or not isinstance(about, dict) or "version" not in about:
+        if trouble := busy(url, answer.status):
+            raise ToolkitError(trouble)
         raise ToolkitError(f"{url} does not answer like CVAT (status {answer.status} for {ABOUT_PATH})")
     return str(about["version"])
 
 
-def sign_in(url: str, username: str, password: str) -> str:
+def sign_in(url: str, username: str, password: str, notice: Callable[[str], None] | None = None) -> str:
     """Sign in with a password.
+
+    Args:
+        url: The server.
+        username: The user name.
+        password: The password.
+        notice: Called with a line when it is tried again, which does no harm here; without it, it is tried once.
 
     Returns:
         The value for the Authorization header.
@@ -197,13 +209,14 @@ def sign_in(url: str, username: str, password: str) -> str:
     Raises:
         ToolkitError: The server refuses; the message says what it said.
     """
-    answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password})
+    answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password}, notice=notice)
     said = answer.json()
     if answer.status == 200 and isinstance(said, dict) and "key" in said:
         return f"Token {said['key']}"
-    if answer.status == 400:
+    if answer.status in (400, 401):
         raise ToolkitError(
             f"{url} does not let {username} in: wrong user name or password "
             "(CVAT_USERNAME, CVAT_PASSWORD; a local superuser gets a new password with `make superuser RESET=1`)"
         )
-    raise ToolkitError(f"{url} did not answer to signing in as CVAT does (status {answer.status})")
+    trouble = busy(url, answer.status)
+    raise ToolkitError(trouble or f"{url} did not answer to signing in as CVAT does (status {answer.status})")

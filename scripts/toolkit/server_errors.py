@@ -2,9 +2,12 @@
 
 import json
 import re
+from typing import TYPE_CHECKING
 
-from toolkit.connection import Connection
 from toolkit.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from toolkit.connection import Connection
 
 _STATUS = re.compile(r"Status Code: (\d+)")
 _BODY = re.compile(r"HTTP response body: (.*?)\s*\Z", re.DOTALL)
@@ -27,7 +30,7 @@ class AlreadyRunning(ToolkitError):
     """The server is at work on the same request already."""
 
 
-def explain(complaint: str, connection: Connection) -> ToolkitError:
+def explain(complaint: str, connection: "Connection") -> ToolkitError:
     """Translate a complaint into an error for a person.
 
     Args:
@@ -48,7 +51,7 @@ def explain(complaint: str, connection: Connection) -> ToolkitError:
     return ToolkitError(_answer(complaint, connection))
 
 
-def _sign_in(complaint: str, connection: Connection) -> str | None:
+def _sign_in(complaint: str, connection: "Connection") -> str | None:
     status = _status(complaint)
     if "Unable to log in with provided credentials" in complaint or (status == 401 and connection.username):
         return (
@@ -62,7 +65,7 @@ def _sign_in(complaint: str, connection: Connection) -> str | None:
     return None
 
 
-def _wrong_server(complaint: str, connection: Connection) -> str | None:
+def _wrong_server(complaint: str, connection: "Connection") -> str | None:
     if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
         return (
             f"the certificate of {connection.url} could not be verified: "
@@ -78,22 +81,34 @@ def _wrong_server(complaint: str, connection: Connection) -> str | None:
     return None
 
 
-def _trouble(complaint: str, connection: Connection) -> str | None:
+def _trouble(complaint: str, connection: "Connection") -> str | None:
     if any(sign in complaint for sign in _NOBODY_THERE):
         return f"no CVAT answers at {connection.url}: start one with make up, or name another in CVAT_URL"
     if any(sign in complaint for sign in _BROKEN):
         return f"the connection to {connection.url} broke in the middle: run again"
-    status = _status(complaint)
+    return busy(connection.url, _status(complaint))
+
+
+def busy(url: str, status: int | None) -> str | None:
+    """Say what an answer's status tells about a server that cannot do its work at the moment.
+
+    Args:
+        url: The server.
+        status: The HTTP status, None without an answer.
+
+    Returns:
+        One line for a person; None for any other status.
+    """
     if status == 429:
-        return f"CVAT at {connection.url} has too much to do (HTTP 429): wait a minute and run again"
+        return f"CVAT at {url} has too much to do (HTTP 429): wait a minute and run again"
     if status == 500:
         return "CVAT failed inside (HTTP 500): look with make logs"
     if status in _BUSY:
-        return f"CVAT at {connection.url} is not ready (HTTP {status}): wait a minute, or look with make status"
+        return f"CVAT at {url} is not ready (HTTP {status}): wait a minute, or look with make status"
     return None
 
 
-def _answer(complaint: str, connection: Connection) -> str:
+def _answer(complaint: str, connection: "Connection") -> str:
     if found := _BACKGROUND.search(complaint):
         return f"CVAT could not do it: {_shorten(found[1])}"
     status = _status(complaint)
