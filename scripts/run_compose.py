@@ -17,7 +17,7 @@ def main(
     """
     import subprocess
 
-    from toolkit.compose import compose_command, compose_version
+    from toolkit.compose import compose_command, compose_environment, compose_version
     from toolkit.engine import engine
     from toolkit.stack import PASSWORD_KEY, find_stack
 
@@ -27,7 +27,7 @@ def main(
     stack = find_stack()
     # Nothing that starts a database goes through here without one: `make up` has made it.
     stack = stack if PASSWORD_KEY in stack.settings else stack.with_settings(**{PASSWORD_KEY: "not-made-yet"})
-    code = subprocess.run(compose_command(stack, *arguments), env=stack.environment(), check=False).returncode
+    code = subprocess.run(compose_command(stack, *arguments), env=compose_environment(stack), check=False).returncode
     raise typer.Exit(code)
 
 

@@ -1,7 +1,6 @@
 """The stand-in in a process of its own, for the demo and the tests."""
 
 import json
-import os
 import secrets
 import select
 import subprocess
@@ -9,6 +8,8 @@ import sys
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
+
+from toolkit.child_environment import without_secrets
 
 SCRIPT = Path(__file__).resolve().parent.parent / "run_standin.py"
 START_SECONDS = 30
@@ -47,7 +48,7 @@ class StandinProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "CVAT_USERNAME": self.username, "CVAT_PASSWORD": self.password},
+            env={**without_secrets(), "CVAT_USERNAME": self.username, "CVAT_PASSWORD": self.password},
             text=True,
         )
         self.url = self._wait_until_ready()

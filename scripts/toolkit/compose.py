@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import IO
 
+from toolkit.child_environment import without_secrets
 from toolkit.errors import ToolkitError
 from toolkit.stack import COMPOSE_FILE, Stack
 
@@ -42,7 +43,12 @@ def compose_version() -> str:
         DockerUnavailable: Docker or the plugin is missing.
     """
     answer = subprocess.run(
-        [docker_program(), "compose", "version", "--short"], capture_output=True, text=True, check=False
+        [docker_program(), "compose", "version", "--short"],
+        env=without_secrets(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if answer.returncode:
         raise DockerUnavailable(
@@ -55,6 +61,11 @@ def compose_version() -> str:
 def compose_command(stack: Stack, *arguments: str) -> list[str]:
     """Return the command line of a compose call on the stack."""
     return [docker_program(), "compose", "--file", str(COMPOSE_FILE), "--project-name", stack.project, *arguments]
+
+
+def compose_environment(stack: Stack) -> dict[str, str]:
+    """Return the environment of a compose call: of all secrets it gets the database's password alone."""
+    return stack.environment(without_secrets())
 
 
 def compose(
@@ -81,7 +92,7 @@ def compose(
     with _undisturbed() if undisturbed else nullcontext():
         call = subprocess.run(
             compose_command(stack, *arguments),
-            env=stack.environment(),
+            env=compose_environment(stack),
             stdin=subprocess.DEVNULL,
             stdout=None if show else subprocess.PIPE,
             stderr=None if show else subprocess.PIPE,
@@ -146,7 +157,7 @@ def compose_input(stack: Stack, pieces: Iterable[bytes], *arguments: str) -> Non
 def _start(stack: Stack, arguments: Iterable[str], said: IO[bytes], reads: bool = False) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         compose_command(stack, *arguments),
-        env=stack.environment(),
+        env=compose_environment(stack),
         stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
         stdout=said if reads else subprocess.PIPE,
         stderr=said,
