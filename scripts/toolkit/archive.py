@@ -20,7 +20,8 @@ BOMB_SIZE = 10 * 1024**2
 BOMB_RATIO = 200
 """A member that unpacks to more than so many bytes, and so many times its packed size, holds no image."""
 
-_LONGEST_END = 22 + 0xFFFF + 20 + 56
+_END_SIZE = 22
+_LONGEST_END = _END_SIZE + 0xFFFF + 20 + 56
 """Bytes that the records at the end of an archive take at most: with the longest comment, and their zip64 forms."""
 
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -172,7 +173,7 @@ def _is_count(path: Path, found: int) -> bool:
     with path.open("rb") as stream:
         stream.seek(-min(_LONGEST_END, path.stat().st_size), os.SEEK_END)
         tail = stream.read()
-    at = tail.rfind(b"PK\5\6")
+    at = tail.rfind(b"PK\5\6", 0, len(tail) - _END_SIZE + 4)  # not inside the record: its numbers can look the same
     told = int.from_bytes(tail[at + 10 : at + 12], "little")
     if told == 0xFFFF and (at := tail.rfind(b"PK\6\6")) >= 0:
         return found == int.from_bytes(tail[at + 32 : at + 40], "little")

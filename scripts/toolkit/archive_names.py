@@ -88,8 +88,9 @@ class _Seen:
             self._named.add(path)
             return self._folder(path)
         folded = fold(path)
-        if (other := self._files.setdefault(folded, path)) is not path:
+        if (other := self._files.get(folded)) is not None:
             return _why(path, other)
+        self._files[folded] = path
         return f"is a file and also a folder ({other})" if (other := self._folders.get(folded, "")) else None
 
     def _folder(self, path: str) -> str | None:
