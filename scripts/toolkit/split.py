@@ -5,6 +5,7 @@ the archive or a file system.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -92,28 +93,22 @@ def _gain(content: dict[str, int], missing: dict[str, int]) -> int:
 
 
 def _mend(units: Sequence[Sequence[int]], classes: Sequence[str], order: Sequence[int], chosen: set[int]) -> None:
-    """Give both sides to the classes that large groups have left with one, where moving a whole group can do it."""
-    sides: dict[str, list[int]] = {}  # by class: groups that hold it, in training and in validation
-    contents = {number: _content(units[number], classes) for number in order}
-    for number, content in contents.items():
-        for name in content:
-            sides.setdefault(name, [0, 0])[number in chosen] += 1
-    for name in sorted(sides):
-        for empty in (0, 1):
-            if sides[name][empty] or sides[name][1 - empty] < 2:
-                continue
-            for number in reversed(order):  # the smallest group that no other class needs where it is
-                held = contents[number]
-                if (
-                    name in held
-                    and (number in chosen) != empty
-                    and all(sides[other][1 - empty] > 1 or not sides[other][empty] for other in held)
-                ):
-                    chosen.symmetric_difference_update({number})
-                    for other in held:
-                        sides[other][1 - empty] -= 1
-                        sides[other][empty] += 1
-                    break
+    """Move whole groups, the smallest first, as long as one gives both sides to a class and takes them from none."""
+    contents = {number: _content(units[number], classes).keys() for number in reversed(order)}
+    sides: tuple[Counter[str], Counter[str]] = (Counter(), Counter())  # groups that hold a class: training, validation
+    for number, names in contents.items():
+        sides[number in chosen].update(names)
+    moved = True
+    while moved:  # ends, for every round but the last gives both sides to one class more
+        moved = False
+        for number, names in contents.items():
+            here, there = sides[number in chosen], sides[number not in chosen]
+            helps = any(here[name] > 1 and not there[name] for name in names)
+            if helps and all(here[name] > 1 or not there[name] for name in names):
+                chosen.symmetric_difference_update({number})
+                here.subtract(names)
+                there.update(names)
+                moved = True
 
 
 def stable(identities: Sequence[bytes], share: float, seed: int) -> set[int]:
