@@ -109,7 +109,7 @@ status: $(VENV)/.runtime ## Show services, health, versions, response times, dis
 
 .PHONY: doctor
 doctor: $(VENV)/.runtime ## Check everything that is needed, and say what to do about what is missing.
-	@$(RUN)/doctor.py $(ARGS)
+	@$(RUN)/doctor.py $(WITH_CONFIG) $(ARGS)
 
 .PHONY: logs
 logs: $(VENV)/.runtime ## Follow the logs: [ARGS=cvat_server].

@@ -1,5 +1,7 @@
 """Check everything that CVAT and this toolkit need, and say what to do about what is missing."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(
+    config: console.Config = None,
     url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="Address of a CVAT that runs elsewhere.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
     debug: console.Debug = False,
@@ -27,7 +30,7 @@ def main(
     from toolkit.checks import FAILED
     from toolkit.errors import ProblemsFound
 
-    checks = _all_checks(url)
+    checks = _all_checks(config, url)
     if as_json:
         console.result(json.dumps([asdict(one) for one in checks], indent=2))
     else:
@@ -38,9 +41,7 @@ def main(
         raise ProblemsFound(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
 
 
-def _all_checks(url: str | None) -> "list[Check]":
-    from pathlib import Path
-
+def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
     from toolkit import checks, server_checks
     from toolkit.configuration import DEFAULT_FILE
     from toolkit.connection import check_url
@@ -49,8 +50,8 @@ def _all_checks(url: str | None) -> "list[Check]":
 
     stack = find_stack()
     found = [checks.python_check()]
-    if Path(DEFAULT_FILE).exists():
-        found.append(checks.configuration_check(Path(DEFAULT_FILE)))
+    if config or os.path.lexists(DEFAULT_FILE):
+        found.append(checks.configuration_check(config or Path(DEFAULT_FILE)))
     if url and check_url(url) != stack.url:
         return [*found, *server_checks.server_checks(check_url(url))]
     docker, client = checks.docker_checks(connect)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from toolkit.compose import OLDEST_COMPOSE, compose_version
 from toolkit.engine import container_on_port, execute, existing_volumes, find_container, missing_images, service_states
@@ -256,11 +256,28 @@ def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
         yield Check(state.service, OK if well else FAILED, "running, healthy", describe(state), advice)
 
 
-def configuration_check(path: Path, read: Callable[[Path], Any]) -> Check:
-    """Check configuration.json by the toolkit's own reader."""
+def configuration_check(path: Path) -> Check:
+    """Check a configuration file by the toolkit's own reader.
+
+    What is not there is no fault: each step needs other keys, and credentials may come from the environment or a token.
+
+    Args:
+        path: The file, as typed.
+
+    Returns:
+        The check; it warns of unknown keys and of a password that others can read.
+    """
+    from toolkit.configuration import wrong_values
+    from toolkit.settings import find_configuration
+
+    required = "every value as its key wants it"
     try:
-        read(path)
+        file, doubts = find_configuration(path)
+        wrong = wrong_values(file) if file else []
     except ToolkitError as error:
-        found = "; ".join(error.details) or error.message
-        return Check(path.name, FAILED, "every key as its schema says", found, f"correct {path}")
-    return Check(path.name, OK, "every key as its schema says", "valid")
+        return Check(path.name, FAILED, required, error.message, f"correct {path}")
+    if wrong:
+        return Check(path.name, FAILED, required, "; ".join(wrong), f"correct {path}")
+    if doubts:
+        return Check(path.name, WARNING, required, "valid", "; ".join(doubts))
+    return Check(path.name, OK, required, "valid")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from toolkit.configuration_file import ConfigurationFile
@@ -158,7 +158,26 @@ def read(
     try:
         return part.model_validate(values, context={"folders": folders})
     except ValidationError as error:
-        raise problems_in(file, _problems(error, values)) from None
+        raise problems_in(file, _problems(error.errors(include_url=False), values)) from None
+
+
+def wrong_values(file: ConfigurationFile) -> list[str]:
+    """Find what is wrong in a configuration file whichever step reads it.
+
+    Args:
+        file: The opened configuration file.
+
+    Returns:
+        One line for each value that its key cannot have. A missing key is not among them, nor are empty credentials,
+        which the samples ship with and the environment may replace.
+    """
+    unset = {key for key in CredentialKeys.model_fields if file.values.get(key) == ""}
+    try:
+        Configuration.model_validate(file.values, context={"folders": dict.fromkeys(file.values, file.folder)})
+    except ValidationError as error:
+        found = [one for one in error.errors(include_url=False) if one["type"] != "missing"]
+        return _problems([one for one in found if one["loc"][0] not in unset], file.values)
+    return []
 
 
 def problems_in(file: ConfigurationFile | None, problems: Sequence[str]) -> UsageError:
@@ -179,9 +198,9 @@ def _number_or_text(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def _problems(error: ValidationError, values: Mapping[str, object]) -> list[str]:
+def _problems(errors: Sequence[ErrorDetails], values: Mapping[str, object]) -> list[str]:
     problems = []
-    for found in error.errors(include_url=False):
+    for found in errors:
         key = str(found["loc"][0])
         if found["type"] == "missing":
             problems.append(f"{key}: missing, must be {rule(key)} (or {_instead(key)})")
@@ -230,8 +249,8 @@ def rule(key: str) -> str:
         A phrase such as "an integer from 0 to 4294967295".
     """
     schema = Configuration.model_json_schema()["properties"][key]
-    if "enum" in schema or "const" in schema:
-        return f"one of {', '.join(schema.get('enum', [schema.get('const')]))}"
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
     if schema["type"] == "string":
         return "a non-empty string"
     if schema["type"] == "number":
