@@ -2,12 +2,15 @@
 
 import json
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from toolkit import server
 from toolkit.errors import ToolkitError
@@ -101,10 +104,17 @@ def create_token(
     """
     authorization = server.sign_in(url, username, password, notice)
     expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
-    wish = {"name": f"cvat-toolkit on {socket.gethostname()}"[:64], "expiry_date": expires.isoformat()}
-    answer = server.ask(url, TOKENS_PATH, "POST", {**wish, "read_only": read_only}, authorization, notice=notice)
+    name = f"cvat-toolkit on {socket.gethostname()[:40]} {secrets.token_hex(3)}"
+    wish = {"name": name, "expiry_date": expires.isoformat(), "read_only": read_only}
+    try:
+        answer = server.ask(url, TOKENS_PATH, "POST", wish, authorization, notice=notice)
+    except (server.Unreachable, KeyboardInterrupt):
+        _revoke_lost(url, name, authorization, notice)
+        raise
     said = answer.json()
     if answer.status not in (200, 201) or not isinstance(said, dict) or "value" not in said:
+        if answer.status < 400 or answer.status >= 500:
+            _revoke_lost(url, name, authorization, notice)
         if answer.status in (404, 405):
             raise ToolkitError(
                 f"{url} makes no access token (status {answer.status}); CVAT has them from 2.42 on: "
@@ -113,6 +123,17 @@ def create_token(
         trouble = busy(url, answer.status)
         raise ToolkitError(trouble or f"{url} makes no access token (status {answer.status})")
     return StoredToken(url, username, expires.isoformat(), int(said.get("id", 0)), str(said["value"]))
+
+
+def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str], None]) -> None:
+    """Have the server forget a token that it may have made although its answer did not reach us."""
+    with suppress(server.Unreachable):
+        path = f"{TOKENS_PATH}?name={quote(name)}&page_size=100"
+        listed = server.ask(url, path, authorization=authorization, notice=notice).json()
+        for token in listed.get("results", ()) if isinstance(listed, dict) else ():
+            if isinstance(token, dict) and token.get("name") == name:
+                path = f"{TOKENS_PATH}/{token.get('id')}"
+                server.ask(url, path, "DELETE", authorization=authorization, notice=notice)
 
 
 def keep_token(token: StoredToken) -> None:

@@ -82,18 +82,19 @@ FOR_EVER = [
 ]
 """What does not pass: tried again, then given up."""
 
-WITHOUT_LIMIT = ("hang", "trickle")
-"""Faults that token and status wait for longer than a test should."""
+UNREACHABLE = [
+    Fault("refused for a moment", {"seconds": 0.4}),
+    Fault("refused from then on", {"seconds": None}),
+]
+"""A server that goes away at a request: the connection breaks, and every new one is refused (:mod:`.vanishing`)."""
 
 
 def faults_of(step: Step) -> list[Fault]:
     """Return the faults that a step is tried with."""
     if step.work:
         return WORKER_FAULTS
-    if step.script in ("token", "status"):
-        return [fault for fault in REQUEST_FAULTS if fault.name not in WITHOUT_LIMIT] + FOR_EVER[:1]
-    return REQUEST_FAULTS + FOR_EVER
+    return REQUEST_FAULTS + FOR_EVER + UNREACHABLE
 
 
 CASES = [(step, fault) for step in STEPS for fault in faults_of(step)]
-COLUMNS = [fault.name for fault in REQUEST_FAULTS + FOR_EVER + WORKER_FAULTS]
+COLUMNS = [fault.name for fault in REQUEST_FAULTS + FOR_EVER + UNREACHABLE + WORKER_FAULTS]

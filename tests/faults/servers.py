@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,15 @@ def without_end(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b'{"key": "x", "list": [0')
         while True:
             handler.wfile.write(b",0" * 500_000)
+
+
+def with_slow_head(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """Answer with a header that comes byte by byte, never silent and never through."""
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nServer: ")
+        for _ in range(600):
+            handler.wfile.write(b"x")
+            time.sleep(0.1)
 
 
 @contextmanager

@@ -13,8 +13,11 @@ Each line is one thing that goes wrong at one step, and what the script does. Th
 (`make fault-table`), and the tests fail when a script does something else. In every case they check as well:
 
 - the exit code, and at most one `error:` line; no traceback;
-- no task, file, folder or journal is left of a run that failed;
+- no task, token, file, folder or journal is left of a run that failed;
 - the next run succeeds.
+
+Where the server is **refused from then on**, a task that was begun cannot be taken back: the run says so, and the next
+one finds it and offers to remove it.
 
 **goes on** means that the run succeeds without a word; **tries again** that it succeeds, with a line on standard error
 for every further attempt. Otherwise the message is given (without its advice). The limits are `CVAT_ANSWER_TIMEOUT`

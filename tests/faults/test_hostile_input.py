@@ -15,7 +15,7 @@ from pipeline.test_import import one_line, settings
 from toolkit import export_archive
 from toolkit.errors import ToolkitError
 
-from .servers import make_certificate, recorder, tls_in_front_of, without_end
+from .servers import make_certificate, recorder, tls_in_front_of, with_slow_head, without_end
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT_DIRECTION = "invoice\u202egpj.exe.jpg"
@@ -166,6 +166,20 @@ def test_an_answer_without_end_is_given_up(shell):
         answer = shell.run("import_images", *settings(1, shell.images("1.jpg")), CVAT_URL=server.url)
     assert answer.returncode == 1
     assert "gave an answer without end" in one_line(answer)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"), [(without_end, "longer than 256 MiB, is it a CVAT?"), (with_slow_head, "it took too long")]
+)
+def test_status_and_token_give_up_a_server_that_never_ends(shell, tmp_path, reply, words):
+    with recorder(reply) as server:
+        given = {"CVAT_URL": server.url, "CVAT_ANSWER_TIMEOUT": "1", "CVAT_ATTEMPTS": "1"}
+        status = shell.run("show_status", **given)
+        token = shell.run("create_token", **given, CVAT_TOKEN_FILE=str(tmp_path / "token"))
+    assert (status.returncode, token.returncode) == (3, 1)
+    assert words in one_line(status)
+    assert words in one_line(token)
+    assert not (tmp_path / "token").exists()
 
 
 def test_a_name_for_the_download_cannot_choose_its_place(faulty_shell):

@@ -16,8 +16,9 @@ from pipeline.conftest import Shell, new_shell
 from standin.process import StandinProcess
 
 from .conftest import WRITES_TABLE
-from .matrix import CASES, Fault, Step
+from .matrix import CASES, UNREACHABLE, Fault, Step
 from .table import TABLE, cell, read, render
+from .vanishing import VanishingServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"CVAT_ANSWER_TIMEOUT": "3", "CVAT_RETRY_WAIT": "0.05"}
@@ -47,7 +48,9 @@ class Run:
     copy: Path
     images: int = 3
     timeout: int = 60
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
     known: set[int] = field(default_factory=set)
+    known_tokens: int = 0
 
     def ask(self, method: str, path: str, **options) -> dict:
         server = self.shell.server
@@ -69,6 +72,7 @@ class Run:
             while not self.ask("GET", f"/api/tasks/{task}").get("size"):
                 pass
         self.known = {project["id"] for project in self.projects()}
+        self.known_tokens = self.tokens()
 
     def projects(self) -> list[dict]:
         return self.ask("GET", "/api/projects?page_size=500")["results"]
@@ -76,8 +80,11 @@ class Run:
     def tasks(self) -> list[dict]:
         return self.ask("GET", f"/api/tasks?project_id={self.project}&page_size=100")["results"]
 
-    def start(self, script: str) -> subprocess.CompletedProcess[str]:
-        shell = self.shell
+    def tokens(self) -> int:
+        return self.ask("GET", "/api/auth/access_tokens")["count"]
+
+    def start(self, script: str, *further: str) -> subprocess.CompletedProcess[str]:
+        shell, settings = self.shell, self.settings
         if script == "import":
             return shell.run(
                 "import_images",
@@ -86,7 +93,8 @@ class Run:
                 "--extension=jpg",
                 "--task-name=t",
                 f"--timeout={self.timeout}",
-                **SETTINGS,
+                *further,
+                **settings,
             )
         if script == "export":
             options = [
@@ -95,14 +103,14 @@ class Run:
                 "--format=ImageNet 1.0",
                 f"--timeout={self.timeout}",
             ]
-            return shell.run("export_dataset", *options, **SETTINGS)
+            return shell.run("export_dataset", *options, **settings)
         if script == "project":
-            return shell.run("create_project", f"--name={shell.folder}", "--labels=a b", **SETTINGS)
+            return shell.run("create_project", f"--name={shell.folder}", "--labels=a b", **settings)
         name = {"token": "create_token", "status": "show_status"}[script]
         return subprocess.run(
             [sys.executable, self.copy / "scripts" / f"{name}.py"],
             cwd=shell.folder,
-            env=shell.environment(**SETTINGS),
+            env=shell.environment(**settings),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -125,6 +133,8 @@ class Run:
             assert not (self.shell.folder / "out").exists()
         elif script == "project":
             assert {project["id"] for project in self.projects()} == self.known
+        elif script == "token":
+            assert self.tokens() == self.known_tokens
 
 
 def outcome(answer: subprocess.CompletedProcess[str], url: str) -> str:
@@ -140,6 +150,9 @@ def outcome(answer: subprocess.CompletedProcess[str], url: str) -> str:
 
 @pytest.mark.parametrize(("step", "fault"), CASES, ids=[cell(*case) for case in CASES])
 def test_fault(step: Step, fault: Fault, server, copy, tmp_path, outcomes):
+    if fault in UNREACHABLE:
+        vanishing(step, fault, server, copy, tmp_path, outcomes)
+        return
     run = Run(new_shell(tmp_path, server), copy, timeout=8 if fault.name in ("trickle", "stays queued") else 60)
     run.prepare(step.script)
     place = {"path": step.work} if step.work else {"method": step.method, "path": step.path}
@@ -161,6 +174,38 @@ def test_fault(step: Step, fault: Fault, server, copy, tmp_path, outcomes):
         assert again.returncode == 0, again.stderr
         run.check_done(step.script)
         assert run.shell.leftovers() == []
+    if not WRITES_TABLE:
+        assert seen == read()[cell(step, fault)], answer.stderr
+
+
+def vanishing(step: Step, fault: Fault, server: StandinProcess, copy: Path, folder: Path, outcomes: Path) -> None:
+    """Let the server go away; what can't be taken back while it is away, the next run knows of."""
+    with VanishingServer(server.url) as front:
+        # Enough attempts to outlast a moment, as the defaults outlast a restart of some seconds.
+        run = Run(
+            new_shell(folder, server), copy, settings=SETTINGS | {"CVAT_URL": front.url, "CVAT_RETRY_WAIT": "0.3"}
+        )
+        run.prepare(step.script)
+        front.vanish_at(step.method, step.path, step.skip, fault.rule["seconds"])
+        answer = run.start(step.script)
+        assert front.hits, "the server did not go away"
+        seen = outcome(answer, front.url)
+        (outcomes / f"{cell(step, fault)}.txt").write_text(seen, "utf-8")
+        left = [task["id"] for task in run.tasks()] if step.script == "import" and answer.returncode else []
+        if left:
+            assert "could not be deleted" in answer.stderr or "may have been left" in answer.stderr, answer.stderr
+        front.come_back()
+        if answer.returncode:
+            again = run.start(step.script, *(["--resume"] if step.script == "import" else []))
+            assert again.returncode == 0, again.stderr
+            told = again.stderr + answer.stderr
+            assert all(f"/tasks/{number}" in told for number in left), told
+            stay = {int(number) for number in re.findall(r"perhaps left by it.*/tasks/(\d+)", told)}
+            for task in run.tasks():
+                if task["id"] in stay:
+                    run.ask("DELETE", f"/api/tasks/{task['id']}")
+        run.check_done(step.script)
+        assert run.shell.leftovers() == [], answer.stderr
     if not WRITES_TABLE:
         assert seen == read()[cell(step, fault)], answer.stderr
 
