@@ -83,6 +83,10 @@ class Archive(NamedTuple):
     folders: list[str]
     whole: ArchiveHash
 
+    def all_folders(self) -> set[str]:
+        """Name the folders that members lie in, and those that have an entry of their own."""
+        return {member.name.rpartition("/")[0] for member in self.members} | set(self.folders)
+
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:

@@ -12,9 +12,10 @@ from toolkit.dataset_layout import EXPORTED, OWN
 from toolkit.dataset_warnings import find_warnings
 from toolkit.disk_space import check_space, needed_space
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.extraction import make_folders, unpack
+from toolkit.extraction import unpack
 from toolkit.links import LinkMode, usable_mode
 from toolkit.manifest import Manifest
+from toolkit.new_folders import make_folders
 from toolkit.placement import Placement
 from toolkit.selection import Selection, Unlabelled, select
 from toolkit.split import SplitMethod
@@ -91,7 +92,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
             mode = usable_mode(request.link_mode, place.tree)
             exported = place.tree / EXPORTED
             exported.mkdir()
-            make_folders(archive, str(exported))
+            make_folders(exported, archive.all_folders())
             hashes = unpack(archive, str(exported), on_percent)
             selection, assignment = _decide(request, plan, hashes)
             write_sides(place.tree, selection, assignment, plan.labels, mode)

@@ -9,6 +9,7 @@ from toolkit.assignment import Assignment
 from toolkit.dataset_layout import EXPORTED, LABELS, MANIFEST, SIDES, TRAINING, VALIDATION
 from toolkit.links import LinkMode, link_all
 from toolkit.manifest import ImageRecord, LeakRecord, LeftOutRecord, Manifest, Source, lines
+from toolkit.new_folders import make_folders
 from toolkit.selection import Selection
 
 
@@ -88,13 +89,13 @@ def write_sides(
         classes: All classes; each has a folder on both sides, also an empty one.
         mode: How the sides get the export's bytes.
     """
-    folders = {f"{side}/{name}" for side in SIDES for name in classes}
-    folders.update(
-        f"{_side(assignment, index)}/{image.name.rpartition('/')[0]}" for index, image in enumerate(selection.images)
-    )
-    for folder in sorted(folders):
-        (tree / folder).mkdir(parents=True, exist_ok=True)
     images = selection.images
+    folders: dict[str, set[str]] = {side: set(classes) for side in SIDES}
+    for index, image in enumerate(images):
+        folders[_side(assignment, index)].add(image.name.rpartition("/")[0])
+    for side, names_of_side in folders.items():
+        (tree / side).mkdir()
+        make_folders(tree / side, names_of_side)
 
     def names(index: int) -> tuple[str, str]:
         name = images[index].name

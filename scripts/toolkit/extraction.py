@@ -5,7 +5,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from toolkit.archive import Archive, Member, refused
 from toolkit.member_data import Damaged, Reader, batches
@@ -17,28 +16,12 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 _POLL_SECONDS = 0.05
 
 
-def make_folders(archive: Archive, tree: str) -> None:
-    """Make all folders that the members lie in, and those that have an entry of their own.
-
-    Args:
-        archive: The open archive.
-        tree: An existing folder.
-    """
-    needed = {member.name.rpartition("/")[0] for member in archive.members} | set(archive.folders)
-    for folder in tuple(needed):
-        while folder := folder.rpartition("/")[0]:
-            needed.add(folder)
-    needed.discard("")
-    for folder in sorted(needed):
-        Path(tree, folder).mkdir()
-
-
 def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> list[bytes]:
     """Read every member, check it, hash it, and write it below a folder.
 
     Args:
         archive: The open archive.
-        tree: Folder in which :func:`make_folders` made the folders; None only checks and hashes.
+        tree: Folder in which all :meth:`Archive.all_folders` exist; None only checks and hashes.
         on_percent: Called for every hundredth of the work.
 
     Returns:

@@ -92,16 +92,16 @@ class Reader:
             raise Damaged("its CRC does not match: the archive is damaged")
 
     def _data_start(self, member: Member) -> int:
-        header = self._at(member.offset, _LOCAL_HEADER.size)
+        raw_name = member.raw_name
+        header = self._at(member.offset, _LOCAL_HEADER.size + len(raw_name))
         if len(header) < _LOCAL_HEADER.size:
             raise Damaged("lies outside the archive")
-        signature, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        signature, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack_from(header)
         if signature != _LOCAL_SIGNATURE:
             raise Damaged("has no header where the archive's directory says")
-        expected = (member.method, member.flags & _FLAGS_THAT_MATTER)
-        if (method, flags & _FLAGS_THAT_MATTER) != expected:
+        if method != member.method or (flags ^ member.flags) & _FLAGS_THAT_MATTER:
             raise Damaged("is packed otherwise than the archive's directory says")
-        if bytes(self._at(member.offset + _LOCAL_HEADER.size, name_length)) != member.raw_name:
+        if name_length != len(raw_name) or header[_LOCAL_HEADER.size :] != raw_name:
             raise Damaged("has another name in its own header")
         if not member.has_descriptor and (
             crc != member.crc or packed not in (member.packed, _ZIP64) or size not in (member.size, _ZIP64)
