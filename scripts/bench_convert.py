@@ -1,5 +1,7 @@
 """Measure convert_dataset against what else there is, on data made for it."""
 
+from toolkit.entry import run_script
+
 import json
 from pathlib import Path
 from typing import Annotated
@@ -26,20 +28,22 @@ def main(
 ) -> None:
     """Measure convert_dataset against unzip, the reference's algorithm, split-folders, datumaro and cp.
 
-    Every round runs every competitor once, in an order that changes from round to round; no result is dropped. Example:
+    Every round runs every competitor once, in an order that changes from round to round; no result is dropped. Then
+    the rounds are run again, each result deleted before the next run, as when a dataset is made anew. Example:
     `scripts/bench_convert.py --images 2000 --rounds 3`
     """
     from toolkit import benchmark, benchmark_report
     from toolkit.benchmark_competitors import competitors
 
     archive = benchmark.make_data(work_dir, images, size)
-    chosen = competitors(archive, environment, only.split(",") if only else None)
+    chosen = competitors(archive, images, size, environment, only.split(",") if only else None)
     for competitor in chosen:
         if competitor.missing:
             console.warn(f"{competitor.name} is left out: {competitor.missing}")
     with console.status_line() as show:
-        measured = benchmark.measure(chosen, archive, rounds, show)
-    facts = benchmark.Facts.collect(archive, images, rounds, measured)
+        first = benchmark.measure(chosen, archive, rounds, delete=False, show=show)
+        again = benchmark.measure(chosen, archive, rounds, delete=True, show=show)
+    facts = benchmark.Facts.collect(archive, images, rounds, first, again)
     if write is not None:
         write.parent.mkdir(parents=True, exist_ok=True)
         write.write_text(benchmark_report.as_markdown(facts), encoding="utf-8")
@@ -47,4 +51,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

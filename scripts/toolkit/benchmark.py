@@ -38,7 +38,8 @@ class Facts:
         images: Images in the export.
         bytes: Size of the export.
         rounds: Rounds.
-        measured: The runs of each competitor; ours first.
+        first: The runs of each competitor where nothing was deleted lately; ours first.
+        again: Likewise, each right after the results of the run before were deleted.
         machine: Processor, cores, file system, software.
         load: Load average before and after: above the number of cores something else was at work, too.
         day: When it was measured.
@@ -47,21 +48,23 @@ class Facts:
     images: int
     bytes: int
     rounds: int
-    measured: list[Measured]
+    first: list[Measured]
+    again: list[Measured]
     machine: str
     load: tuple[float, float]
     day: str
 
     @classmethod
-    def collect(cls, archive: Path, images: int, rounds: int, measured: "Measurements") -> "Facts":
+    def collect(cls, archive: Path, images: int, rounds: int, first: "Measurements", again: "Measurements") -> "Facts":
         """Put the circumstances to the results."""
         return cls(
             images=images,
             bytes=archive.stat().st_size,
             rounds=rounds,
-            measured=measured.runs,
+            first=first.runs,
+            again=again.runs,
             machine=_machine(archive.parent),
-            load=(measured.load_before, os.getloadavg()[0]),
+            load=(first.load_before, os.getloadavg()[0]),
             day=date.today().isoformat(),
         )
 
@@ -74,8 +77,9 @@ class Facts:
             "machine": self.machine,
             "load": self.load,
             "day": self.day,
-            "seconds": {run.competitor.name: run.seconds for run in self.measured},
-            "memory": {run.competitor.name: run.memory for run in self.measured},
+            "seconds": {run.competitor.name: run.seconds for run in self.first},
+            "seconds_again": {run.competitor.name: run.seconds for run in self.again},
+            "memory": {run.competitor.name: run.memory for run in self.first},
         }
 
 
@@ -114,17 +118,23 @@ def make_data(folder: Path, images: int, size: int) -> Path:
 
 
 def measure(
-    competitors: Sequence[Competitor], archive: Path, rounds: int, show: Callable[[str], None] = lambda text: None
+    competitors: Sequence[Competitor],
+    archive: Path,
+    rounds: int,
+    *,
+    delete: bool,
+    show: Callable[[str], None] = lambda text: None,
 ) -> Measurements:
     """Run all competitors, round by round.
 
-    Every run writes into a folder of its own. Afterwards its files are emptied, but kept until the end: ext4 is slow to
-    make files for some minutes after many have been deleted, which would measure the deletion before.
+    Every run writes into a folder of its own. ext4 is slow to make files for some minutes after many have been deleted,
+    so whether they are deleted between the runs makes two measurements: the first time, and the work done again.
 
     Args:
         competitors: Those that can run here are run.
         archive: The export; they write beside it, so it should be on a disk of the kind in question.
         rounds: How often each is run.
+        delete: Delete what a run wrote right after it; otherwise it is emptied, and deleted at the end.
         show: Called with what goes on.
 
     Returns:
@@ -143,8 +153,10 @@ def measure(
     try:
         for number in range(rounds):
             for run in _in_turn(runs, number):
-                show(f"round {number + 1} of {rounds}: {run.competitor.name}")
-                _run_once(run, results / f"{number} {run.competitor.name}")
+                show(f"round {number + 1} of {rounds}{', again' if delete else ''}: {run.competitor.name}")
+                result = results / f"{number} {run.competitor.name}"
+                _run_once(run, result)
+                (_remove if delete else _empty)(result)
     finally:
         show("removing the results")
         _remove(results)
@@ -185,7 +197,6 @@ def _run_once(run: Measured, target: Path) -> None:
             raise ToolkitError(f"{run.competitor.name} failed: {' '.join(last)}", [" ".join(command)[:200]])
     run.seconds.append(seconds)
     run.memory.append(memory)
-    _empty(target)
 
 
 def _empty(folder: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from toolkit.errors import UsageError
 
 OURS = "convert_dataset"
+FILES_ALONE = "files alone"
+HASH = "SHA-256 of the zip"
 SCRIPTS = Path(__file__).parents[1]
 
 # The reference's convert, said again: unpack everything, shuffle the list, copy every image to its side.
@@ -36,6 +38,28 @@ _SHA256 = """
 import hashlib, sys
 with open(sys.argv[1], "rb") as stream:
     print(hashlib.file_digest(stream, "sha256").hexdigest())
+"""
+
+# The least that the kernel takes: as many files of the same size, each with a second name, by two processes.
+_FILES_ALONE = """
+import os, sys
+count, content = int(sys.argv[1]), bytes(int(sys.argv[2]))
+for part in ("a", "b"):
+    os.mkdir(part)
+    os.mkdir(part + "-linked")
+def write(part, numbers):
+    for number in numbers:
+        path = f"{part}/{number}.jpg"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.write(file, content)
+        os.close(file)
+        os.link(path, f"{part}-linked/{number}.jpg")
+child = os.fork()
+if child == 0:
+    write("a", range(count // 2))
+    os._exit(0)
+write("b", range(count // 2, count))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 _DATUMARO = """
@@ -71,11 +95,15 @@ def extracted_beside(archive: Path) -> Path:
     return archive.with_suffix(".extracted")
 
 
-def competitors(archive: Path, environment: Path, only: Sequence[str] | None) -> list[Competitor]:
+def competitors(
+    archive: Path, images: int, size: int, environment: Path, only: Sequence[str] | None
+) -> list[Competitor]:
     """List the competitors.
 
     Args:
         archive: The export.
+        images: Images in it.
+        size: Bytes of each on average.
         environment: Virtual environment with datumaro and split-folders.
         only: Names to take, or None for all; ours is always taken.
 
@@ -86,6 +114,7 @@ def competitors(archive: Path, environment: Path, only: Sequence[str] | None) ->
         UsageError: A name is unknown.
     """
     found = [_ours(archive), *_with_unzip(archive, environment.absolute()), *_copies(archive)]
+    found.append(_files_alone(images, size))
     if only is None:
         return found
     unknown = set(only) - {competitor.name for competitor in found}
@@ -144,8 +173,17 @@ def _copies(archive: Path) -> list[Competitor]:
         Competitor("cp -r", "copying the unpacked tree", lambda target: [["cp", "-r", tree, str(target / "tree")]]),
         Competitor("cp of the zip", "copying one file", lambda target: [["cp", str(archive), str(target)]]),
         Competitor(
-            "SHA-256 of the zip",
+            HASH,
             "hashing every byte once",
             lambda target: [[sys.executable, "-c", _SHA256, str(archive)]],
         ),
     ]
+
+
+def _files_alone(images: int, size: int) -> Competitor:
+    script = f"import os, sys; os.chdir(sys.argv.pop(1))\n{_FILES_ALONE}"
+    return Competitor(
+        FILES_ALONE,
+        "as many files, each with a link, written from memory by two processes: nothing read, checked or hashed",
+        lambda target: [[sys.executable, "-c", script, str(target), str(images), str(size)]],
+    )
