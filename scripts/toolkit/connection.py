@@ -21,12 +21,14 @@ class Connection:
         username: The user name, or None with a token.
         password: The password, or None with a token.
         token: A personal access token, or None with a password.
+        organization: The short name of the organization that projects and tasks belong to; None for one's own.
     """
 
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    organization: str | None = None
 
     def task_url(self, task_id: int) -> str:
         """Return the address of a task's page in the web UI."""
@@ -80,7 +82,8 @@ def resolve_connection(
         file: The opened configuration file, or None.
         url: The server's address from the command line.
         username: The user name from the command line.
-        environ: The environment (`CVAT_URL`, `CVAT_ACCESS_TOKEN`, `CVAT_USERNAME`, `CVAT_PASSWORD`).
+        environ: The environment (`CVAT_URL`, `CVAT_ACCESS_TOKEN`, `CVAT_USERNAME`, `CVAT_PASSWORD`,
+            `CVAT_ORGANIZATION`).
 
     Returns:
         The connection; nothing has been asked of the server yet.
@@ -105,9 +108,11 @@ def resolve_connection(
     if problems:
         details = [line for problem in problems for line in problem.details or [problem.message]]
         raise problems[0] if len(problems) == 1 else problems_in(file, details)
+    organization = environ.get("CVAT_ORGANIZATION") or None
     if credentials is None:
-        return Connection(address, token=token)
-    return Connection(address, credentials.cvat_username, credentials.cvat_password.get_secret_value())
+        return Connection(address, token=token, organization=organization)
+    password = credentials.cvat_password.get_secret_value()
+    return Connection(address, credentials.cvat_username, password, organization=organization)
 
 
 def check_url(url: str) -> str:

@@ -234,6 +234,8 @@ def session(
                 client.login(AccessTokenCredentials(connection.token))
             else:
                 client.login(PasswordCredentials(connection.username or "", connection.password or ""))
+        if connection.organization is not None:
+            client.organization_slug = connection.organization
         yield Api(client, connection)
 
 

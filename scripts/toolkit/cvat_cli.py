@@ -181,6 +181,8 @@ def _read(stream: IO[bytes], sink: Callable[[bytes], None]) -> None:
 
 def _sign_in_arguments(connection: Connection) -> list[str]:
     arguments = [f"--server-host={connection.url}"]
+    if connection.organization is not None:
+        arguments.append(f"--organization={connection.organization}")
     if connection.username is not None:
         if ":" in connection.username:
             raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")

@@ -19,6 +19,10 @@ _BUSY = (429, 500, 502, 503, 504)
 _ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
 _GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
 """What cvat-sdk trips over when an answer is not what CVAT says."""
+_TOO_LONG = re.compile(r"Invalid value for `(\w+)`, length must be less than or equal to `(\d+)`")
+"""What cvat-sdk says of a value that CVAT could not keep; it asks nothing of the server then."""
+_OTHER_ORGANIZATION = "should be in the same organization"
+"""What CVAT says when a task is sent to an organization's project without saying which organization is meant."""
 _LONGEST = 300
 
 
@@ -111,12 +115,17 @@ def busy(url: str, status: int | None) -> str | None:
 def _answer(complaint: str, connection: "Connection") -> str:
     if found := _BACKGROUND.search(complaint):
         return f"CVAT could not do it: {_shorten(found[1])}"
+    if found := _TOO_LONG.search(complaint):
+        return f"the {found[1]} is too long: CVAT takes {found[2]} characters"
     status = _status(complaint)
     if status is None and any(sign in complaint for sign in _GIBBERISH):
         return f"{connection.url} does not answer as CVAT does: is CVAT_URL right?"
     if status is None:
         return _shorten(_last_line(complaint))
-    return f"CVAT refused it (HTTP {status}): {_detail(complaint)}"
+    advice = "; name the project's organization in CVAT_ORGANIZATION" if _OTHER_ORGANIZATION in complaint else ""
+    return (
+        f"CVAT refused it (HTTP {status}): {_detail(complaint).rstrip('.') if advice else _detail(complaint)}{advice}"
+    )
 
 
 def _status(complaint: str) -> int | None:
