@@ -1,5 +1,7 @@
 """Look for known vulnerabilities of the dependencies, and list their licences."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -40,4 +42,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Write everything the local CVAT holds into one file."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -40,4 +42,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Make a training-ready dataset of an ImageNet export of CVAT."""
 
+from toolkit.entry import run_script
+
 import json
 import time
 from pathlib import Path
@@ -130,4 +132,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Make a project with labels, so that a first one needs no Web UI."""
 
+from toolkit.entry import run_script
+
 import json
 from typing import Annotated
 
@@ -45,4 +47,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Make the administrator of the local CVAT."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -48,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Make a personal access token and keep it for the other scripts."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -46,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Write what follows from the configuration model: the JSON Schema and the table of keys in the README."""
 
+from toolkit.entry import run_script
+
 import json
 import re
 from pathlib import Path
@@ -46,4 +48,4 @@ def _texts() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Remove the local CVAT with all its data."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -41,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Check everything that CVAT and this toolkit need, and say what to do about what is missing."""
 
+from toolkit.entry import run_script
+
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,4 +74,4 @@ def _line(check: "Check") -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Take the dataset of a project out of CVAT."""
 
+from toolkit.entry import run_script
+
 import json
 import time
 from pathlib import Path
@@ -73,4 +75,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Put a folder of images into CVAT as one task, or as several."""
 
+from toolkit.entry import run_script
+
 import json
 import sys
 import time
@@ -225,4 +227,4 @@ def _report(connection: "Connection", parts: "Sequence[Part]", found: "Found", s
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

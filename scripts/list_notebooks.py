@@ -1,5 +1,7 @@
 """List the tutorials' notebooks and say how to open them."""
 
+from toolkit.entry import run_script
+
 import json
 import sys
 from pathlib import Path
@@ -43,4 +45,4 @@ def _from_here(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

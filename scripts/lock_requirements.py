@@ -1,5 +1,7 @@
 """Renew the locked, hashed requirements from pyproject.toml."""
 
+from toolkit.entry import run_script
+
 import subprocess
 import sys
 from pathlib import Path
@@ -39,4 +41,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Open the newest task in the browser, to tag its images."""
 
+from toolkit.entry import run_script
+
 import json
 from typing import Annotated
 
@@ -50,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

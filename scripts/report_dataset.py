@@ -1,5 +1,7 @@
 """Show what is in a dataset: one HTML page with counts, warnings, sizes and thumbnails."""
 
+from toolkit.entry import run_script
+
 import json
 import os
 import time
@@ -90,4 +92,4 @@ def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> P
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Bring a backup back into the local CVAT."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -49,4 +51,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Run docker compose on the local CVAT, with the toolkit's file and settings."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -32,4 +34,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Go the whole way once, from a folder of images to a dataset, with a stand-in for CVAT."""
 
+from toolkit.entry import run_script
+
 import functools
 import json
 import os
@@ -161,4 +163,4 @@ def _count(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Run the stand-in server: a small CVAT-compatible server for dry runs and tests."""
 
+from toolkit.entry import run_script
+
 import contextlib
 import json
 import os
@@ -103,4 +105,4 @@ def _stop_at_end_of_input() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

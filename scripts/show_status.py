@@ -1,5 +1,7 @@
 """Show how the CVAT is: services, health, versions, response times, disk and memory."""
 
+from toolkit.entry import run_script
+
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,4 +64,4 @@ def _against_limit(seconds: float | None, limit: float) -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Take outputs and all else that changes by itself out of the tutorials' notebooks."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -41,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

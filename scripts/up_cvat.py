@@ -1,5 +1,7 @@
 """Start CVAT on this machine and wait until it can be used."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -57,4 +59,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Move the local CVAT to another version, with a way back."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -53,4 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Prove that a backup can be restored."""
 
+from toolkit.entry import run_script
+
 from pathlib import Path
 from typing import Annotated
 
@@ -50,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

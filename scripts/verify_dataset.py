@@ -1,5 +1,7 @@
 """Compare a converted dataset with its manifest."""
 
+from toolkit.entry import run_script
+
 import json
 import time
 from pathlib import Path
@@ -64,4 +66,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,5 +1,7 @@
 """Wait until a CVAT can be used: the local one, or the one at CVAT_URL."""
 
+from toolkit.entry import run_script
+
 from typing import Annotated
 
 import typer
@@ -31,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_script(main)

@@ -1,25 +1,18 @@
-"""The face of every script: messages, exit codes, interrupts.
+"""The face of every script: what it says, and the options that all have in common.
 
-Results go to standard output, everything else to standard error, so that ``--json`` can be piped. Exit codes: 0 done,
-1 failed, 2 wrong usage or configuration, 3 a check found problems, 130 interrupted.
+Results go to standard output, everything else to standard error, so that ``--json`` can be piped.
 """
 
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
-from toolkit.errors import ToolkitError, UsageError
-
-INTERRUPTED = 130
+from toolkit.errors import ToolkitError
 
 _debug = False
 
@@ -126,67 +119,9 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 
 def report(error: ToolkitError) -> None:
-    """Print an error and its details to standard error."""
+    """Print an error and its details to standard error, with ``--debug`` what led to it as well."""
+    if _debug:
+        traceback.print_exc()
     say(f"error: {printable(error.message)}")
     for detail in error.details:
         say(f"  - {printable(detail)}")
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def run(command: Callable[..., None]) -> NoReturn:
-    """Run a command function as a script and exit with its code.
-
-    ``typer`` makes the options from the function's signature. SIGTERM and SIGHUP are handled like Ctrl-C, so that a
-    stopped container or a closed terminal cleans up as well.
-
-    Args:
-        command: The function behind the script; it returns nothing or raises one of :mod:`toolkit.errors`.
-
-    Raises:
-        SystemExit: Always, with the exit codes of this module's description.
-    """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(command)
-    sys.exit(_exit_code_of(app))
-
-
-def _exit_code_of(app: typer.Typer) -> int:
-    try:
-        code = app(standalone_mode=False)
-    except typer.Abort:
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`… | head`): nothing more can be said, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        if _debug:
-            traceback.print_exc()
-        problem = _as_toolkit_error(error)
-        report(problem)
-        return problem.exit_code
-    if code == INTERRUPTED:  # typer makes this of Ctrl-C, and an Abort of Ctrl-D at a prompt
-        say("interrupted")
-    return code if isinstance(code, int) else 0
-
-
-def _as_toolkit_error(error: Exception) -> ToolkitError:
-    if isinstance(error, ToolkitError):
-        return error
-    if isinstance(error, TyperException):
-        return UsageError(f"{' '.join(error.format_message().split())} (--help shows the options)")
-    if isinstance(error, OSError):
-        return ToolkitError(_describe(error))
-    return ToolkitError(
-        f"this should not happen ({type(error).__name__}): run again with --debug and report what it says"
-    )
-
-
-def _describe(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"{reason}: {error.filename}" if error.filename else reason

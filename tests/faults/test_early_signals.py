@@ -1,0 +1,60 @@
+"""Ctrl-C before a script's work has begun, and after it is done."""
+
+import ast
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pipeline.conftest import SCRIPTS
+
+SIGNALLED = Path(__file__).with_name("signalled.py")
+ALL = sorted(path.stem for path in SCRIPTS.glob("*.py"))
+
+
+def signalled(moment: object, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SIGNALLED, str(moment), SCRIPTS / f"{script}.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("script", ALL)
+def test_every_script_begins_with_its_entry_and_ends_in_it(script):
+    statements = ast.parse((SCRIPTS / f"{script}.py").read_text("utf-8")).body
+    imports = [statement for statement in statements if isinstance(statement, ast.Import | ast.ImportFrom)]
+    assert ast.unparse(imports[0]) == "from toolkit.entry import run_script"
+    assert ast.unparse(statements[-1]).splitlines() == ["if __name__ == '__main__':", "    run_script(main)"]
+
+
+@pytest.mark.parametrize("script", ALL)
+def test_an_interrupt_while_the_imports_are_read_is_one_word(script):
+    """Where in the imports is left to chance: all scripts have the same way in."""
+    through = signalled(0, script, "--help")
+    assert through.returncode == 0, through.stderr
+    total = int(through.stderr.splitlines()[-1])
+    assert total > 20
+    answer = signalled(random.randint(1, total // 2), script, "--help")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "interrupted\n")
+
+
+def test_an_interrupt_after_the_work_changes_nothing():
+    answer = signalled("end", "list_notebooks")
+    assert answer.returncode == 0
+    assert answer.stdout
+    assert "Traceback" not in answer.stderr
+    assert "interrupted" not in answer.stderr
+
+
+def test_an_interrupt_at_any_import_is_one_word():
+    total = int(signalled(0, "import_images", "--help").stderr.splitlines()[-1])
+    for moment in range(1, total, total // 8):
+        answer = signalled(moment, "import_images", "--help")
+        assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_script_that_was_told_to_ignore_interrupts_does_so():
+    code = "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.exit(subprocess.call("
+    command = [sys.executable, str(SIGNALLED), "30", str(SCRIPTS / "list_notebooks.py")]
+    answer = subprocess.run([sys.executable, "-c", f"{code}{command!r}))"], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    assert "interrupted" not in answer.stderr
