@@ -30,10 +30,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 @dataclass
 class Processes:
-    """Looks at the processes that run below this one: their arguments, and the environment of strangers."""
+    """Looks at the processes below this one: their arguments, and the environment of strangers and of cvat-cli."""
 
     arguments: set[str] = field(default_factory=set)
     environments: dict[str, str] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
     _end: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
@@ -44,7 +45,9 @@ class Processes:
         for number in _descendants(os.getpid()):
             arguments = _read(number, "cmdline").replace("\0", " ")
             self.arguments.add(arguments)
-            if arguments and "python" not in arguments.split()[0]:
+            if "careful_cvat_cli" in arguments:
+                self.clients.add(_read(number, "environ"))
+            elif arguments and "python" not in arguments.split()[0]:
                 self.environments[arguments] = _read(number, "environ")
 
     def __enter__(self) -> "Processes":
@@ -185,7 +188,9 @@ def test_a_secret_is_nowhere_to_be_found(shell, token, way):
         printed = run_everything(shell, faults, **variables)
     assert printed.count("Traceback") > 3, "--debug shows what went wrong"
     assert secret not in printed
-    assert any("careful_cvat_cli" in line for line in seen.arguments)
+    held = [sum(text.count(one) for one in {PASSWORD, token}) for text in seen.clients]
+    assert held
+    assert set(held) == {1}, "cvat-cli needs one of them, and once"
     assert [line for line in seen.arguments if secret in line] == []
     assert [line for line, text in seen.environments.items() if secret in text] == []
     assert seen.kinds() > {".jpg", ".zip", ".json", ".lock"}, "images, archives, journals and claims were looked at"
