@@ -15,25 +15,19 @@ The promise is about killed processes. After a power failure the file system dec
 import errno
 import fcntl
 import hashlib
-import json
 import os
-import shutil
-import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from toolkit.carry_over import carry_over
 from toolkit.dataset_layout import MANIFEST, OWN, SPECIFIED
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.exchange import CannotExchange, exchange
 from toolkit.manifest import is_manifest
+from toolkit.placement_journal import INSIDE, NEW, note_renames, note_swap, remove, settle
 
-_INSIDE = ".converting"
-_JOURNAL = "journal.json"
-_NEW = "new"
-_OLD = "old"
 _LONGEST_NAME = 255
 
 
@@ -69,11 +63,11 @@ def recover(target: Path) -> None:
     Raises:
         ToolkitError: A conversion into this folder is at work right now.
     """
-    for path in (_beside(target), target / _INSIDE):
+    for path in (_beside(target), target / INSIDE):
         if path.is_dir() and not path.is_symlink():
             lock = _lock(path, target)
             try:
-                _settle(path, target)
+                settle(path, target)
             finally:
                 os.close(lock)
 
@@ -95,9 +89,9 @@ class Placement:
         try:
             self._make_parents()
             self._work = self._choose_folder()
-            _settle(self._work, self._target, keep=True)
+            settle(self._work, self._target, keep=True)
             check(self._target, self._overwrite)
-            self.tree = self._work / _NEW
+            self.tree = self._work / NEW
             self.tree.mkdir()
         except BaseException:
             self._clean_up()
@@ -126,7 +120,7 @@ class Placement:
             self._hold(beside)
             if not self._target.is_dir() or self._target.stat().st_dev == beside.stat().st_dev:
                 return beside
-        inside = self._target / _INSIDE
+        inside = self._target / INSIDE
         self._hold(inside)
         return inside
 
@@ -137,7 +131,7 @@ class Placement:
     def _clean_up(self) -> None:
         try:
             for path, lock in reversed(self._locks):
-                _uninterrupted(partial(_settle, path, self._target))
+                _uninterrupted(partial(settle, path, self._target))
                 os.close(lock)
         finally:
             self._locks.clear()
@@ -170,17 +164,16 @@ class Placement:
     def _swap(self) -> None:
         if self._work.parent == self._target or _is_worked_in(self._target):
             raise CannotExchange
-        _carry_over(self._target, self.tree)
-        identity = self.tree.stat()
-        _write_journal(self._work, {"way": "swap", "device": identity.st_dev, "inode": identity.st_ino})
+        carry_over(self._target, self.tree, without={*OWN, INSIDE})
+        note_swap(self._work)
         exchange(self.tree, self._target)
 
     def _rename_parts(self) -> None:
         for entry in list(os.scandir(self.tree)):
             if entry.name not in OWN:
-                _remove(Path(entry.path))
-        _write_journal(self._work, {"way": "rename"})
-        _settle(self._work, self._target, keep=True)
+                remove(Path(entry.path))
+        note_renames(self._work)
+        settle(self._work, self._target, keep=True)
 
 
 def _beside(target: Path) -> Path:
@@ -219,127 +212,9 @@ def _lock(path: Path, target: Path) -> int:
         os.close(descriptor)
 
 
-def _write_journal(work: Path, journal: dict[str, Any]) -> None:
-    unfinished = work / f"{_JOURNAL}.unfinished"
-    unfinished.write_text(json.dumps(journal))
-    unfinished.rename(work / _JOURNAL)
-
-
-def _read_journal(work: Path) -> dict[str, Any]:
-    try:
-        journal: dict[str, Any] = json.loads((work / _JOURNAL).read_text())
-    except FileNotFoundError:
-        return {}
-    return journal
-
-
-def _settle(work: Path, target: Path, keep: bool = False) -> None:
-    """Bring a locked working folder to its end: complete what was begun to be published, remove the rest.
-
-    Args:
-        work: The working folder, left by this process or by a killed one.
-        target: The folder of the dataset.
-        keep: Leave the working folder itself, empty.
-    """
-    journal = _read_journal(work)
-    if journal.get("way") == "swap":
-        now = target.stat() if target.is_dir() else None
-        if now is not None and (now.st_dev, now.st_ino) == (journal["device"], journal["inode"]):
-            _sweep(work / _NEW, target)
-    elif journal.get("way") == "rename":
-        (work / _OLD).mkdir(exist_ok=True)
-        for name in OWN:
-            if os.path.lexists(work / _NEW / name):
-                if os.path.lexists(target / name):
-                    (target / name).rename(work / _OLD / name)
-                (work / _NEW / name).rename(target / name)
-    (work / _JOURNAL).unlink(missing_ok=True)
-    with os.scandir(work) as entries:
-        for entry in list(entries):
-            _remove(Path(entry.path))
-    if not keep:
-        work.rmdir()
-
-
 def _uninterrupted(clean_up: Callable[[], None]) -> None:
     """Clean up although Ctrl-C is pressed again; a third time ends it, and the next run does the rest."""
     try:
         clean_up()
     except KeyboardInterrupt:
         clean_up()
-
-
-def _remove(path: Path) -> None:
-    def make_writable(_function: object, name: str, _error: object) -> None:
-        stuck = Path(name)
-        stuck.parent.chmod(stat.S_IRWXU)
-        if stuck.is_dir() and not stuck.is_symlink():
-            stuck.chmod(stat.S_IRWXU)
-            shutil.rmtree(stuck)
-        else:
-            stuck.unlink()
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=make_writable)
-    else:
-        path.unlink()
-
-
-def _carry_over(source: Path, target: Path) -> None:
-    """Give a new folder the attributes of the old one, and by hard links the content that is not the dataset's.
-
-    Raises:
-        CannotExchange: Something in it cannot be linked: another file system, or a rule of this one.
-    """
-    device = source.stat().st_dev
-    try:
-        with os.scandir(source) as entries:
-            for entry in entries:
-                if entry.name not in OWN and entry.name != _INSIDE:
-                    _link_tree(Path(entry.path), target / entry.name, device)
-        _copy_attributes(source, target)
-        os.utime(target)
-    except OSError as error:
-        if error.errno in (errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP):
-            raise CannotExchange from None
-        raise
-
-
-def _link_tree(source: Path, target: Path, device: int) -> None:
-    found = source.lstat()
-    if found.st_dev != device:
-        raise CannotExchange
-    if not stat.S_ISDIR(found.st_mode):
-        os.link(source, target, follow_symlinks=False)
-        return
-    target.mkdir()
-    with os.scandir(source) as entries:
-        for entry in entries:
-            _link_tree(Path(entry.path), target / entry.name, device)
-    _copy_attributes(source, target)
-
-
-def _copy_attributes(source: Path, target: Path) -> None:
-    owner = source.stat()
-    if (owner.st_uid, owner.st_gid) != (os.geteuid(), target.stat().st_gid):
-        os.chown(target, owner.st_uid, owner.st_gid)
-    shutil.copystat(source, target)
-
-
-def _sweep(old: Path, new: Path) -> None:
-    """Take along what came into the old folder, or was saved anew in it, after its content had been carried over."""
-    for entry in list(os.scandir(old)):
-        if entry.name in OWN or entry.name == _INSIDE:
-            continue
-        _sweep_entry(Path(entry.path), new / entry.name)
-
-
-def _sweep_entry(old: Path, new: Path) -> None:
-    if not os.path.lexists(new):
-        old.rename(new)
-    elif old.is_dir() and not old.is_symlink():
-        if new.is_dir() and not new.is_symlink():
-            for entry in list(os.scandir(old)):
-                _sweep_entry(Path(entry.path), new / entry.name)
-    elif not new.is_dir() and old.lstat().st_ino != new.lstat().st_ino:
-        old.replace(new)
