@@ -177,9 +177,9 @@ def _is_count(path: Path, found: int) -> bool:
     with path.open("rb") as stream:
         stream.seek(-min(_LONGEST_END, path.stat().st_size), os.SEEK_END)
         tail = stream.read()
-    at = tail.rfind(b"PK\5\6", 0, len(tail) - _END_SIZE + 4)  # not inside the record: its numbers can look the same
+    at = tail[: len(tail) - _END_SIZE + 4].rfind(b"PK\5\6")  # not inside the record: its numbers can look the same
     told = int.from_bytes(tail[at + 10 : at + 12], "little")
-    if told == 0xFFFF and (at := tail.rfind(b"PK\6\6")) >= 0:
+    if told == 0xFFFF and (at := tail[:at].rfind(b"PK\6\6")) >= 0:
         return found == int.from_bytes(tail[at + 32 : at + 40], "little")
     return found & 0xFFFF == told
 

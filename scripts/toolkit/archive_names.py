@@ -89,9 +89,9 @@ class _Seen:
             return self._folder(path)
         folded = fold(path)
         if (other := self._files.get(folded)) is not None:
-            return _why(path, other)
+            return "is there twice" if other == path else _collides(other)
         self._files[folded] = path
-        return f"is a file and also a folder ({other})" if (other := self._folders.get(folded, "")) else None
+        return f"is a file and also a folder ({other})" if (other := self._folders.get(folded)) else None
 
     def _folder(self, path: str) -> str | None:
         if path in self._known:
@@ -104,10 +104,8 @@ class _Seen:
         if (other := self._files.get(folded)) is not None:
             return f"is in a folder that is also a file ({other})"
         other = self._folders.setdefault(folded, path)
-        return None if other == path else _why(path, other)
+        return None if other == path else _collides(other)
 
 
-def _why(path: str, other: str) -> str:
-    if path == other:
-        return "is there twice"
+def _collides(other: str) -> str:
     return f"collides with {other} where case or Unicode form does not count"

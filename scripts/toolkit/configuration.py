@@ -30,7 +30,7 @@ def _whole_number(value: object) -> object:
 
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in os.fspath(value):
-        raise PydanticCustomError("path_type", "")
+        raise ValueError  # rule() has the words
     folders: Mapping[str, Path] = info.context["folders"] if info.context else {}
     try:
         return resolve(value, folders.get(info.field_name or "", Path.cwd()))
@@ -158,7 +158,7 @@ def read(
     try:
         return part.model_validate(values, context={"folders": folders})
     except ValidationError as error:
-        raise problems_in(file, _problems(error.errors(include_url=False), values)) from None
+        raise problems_in(file, _problems(error.errors(), values)) from None
 
 
 def wrong_values(file: ConfigurationFile) -> list[str]:
@@ -175,7 +175,7 @@ def wrong_values(file: ConfigurationFile) -> list[str]:
     try:
         Configuration.model_validate(file.values, context={"folders": dict.fromkeys(file.values, file.folder)})
     except ValidationError as error:
-        found = [one for one in error.errors(include_url=False) if one["type"] != "missing"]
+        found = [one for one in error.errors() if one["type"] != "missing"]
         return _problems([one for one in found if one["loc"][0] not in unset], file.values)
     return []
 
@@ -273,7 +273,7 @@ def unknown_keys(file: ConfigurationFile) -> list[str]:
     warnings = []
     for key in file.values:
         if key not in known and key != "$schema":
-            nearest = difflib.get_close_matches(key, known, n=1)
+            nearest = difflib.get_close_matches(key, known)
             hint = f", did you mean {nearest[0]}?" if nearest else ""
             warnings.append(f"{file.path}: unknown key {key}{hint}")
     return warnings

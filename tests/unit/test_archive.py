@@ -98,6 +98,9 @@ def changed(content: bytes, name: str, **fields: int) -> bytes:
     return bytes(new)
 
 
+WHOLE = zipped(*((f"cat/{number}.jpg", b"abc") for number in range(6)))
+
+
 # --- What is opened -----------------------------------------------------------------------------------------------
 
 
@@ -224,10 +227,23 @@ def many(count: int, comment: bytes = b"") -> bytes:
     return members + directory + end + comment
 
 
-@pytest.mark.parametrize("comment", [b"", bytes(0xFFFF)])
-@pytest.mark.parametrize("count", [0xFFFF - 1, 0xFFFF, 0xFFFF + 1])
+@pytest.mark.parametrize("comment", [b"", b"PK\6\6".ljust(0xFFFF, b"\0")])
+@pytest.mark.parametrize("count", [0xFFFF - 1, 0xFFFF, 0xFFFF + 2])
 def test_as_many_members_as_the_short_count_holds_and_one_more(tmp_path: Path, count: int, comment: bytes) -> None:
     assert len(opened(tmp_path, many(count, comment)).members) == count
+
+
+def test_a_large_archive_with_the_mark_of_its_end_in_a_name(tmp_path: Path) -> None:
+    data = many(0xFFFF + 2).replace(b"%07d" % 0xFFFF, b"PK\6\6xyz")
+    assert offenders(tmp_path, data) == ("PK\6\6xyz: has a control character",)
+
+
+def test_an_archive_within_the_archive_is_a_member_like_any_other(tmp_path: Path) -> None:
+    assert names(opened(tmp_path, zipped(("inner.zip", zipped(("a", b""), ("b", b"")))))) == ["inner.zip"]
+
+
+def test_odd_disk_numbers_do_not_hide_the_end(tmp_path: Path) -> None:
+    assert len(opened(tmp_path, WHOLE[:-17] + b"PK\5\6" + WHOLE[-13:]).members) == 6
 
 
 def test_an_archive_whose_numbers_look_like_the_mark_of_its_end(tmp_path: Path) -> None:
@@ -256,9 +272,6 @@ def test_what_is_not_there_or_no_file_is_wrong_usage(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught, open_archive(path):
             pass
         assert caught.value.message == f"{path} {message}: name the exported zip (--base-file)"
-
-
-WHOLE = zipped(*((f"cat/{number}.jpg", b"abc") for number in range(6)))
 
 
 @pytest.mark.parametrize(
@@ -468,6 +481,9 @@ LONG_NAME = "is longer than 3800 bytes"
         ("cat/" + "x" * 256 + "/1.jpg", LONG_PART),
         ("cat/" + "日" * 86, LONG_PART),
         ("\U0001f600" * 64, LONG_PART),
+        ("x" + "/".join(["x" * 99] * 38), None),
+        ("xx" + "/".join(["x" * 99] * 38), LONG_NAME),
+        ("../" + "x" * 256, LEADS_OUT),
         ("/".join(["x" * 99] * 38) + "/", None),
         ("/".join(["x" * 99] * 38) + "/x", LONG_NAME),
         ("/".join(["日" * 33] * 38) + "/x", LONG_NAME),

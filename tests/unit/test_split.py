@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit import leaks, split
+from toolkit.assignment import Rules
 from toolkit.errors import UsageError
 from toolkit.grouping import GroupRule, units
 from toolkit.leaks import Kind
@@ -107,10 +108,36 @@ def test_group_rules(rule: str, expected: list[str | None]) -> None:
     assert GroupRule(rule).keys(images("cat/p1/a/1.jpg", "dog/p1/b/2.jpg", "cat/p2/1.jpg", "cat/p1.jpg")) == expected
 
 
-@pytest.mark.parametrize("rule", ["1", "video"])
-def test_a_rule_that_groups_nothing_is_a_mistake(rule: str) -> None:
-    with pytest.raises(UsageError, match="no image"):
-        GroupRule(rule).keys(images("cat/1.jpg"))
+@pytest.mark.parametrize(
+    ("rule", "reason"), [("1", "no image lies in a folder below its class"), ("video", "no image matches")]
+)
+def test_a_rule_that_groups_nothing_is_a_mistake(rule: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        GroupRule(rule).keys(images("cat/1.jpg", "cat/2.jpg"))
+    assert caught.value.message == f"--group-by {rule}: {reason} (such as 1.jpg)"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("0", "--group-by 0 groups nothing: give a folder depth from 1, or a regular expression"),
+        ("00", "--group-by 0 groups nothing: give a folder depth from 1, or a regular expression"),
+        ("(", "--group-by is neither a folder depth nor a regular expression: missing )"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_says_why(rule: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        GroupRule(rule)
+    assert caught.value.message.startswith(message)
+
+
+def test_a_rule_is_recorded_as_it_was_written() -> None:
+    rules = Rules(share=0.2, seed=1, group_by=GroupRule(r"^p\d"))
+    assert rules.options()["group_by"] == r"^p\d"
+
+
+def test_no_images_need_no_group() -> None:
+    assert GroupRule("1").keys([]) == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolkit.split import stratified
+from toolkit.split import reference, stratified
 
 
 def sides(units: list[list[int]], classes: list[str], share: float, seed: int) -> tuple[Counter, Counter, set[int]]:
@@ -34,6 +34,20 @@ def test_a_group_of_one_class_counts_for_all_its_images(seed):
     units = [[0, 1, 2, 3, 4], [5], [6], [7], [8], [9]]
     _, validation, _ = sides(units, ["a"] * 10, 0.5, seed)
     assert sum(validation.values()) == 5
+
+
+def test_large_groups_come_first_while_there_is_room_for_them():
+    units = [[0], [1], [2], [3], [4], [5, 6, 7, 8, 9]]
+    for seed in range(10):
+        validation = stratified(units, ["a"] * 10, 0.6, seed)
+        assert len(validation) == 6
+        assert validation > {5, 6, 7, 8, 9}
+
+
+def test_a_group_that_brings_a_class_no_nearer_to_its_share_stays():
+    units = [[0, 1, 2], [3, 4], [5, 6], [7, 8]]
+    assert all(stratified(units, ["a"] * 9, 0.45, seed) == {0, 1, 2} for seed in range(10))
+    assert all(reference([[0, 1], [2, 3]], 0.25, seed) == set() for seed in range(10))
 
 
 def small_cases() -> Iterator[tuple[list[list[int]], list[str], float, int]]:
