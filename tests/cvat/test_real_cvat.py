@@ -204,9 +204,10 @@ def test_images_become_a_dataset_with_their_folders(cvat: Cvat, tmp_path: Path) 
     assert sorted(frame["name"] for frame in frames) == names
 
     file = exported(cvat, project, tmp_path / "dataset")
-    content = members(file)
-    for name in names:
-        assert content[f"{name.split('/')[0]}/{name}"] == (images / name).read_bytes()
+    # CVAT's own datumaro leaves out a first folder that is the label's; the one of PyPI repeats it.
+    repeated = {f"{name.split('/')[0]}/{name}": (images / name).read_bytes() for name in names}
+    merged = {name: (images / name).read_bytes() for name in names}
+    assert members(file) in (repeated, merged)
 
     options = f"--base-file {file} --output-dir {tmp_path / 'converted'} --validation-split 0.25 --seed 1"
     cvat.make("convert", f"ARGS={options}")
