@@ -43,8 +43,9 @@ def test_no_secret_is_in_what_a_notebook_shows_or_leaves(tutorial, server, token
     if way == "token":
         made.variables["CVAT_ACCESS_TOKEN"] = token
     runs: list[Run] = []
-    for name in ("import_api", "export_api"):
-        runs.append(made.run(name))
+    for name in ("import_api", "export_api", *["convert_dataset"] * (way == "configuration")):
+        tags = {"tags_from_folders = False": "tags_from_folders = True"} if name == "import_api" else None
+        runs.append(made.run(name, replace=tags))
         assert runs[-1].error is None
     server.order_fault("status", status=500, path="/api/[!s]*", count=None, body="oops")
     runs.append(made.run("import_api"))
