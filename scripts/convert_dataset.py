@@ -89,7 +89,7 @@ def main(
     settings = read_settings(config, base_file, output_dir, validation_split, seed)
     for warning in settings.warnings:
         console.warn(warning)
-    group_rule = GroupRule(group_by) if group_by else None
+    group_rule = GroupRule(group_by) if group_by is not None else None
     request = conversion.Request(
         base_file=settings.base_file,
         target=settings.target,

@@ -163,7 +163,8 @@ def assign(rules: Rules, selection: Selection, hashes: Sequence[bytes], early: A
 
 def _lines(clusters: Sequence[Cluster], images: Sequence[Image]) -> list[str]:
     shown = [
-        f"{cluster.kind}: {' = '.join(images[index].name for index in cluster.images)}" for cluster in clusters[:_SHOWN]
+        f"{cluster.kind}: {leaks.name_equal([images[index].name for index in cluster.images])}"
+        for cluster in clusters[:_SHOWN]
     ]
     return [*shown, *([f"… and {len(clusters) - _SHOWN} more"] if len(clusters) > _SHOWN else [])]
 

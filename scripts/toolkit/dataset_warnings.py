@@ -1,11 +1,11 @@
 """What a data scientist should know about a dataset before training with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from toolkit.archive import Archive
 from toolkit.assignment import Assignment
 from toolkit.labels import order_warning
-from toolkit.leaks import Kind, leaking
+from toolkit.leaks import Cluster, Kind, leaking, name_equal
 from toolkit.selection import Reason, Selection, some_names
 
 RECOMMENDED = 10
@@ -67,11 +67,15 @@ def _classes(selection: Selection, assignment: Assignment, numbers: Mapping[str,
             yield f"class {name} has no image in {'training' if validation[name] else 'validation'}"
 
 
+def _named(clusters: Iterable[Cluster], selection: Selection) -> str:
+    return some_names(name_equal([selection.images[index].name for index in cluster.images]) for cluster in clusters)
+
+
 def _equal_images(selection: Selection, assignment: Assignment) -> Iterator[str]:
     images = selection.images
     several = [cluster for cluster in assignment.clusters if cluster.kind is Kind.MULTI_LABEL]
     if several:
-        names = some_names(" = ".join(images[index].name for index in cluster.images) for cluster in several)
+        names = _named(several, selection)
         yield (
             f"images with more than one label, in the folders of several classes: {len(several)} "
             f"(--multi-label drop leaves them out): {names}"
@@ -82,11 +86,11 @@ def _equal_images(selection: Selection, assignment: Assignment) -> Iterator[str]
         if cluster.kind is not Kind.MULTI_LABEL and len({images[index].class_name for index in cluster.images}) > 1
     ]
     if contradicting:
-        names = some_names(" = ".join(images[index].name for index in cluster.images) for cluster in contradicting)
+        names = _named(contradicting, selection)
         yield f"equal images under different labels: {len(contradicting)}: {names}"
     leaks = leaking(assignment.clusters, assignment.validation)
     if leaks:
-        names = some_names(" = ".join(images[index].name for index in cluster.images) for cluster in leaks)
+        names = _named(leaks, selection)
         yield (
             f"equal images on both sides, so that validation knows training: {len(leaks)} "
             f"(--on-leak fix puts them on one side): {names}"

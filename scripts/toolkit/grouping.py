@@ -16,6 +16,8 @@ class GroupRule:
     """
 
     def __init__(self, text: str) -> None:
+        if not text:
+            raise UsageError("--group-by is empty: give a folder depth from 1, or a regular expression")
         self.text = text
         self._depth = int(text) if text.isascii() and text.isdigit() else None
         if self._depth == 0:

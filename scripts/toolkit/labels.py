@@ -43,6 +43,8 @@ def read_pinned(path: Path) -> dict[str, int]:
         raise UsageError(f"{path} cannot be read: {error.strerror} (--labels)") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text (--labels)") from None
+    if text.lstrip().startswith("[") and _is_json(text):
+        raise UsageError(f'{path} holds a list: give {{"name": id, …}}, or a text file with one name a line (--labels)')
     labels = _from_json(path, text) if text.lstrip().startswith("{") else _from_lines(path, text)
     if not labels:
         raise UsageError(f"{path} names no class (--labels)")
@@ -51,6 +53,14 @@ def read_pinned(path: Path) -> dict[str, int]:
     if problems:
         raise UsageError(f"{path} has names that cannot be class folders (--labels)", problems)
     return dict(sorted(labels.items(), key=lambda label: label[1]))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_json(path: Path, text: str) -> dict[str, int]:

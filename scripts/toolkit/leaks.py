@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from toolkit.selection import Image
 
+_NAMED = 4
+
 
 class Kind(StrEnum):
     """What images of equal bytes are to one another."""
@@ -78,6 +80,13 @@ def _are_twins(paths: set[str]) -> bool:
     return len(paths) > 1 and all(
         path == original or re.fullmatch(rf"{stem}_\d+\.[^./]+", path) is not None for path in paths
     )
+
+
+def name_equal(names: Sequence[str]) -> str:
+    """Name images of equal bytes on one line; of many the first few and the last."""
+    if len(names) <= _NAMED:
+        return " = ".join(names)
+    return f"{' = '.join(names[: _NAMED - 1])} = … = {names[-1]} ({len(names)} in all)"
 
 
 def leaking(clusters: Iterable[Cluster], validation: set[int]) -> list[Cluster]:

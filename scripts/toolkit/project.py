@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from toolkit import cvat_cli
+from toolkit.archive_names import unsafe_names
 from toolkit.connection import Connection
 from toolkit.cvat_api import session
+from toolkit.dataset_layout import UNLABELLED
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.export_formats import TaskType
 from toolkit.patience import read_patience
@@ -41,6 +43,25 @@ def parse_labels(text: str) -> list[str]:
     return names
 
 
+def check_class_names(labels: Sequence[str]) -> None:
+    """Check that each label of a classification project can become a class folder of its own.
+
+    An export has a folder a label. One with a slash would be two folders, two that differ by case alone would be one on
+    some systems, and ``no_label`` is where an export puts the images without a tag.
+
+    Args:
+        labels: The labels.
+
+    Raises:
+        UsageError: One detail line for each that cannot.
+    """
+    problems = [f"{label}: holds a slash, which would make two folders of it" for label in labels if "/" in label]
+    problems += [f"{label}: is where exports put images without a tag" for label in labels if label == UNLABELLED]
+    problems.extend(unsafe_names(label for label in labels if "/" not in label))
+    if problems:
+        raise UsageError("these labels cannot be class folders of a dataset: choose other names", problems)
+
+
 def create_project(
     connection: Connection,
     name: str,
@@ -64,11 +85,14 @@ def create_project(
         The project's number.
 
     Raises:
+        UsageError: The name is empty, or a label cannot be a class folder.
         ToolkitError: The server refused it.
         KeyboardInterrupt: It was interrupted; a project that was made already is deleted again.
     """
     if not name.strip():
         raise UsageError("the project's name is empty: NAME=flowers")
+    if task_type is TaskType.CLASSIFICATION:
+        check_class_names(labels)
     with session(connection, notice) as api:
         before = api.projects(name)
     patience = read_patience()

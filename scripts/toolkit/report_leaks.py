@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from toolkit.leaks import name_equal
 from toolkit.report_dataset_model import Dataset, Finding
 
 
@@ -21,9 +22,9 @@ def describe_equal_images(groups: Iterable[Iterable[str]]) -> Iterator[Finding]:
     for group in groups:
         paths = sorted(group)
         if len({path.split("/")[0] for path in paths}) > 1:
-            leaks.append(" = ".join(paths))
+            leaks.append(name_equal(paths))
         if len({path.split("/")[1] for path in paths}) > 1:
-            ambiguous.append(" = ".join(paths))
+            ambiguous.append(name_equal(paths))
     if leaks:
         both = "in training and in validation, byte for byte, so validation will look too good"
         yield Finding.of("leak", sorted(leaks), f"image is {both}", f"images are {both}")

@@ -232,6 +232,7 @@ def test_overwrite_spares_a_manifest_of_somebody_else_and_an_archive_inside(tmp_
         (["--seed", "4294967296"], "dataset_conversion_seed"),
         (["--group-by", "("], "--group-by"),
         (["--group-by", "0"], "--group-by"),
+        (["--group-by", ""], "--group-by is empty"),
         (["--split-method", "best"], "split-method"),
     ],
 )

@@ -133,6 +133,7 @@ def test_a_class_that_is_not_pinned_is_an_error_naming_both_lists(tmp_path: Path
         '{"cat": 0, "dog": 0}',
         "{",
         '{"cat": true}',
+        '["cat", "dog"]',
     ],
 )
 def test_bad_label_files_are_wrong_use(text: str, tmp_path: Path) -> None:
