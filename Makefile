@@ -198,10 +198,13 @@ fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (
 audit: $(VENV)/.dev ## Look for known vulnerabilities of the dependencies, and list their licences.
 	@$(RUN)/audit_dependencies.py $(ARGS)
 
+# By name beside the folder, for some tests work in a copy of this tree.
+MEASURED = --cov=scripts --cov=toolkit --cov=standin $(patsubst scripts/%.py,--cov=%,$(wildcard scripts/*.py))
+
 .PHONY: coverage
-coverage: $(VENV)/.dev ## Measure what the tests of import, export and their faults reach, in all processes.
-	@$(VENV)/bin/python -m pytest -q -n auto --cov --cov-report=term-missing:skip-covered \
-		tests/unit tests/pipeline tests/faults tests/secrecy $(ARGS)
+coverage: $(VENV)/.dev ## Measure what all tests reach, in all processes; those on a Docker engine too, if one answers.
+	@$(VENV)/bin/python -m pytest -q -n auto --dist worksteal -m "stack or not stack" $(MEASURED) \
+		--cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Change the code in small ways and list the changes that no test notices (some minutes).

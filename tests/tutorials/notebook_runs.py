@@ -133,7 +133,7 @@ async def _run(
         return str(failure)
     finally:
         if await manager.is_alive():
-            await manager.shutdown_kernel(now=True)
+            await manager.shutdown_kernel()  # not killed: what was measured in it is written at its end
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError, CellExecutionError, DeadKernelError):
             await work
