@@ -25,10 +25,11 @@ def main(
     from toolkit.errors import ProblemsFound
     from toolkit.licences import markdown, read_packages
     from toolkit.vulnerabilities import audit
+    from toolkit.whole_file import write_whole
 
     root = Path(__file__).resolve().parent.parent
     packages = read_packages(root / "requirements.txt")
-    (root / "docs" / "licences.md").write_text(markdown(packages), encoding="utf-8")
+    write_whole(root / "docs" / "licences.md", markdown(packages))
     console.result(f"{len(packages)} packages with their licences in docs/licences.md")
     if licences_only:
         return

@@ -11,6 +11,7 @@ import typer
 
 from toolkit import console
 from toolkit.errors import ProblemsFound, ToolkitError
+from toolkit.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- configuration keys -->\n).*?(<!-- end of configuration keys -->)", re.DOTALL)
@@ -28,9 +29,7 @@ def main(
     if check and stale:
         raise ProblemsFound("not current, run make schema", [str(path.relative_to(ROOT)) for path in stale])
     for path in stale:
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(_texts()[path], "utf-8")
-        partial.replace(path)
+        write_whole(path, _texts()[path])
         console.say(f"wrote {path.relative_to(ROOT)}")
 
 

@@ -25,6 +25,7 @@ def main(
     """
     from toolkit.errors import ProblemsFound
     from toolkit.notebook_files import find_notebooks, stripped
+    from toolkit.whole_file import write_whole
 
     changed = []
     for path in find_notebooks(folder):
@@ -33,9 +34,7 @@ def main(
             continue
         changed.append(str(path))
         if not check:
-            beside = path.with_name(f".{path.name}.stripped")
-            beside.write_text(kept, "utf-8")
-            beside.replace(path)
+            write_whole(path, kept)
     if check and changed:
         raise ProblemsFound("notebooks that are not as git should keep them: make strip-notebooks", changed)
     for name in changed:

@@ -16,6 +16,7 @@ from toolkit import server
 from toolkit.errors import ToolkitError
 from toolkit.server_errors import busy
 from toolkit.stack import ROOT
+from toolkit.whole_file import write_whole
 
 TOKENS_PATH = "/api/auth/access_tokens"
 
@@ -138,14 +139,7 @@ def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str]
 
 def keep_token(token: StoredToken) -> None:
     """Write the token file, readable by its owner alone."""
-    path = token_file()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.touch(mode=0o600, exist_ok=False)
-        beside.write_text(json.dumps(asdict(token), indent=2) + "\n", encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)
 
 
 def revoke_token(token: StoredToken) -> bool:
