@@ -111,7 +111,7 @@ class Journal:
         """
         if self._path is None:
             return
-        beside = self._path.with_suffix(".part")
+        beside = _part_of(self._path)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             json.dump({"version": _VERSION, **asdict(self.record)}, stream)
@@ -123,7 +123,7 @@ class Journal:
         """Remove the file: nothing is left that a later run would have to know of."""
         with self._lock:
             if self._path is not None:
-                for path in (self._path, _lock_of(self._path)):
+                for path in (self._path, _part_of(self._path), _lock_of(self._path)):
                     path.unlink(missing_ok=True)
                 self._path = None
 
@@ -144,7 +144,7 @@ def begin(record: Record, folder: Path | None = None) -> Iterator[Journal]:
         folder: Where to write it; by default :func:`journal_folder`.
 
     Yields:
-        The journal. It stays behind unless :meth:`Journal.forget` is called.
+        The journal. It stays behind unless :meth:`Journal.forget` is called, or the block fails with no part begun.
 
     Raises:
         OSError: It cannot be written.
@@ -152,10 +152,15 @@ def begin(record: Record, folder: Path | None = None) -> Iterator[Journal]:
     folder = folder or journal_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{record.aim.key}-{secrets.token_hex(4)}.json"
-    with claim(_lock_of(path)):
-        journal = Journal(record, path)
-        journal.write()
-        yield journal
+    journal = Journal(record, path)
+    try:
+        with claim(_lock_of(path)):
+            journal.write()
+            yield journal
+    except BaseException:
+        if all(part.state == WAITING for part in record.parts):  # stopped before it had begun with any
+            journal.forget()
+        raise
 
 
 @contextmanager
@@ -197,6 +202,10 @@ def _read(path: Path, aim: Aim) -> Record | None:
         return Record(aim, parts, **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_suffix(".part")
 
 
 def _lock_of(path: Path) -> Path:

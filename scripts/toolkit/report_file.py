@@ -1,16 +1,12 @@
 """A report's file: replaced as a whole, and only if it was a report before."""
 
-import glob
 import os
-import tempfile
-import time
 from pathlib import Path
 
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.workspace import temporary_folder
 
 _LOOKED_AT = 4096
-_STALE = 3600
-"""Seconds after which a part that a killed run left is taken away."""
 
 
 def check_target(path: Path, mark: str) -> None:
@@ -51,30 +47,11 @@ def write_report(path: Path, text: str, mark: str) -> None:
         ToolkitError: There is meanwhile another file that is no report.
         OSError: It could not be written; what was there before is unchanged.
     """
-    _remove_stale_parts(path)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-    ) as stream:
-        part = Path(stream.name)
-        try:
+    with temporary_folder(path.parent, f".{path.name}-") as folder:
+        part = folder / path.name
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-            part.chmod(0o666 & ~_umask())
-            check_target(path, mark)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def _remove_stale_parts(path: Path) -> None:
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        if time.time() - part.stat().st_mtime > _STALE:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
+        check_target(path, mark)
+        part.replace(path)

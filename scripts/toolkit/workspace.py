@@ -31,17 +31,28 @@ def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
     remove_abandoned(place, prefix)
     with ExitStack() as stack:
         for _ in range(_TRIES):
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
-            )
+            folder = stack.enter_context(_new_folder(place, prefix))
             try:
-                stack.enter_context(claim(Path(folder) / _LOCK))
+                stack.enter_context(claim(folder / _LOCK))
                 break
             except (BlockingIOError, FileNotFoundError):
                 continue  # another run took it for an abandoned one before it was claimed
             except OSError:
                 break  # a file system without locks: a killed run's folder is not found by the next
-        yield Path(folder)
+        yield folder
+
+
+@contextmanager
+def _new_folder(place: Path, prefix: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt:  # in the middle of tidying up: that comes first
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def remove_abandoned(place: Path, prefix: str) -> list[Path]:

@@ -153,9 +153,10 @@ def test_a_killed_run_leaves_an_older_report_or_the_new_one(dataset: Path, tmp_p
 
 
 def test_parts_of_killed_runs_go_away_in_time(dataset: Path, tmp_path: Path) -> None:
-    old, young = tmp_path / ".report.html.old.part", tmp_path / ".report.html.young.part"
-    for part in (old, young):
-        part.write_text("half")
+    old, young = tmp_path / ".report.html-old", tmp_path / ".report.html-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "report.html").write_text("half")
     os.utime(old, (0, 0))
     assert run(dataset, cwd=tmp_path).returncode == 0
     assert files(tmp_path) == {"flowers", "report.html", young.name}
