@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -126,17 +127,25 @@ def _without_settings() -> dict[str, str]:
 
 def _run(environment: Mapping[str, str], folder: Path, script: str, *arguments: str) -> str:
     """Run a script in a folder where it meets no configuration.json of the person; return what it printed."""
-    answer = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, SCRIPTS / script, *arguments],
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )
-    if answer.returncode:
-        raise ToolkitError(f"{script} ended with {answer.returncode}", answer.stderr.splitlines()[-10:])
-    return answer.stdout
+        start_new_session=True,  # Ctrl-C is for us: we pass it on, and wait until what was begun is taken back
+    ) as process:
+        try:
+            output, errors = process.communicate()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            raise
+    if process.returncode:
+        raise ToolkitError(f"{script} ended with {process.returncode}", errors.splitlines()[-10:])
+    return output
 
 
 def _show(dataset: Path) -> None:

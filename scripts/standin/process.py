@@ -50,6 +50,7 @@ class StandinProcess:
             stderr=subprocess.DEVNULL,
             env={**without_secrets(), "CVAT_USERNAME": self.username, "CVAT_PASSWORD": self.password},
             text=True,
+            start_new_session=True,  # Ctrl-C is for the process that started it, which may need it a moment longer
         )
         self.url = self._wait_until_ready()
 
