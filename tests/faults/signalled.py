@@ -1,8 +1,13 @@
-"""Run a script and send it SIGINT in the middle of its imports, or when its work is done.
+"""Run a script and send it a signal at a moment that is counted, not timed.
 
-Arguments: the number of the import at which the signal comes, counted from the moment that the script answers for it;
-or ``end``; then the script and its arguments. When the script gets through, the number of imports is printed last to
-standard error.
+Arguments: the moment, the signal's name, the script, its arguments. Moments are:
+
+- ``import:N``: the N-th import, counted from when the script answers for Ctrl-C itself;
+- ``work:N``: the N-th time that its work is about to open a file, look into or change a folder, start a process or
+  send a request;
+- ``end``: after all work.
+
+When the script gets through, the numbers of imports and of steps of work are printed last to standard error.
 """
 
 import atexit
@@ -10,29 +15,47 @@ import os
 import runpy
 import signal
 import sys
+import threading
 
-moment, script, *arguments = sys.argv[1:]
-count = 0
+moment, name, script, *arguments = sys.argv[1:]
+number = getattr(signal, name)
+counts = {"import": 0, "work": 0}
+lock = threading.Lock()
+STEPS = {"open", "os.scandir", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
+STEPS |= {"subprocess.Popen", "http.client.send"}
+CODE = (".py", ".pyc", ".so")
 
 
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+def strike() -> None:
+    os.kill(os.getpid(), number)
 
 
-def watch(event: str, _details: tuple[object, ...]) -> None:
-    global count
+def watch(event: str, details: tuple[object, ...]) -> None:
     if event == "import" and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        count += 1
-        if str(count) == moment:
-            interrupt()
+        count("import")
+    elif event in STEPS and is_work() and not str(details[0]).endswith(CODE):
+        count("work")
+
+
+def is_work() -> bool:
+    """Tell whether Ctrl-C raises again what Python makes of it: before and after the work it does not."""
+    return "toolkit.entry" in sys.modules and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def count(kind: str) -> None:
+    with lock:
+        counts[kind] += 1
+        is_now = moment == f"{kind}:{counts[kind]}"
+    if is_now:
+        strike()
 
 
 sys.addaudithook(watch)
 if moment == "end":
-    atexit.register(interrupt)
+    atexit.register(strike)
 sys.argv = [script, *arguments]
 sys.path.insert(0, os.path.dirname(script))  # noqa: PTH120 - pathlib would import what the script is to import
 try:
     runpy.run_path(script, run_name="__main__")
 finally:
-    print(count, file=sys.stderr)
+    print(counts["import"], counts["work"], file=sys.stderr)

@@ -13,9 +13,17 @@ SIGNALLED = Path(__file__).with_name("signalled.py")
 ALL = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 
 
-def signalled(moment: object, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SIGNALLED, str(moment), SCRIPTS / f"{script}.py", *arguments]
+def signalled(moment: str, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SIGNALLED, moment, "SIGINT", SCRIPTS / f"{script}.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def imports_of(script: str) -> int:
+    through = signalled("never", script, "--help")
+    assert through.returncode == 0, through.stderr
+    total = int(through.stderr.split()[-2])
+    assert total > 20
+    return total
 
 
 @pytest.mark.parametrize("script", ALL)
@@ -29,11 +37,7 @@ def test_every_script_begins_with_its_entry_and_ends_in_it(script):
 @pytest.mark.parametrize("script", ALL)
 def test_an_interrupt_while_the_imports_are_read_is_one_word(script):
     """Where in the imports is left to chance: all scripts have the same way in."""
-    through = signalled(0, script, "--help")
-    assert through.returncode == 0, through.stderr
-    total = int(through.stderr.splitlines()[-1])
-    assert total > 20
-    answer = signalled(random.randint(1, total // 2), script, "--help")
+    answer = signalled(f"import:{random.randint(1, imports_of(script) // 2)}", script, "--help")
     assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "interrupted\n")
 
 
@@ -46,15 +50,15 @@ def test_an_interrupt_after_the_work_changes_nothing():
 
 
 def test_an_interrupt_at_any_import_is_one_word():
-    total = int(signalled(0, "import_images", "--help").stderr.splitlines()[-1])
-    for moment in range(1, total, total // 8):
-        answer = signalled(moment, "import_images", "--help")
+    total = imports_of("import_images")
+    for number in range(1, total, total // 8):
+        answer = signalled(f"import:{number}", "import_images", "--help")
         assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "interrupted\n")
 
 
 def test_a_script_that_was_told_to_ignore_interrupts_does_so():
     code = "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.exit(subprocess.call("
-    command = [sys.executable, str(SIGNALLED), "30", str(SCRIPTS / "list_notebooks.py")]
+    command = [sys.executable, str(SIGNALLED), "import:30", "SIGINT", str(SCRIPTS / "list_notebooks.py")]
     answer = subprocess.run([sys.executable, "-c", f"{code}{command!r}))"], capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0, answer.stderr
     assert "interrupted" not in answer.stderr
