@@ -19,6 +19,8 @@ _BUSY = (429, 500, 502, 503, 504)
 _ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
 _GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
 """What cvat-sdk trips over when an answer is not what CVAT says."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
+"""What OpenSSL says of an answer that is plain HTTP, by its version."""
 _TOO_LONG = re.compile(r"Invalid value for `(\w+)`, length must be less than or equal to `(\d+)`")
 """What cvat-sdk says of a value that CVAT could not keep; it asks nothing of the server then."""
 _OTHER_ORGANIZATION = "should be in the same organization"

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 
+_BESIDE = "leave it alone and start yours beside it: make up COMPOSE_PROJECT_NAME=my-cvat CVAT_PORT=8081"
+
+
 def prepare(client: "DockerClient", stack: Stack) -> Stack:
     """Settle password, version and volumes before anything starts, and keep them.
 
@@ -57,9 +60,15 @@ def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]
                 f"put your copy of {SETTINGS_FILE} back, then `make up`",
                 "or restore a backup, which needs no old password: make restore FILE=backups/…",
                 "or begin anew without the data: make destroy",
+                f"or, if another CVAT made them, {_BESIDE}",
             ],
         )
     environment = dict(line.partition("=")[::2] for line in database.attrs["Config"]["Env"])
+    if not environment.get("POSTGRES_PASSWORD"):  # CVAT's own compose files give it none, and the same project name
+        raise ToolkitError(
+            f"project {stack.project} is a CVAT that something else has started (its database has no password); "
+            f"{_BESIDE}"
+        )
     mounted = [mount.get("Name", "") for mount in database.attrs["Mounts"]]
     suffix = next(name for name in mounted if name.startswith(f"{stack.project}_cvat_db"))
     return stack.with_settings(
