@@ -72,6 +72,8 @@ def _sign_in(complaint: str, connection: "Connection") -> str | None:
 
 
 def _wrong_server(complaint: str, connection: "Connection") -> str | None:
+    if any(sign in complaint for sign in _NO_TLS):
+        return f"{connection.url} does not speak TLS: put its http:// address into CVAT_URL, if that is safe there"
     if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
         return (
             f"the certificate of {connection.url} could not be verified: "
