@@ -258,6 +258,11 @@ def test_an_archive_whose_numbers_look_like_the_mark_of_its_end(tmp_path: Path) 
         assert names(found) == ["cat/1.jpg"]
 
 
+def test_folders_are_known_from_members_and_from_entries_of_their_own(tmp_path: Path) -> None:
+    found = opened(tmp_path, zipped(("a/b/1.jpg", b"x"), ("c/", b""), ("2.jpg", b"y"), ("d.e/f/", b"")))
+    assert found.all_folders() == {"a/b", "", "c", "d.e/f"}
+
+
 # --- What is no archive -------------------------------------------------------------------------------------------
 
 

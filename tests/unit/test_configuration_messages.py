@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.configuration import ConvertKeys, CredentialKeys, ImportKeys, ProjectKeys, read, rule, unknown_keys
+from toolkit.configuration import (
+    ConvertKeys,
+    CredentialKeys,
+    ImportKeys,
+    ProjectKeys,
+    read,
+    rule,
+    unknown_keys,
+    wrong_values,
+)
 from toolkit.configuration_file import ConfigurationFile
 from toolkit.errors import UsageError
 
@@ -97,3 +106,22 @@ def test_the_nearest_known_name_is_one():
 def test_rules_in_words():
     assert rule("dataset_conversion_seed") == "an integer from 0 to 4294967295"
     assert rule("dataset_conversion_validation_split") == "a number above 0 and below 1"
+
+
+def test_a_file_is_looked_through_whichever_step_reads_it(tmp_path):
+    (tmp_path / "link").symlink_to("/nowhere")
+    values = {"cvat_project_id": "1", "export_format": "COCO 1.0", "import_dir": "link/x", "dataset_conversion_seed": 1}
+    file = ConfigurationFile(tmp_path / "configuration.json", tmp_path, values | {"cvat_username": 5, "other": 1})
+    assert wrong_values(file) == [
+        "cvat_username: must be a non-empty string, found an integer (5)",
+        "cvat_project_id: must be an integer of at least 1, found a string (1)",
+        f"import_dir: {tmp_path / 'link'} is a symbolic link, which is not supported: name the real file or folder",
+    ]
+
+
+def test_keys_that_are_missing_or_await_a_sign_in_are_no_mistake_of_the_file():
+    assert wrong_values(file_with()) == []
+    assert wrong_values(file_with(cvat_username="", cvat_password="", cvat_project_id=1)) == []
+    assert wrong_values(file_with(cvat_username="", import_task_name="")) == [
+        "import_task_name: must be a non-empty string, found an empty string"
+    ]
