@@ -1,0 +1,100 @@
+"""What moves on a terminal while something is under way, and is gone when it is done."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+from PIL import Image
+
+from standin.process import StandinProcess
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def on_a_terminal(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Run a command on a terminal that can do all that terminals do; give what was sent to it."""
+    return pexpect.run(
+        " ".join(f"'{word}'" for word in command),
+        env={**environment, "TERM": "xterm-256color"},
+        cwd=str(folder),
+        timeout=120,
+        withexitstatus=False,
+    ).decode()
+
+
+def script(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+
+
+def outside() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
+
+
+def test_unpacking_and_verifying_draw_a_bar(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as export:
+        for number in range(20):
+            export.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.jpg", f"image {number}")
+    convert = script("convert_dataset", "--base-file=export.zip", "--output-dir=dataset", "--json")
+    shown = on_a_terminal(convert, outside(), tmp_path)
+    assert "Unpacking" in shown
+    assert '"images": 20' in shown
+    shown = on_a_terminal(script("verify_dataset", "dataset"), outside(), tmp_path)
+    assert "Verifying" in shown
+    piped = subprocess.run(convert, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=120)
+    assert "Unpacking" not in piped.stdout + piped.stderr
+
+
+def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: StandinProcess) -> None:
+    environment = outside() | standin.environment() | {"XDG_STATE_HOME": str(tmp_path / "state")}
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.new("L", (8, 8), number).save(tmp_path / f"images/{number}.jpg")
+    made = subprocess.run(
+        script("create_project", "--name=live display", "--labels=cat", "--json"),
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    project = f"--project-id={json.loads(made.stdout)['project_id']}"
+    options = ["--import-dir=images", "--extension=jpg", "--task-name=t"]
+    assert "packing" in on_a_terminal(script("import_images", project, *options), environment, tmp_path)
+    shown = on_a_terminal(
+        script("export_dataset", project, "--format=ImageNet 1.0", "--export-dir=out"), environment, tmp_path
+    )
+    assert "\x1b[" in shown  # the line that is drawn again and again
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".zip"]
+
+
+WAIT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from toolkit.readiness import Progress
+from toolkit.wait_view import show
+
+def wait():
+    yield Progress(1.0, {"cvat_db": "starting", "cvat_server": "waits\\x1b[31m"}, False)
+    time.sleep(0.5)
+    yield Progress(2.4, {"cvat_db": "healthy", "cvat_server": "starting"}, True)
+
+print(f"took {show(wait()):g} s")
+"""
+
+
+def test_a_wait_is_one_live_line_a_service_or_a_line_for_each_change(tmp_path: Path) -> None:
+    (tmp_path / "wait.py").write_text(WAIT)
+    command = [sys.executable, str(tmp_path / "wait.py"), str(SCRIPTS)]
+    shown = on_a_terminal(command, outside(), tmp_path)
+    assert "cvat_db" in shown
+    assert "waits\\x1b[31m" in shown
+    assert "took 2.4 s" in shown
+    piped = subprocess.run(command, env=outside(), capture_output=True, text=True, timeout=60)
+    assert piped.stdout == "took 2.4 s\n"
+    assert [" ".join(line.split()) for line in piped.stderr.splitlines()] == [
+        "1 s cvat_db starting",
+        "1 s cvat_server waits\\x1b[31m",
+        "2 s cvat_db healthy",
+        "2 s cvat_server starting",
+    ]
