@@ -47,6 +47,7 @@ def main(
     else:
         done = "has a new password" if outcome == "reset" else "was created"
         console.say(f"Superuser {username} {done}. Sign in at {browser_url(stack.url)}/auth/login")
+    console.say("next: make token, so that the other commands need no password")
 
 
 if __name__ == "__main__":

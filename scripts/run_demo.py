@@ -29,9 +29,10 @@ Next, the same with a real CVAT (needs Docker):
 
   make up                                        start CVAT and wait until it is ready
   make superuser                                 make the first user
+  make token                                     sign in once for all the other commands
   make project NAME=flowers LABELS="daisy rose tulip"
   cp config/classification.example.json configuration.json
-                                                 then fill in user, password, project number, folders
+                                                 then fill in project number and folders
   make import                                    put your images in (ARGS=--tags-from-folders tags them
                                                  with the names of their folders)
                                                  … tag in the browser: http://localhost:8080
