@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from standin_api import Api
 
 from standin.process import StandinProcess
 
@@ -54,14 +55,17 @@ class Shell:
 
     def project(self, *labels: str, kind: str = "classification") -> int:
         """Make a project with a name of its own and return its number."""
-        import json
+        label_type = {"classification": "tag", "detection": "rectangle"}[kind]
+        return Api(self.server).project(*labels, name=f"project-{secrets.token_hex(4)}", label_type=label_type)
 
-        name = f"project-{secrets.token_hex(4)}"
-        answer = self.run(
-            "create_project", f"--name={name}", f"--labels={','.join(labels)},", f"--type={kind}", "--json"
-        )
-        assert answer.returncode == 0, answer.stderr
-        return json.loads(answer.stdout)["project_id"]
+    def labelled_project(self, *names: str) -> int:
+        """Make a project with one task of images, as :meth:`images` writes them, tagged by their first folders."""
+        api, folder = Api(self.server), self.images(*names)
+        project = self.project(*sorted({name.split("/")[0] for name in names}), "empty")
+        task = api.images(project, {name: (folder / name).read_bytes() for name in sorted(names)})
+        frames = api.json("GET", f"tasks/{task}/data/meta")["frames"]
+        api.tag(task, *((number, frame["name"].split("/")[0]) for number, frame in enumerate(frames)))
+        return project
 
     def images(self, *names: str, folder: str = "images") -> Path:
         """Write small images that all differ."""

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import requests
+from standin_api import Api
 
 from standin.process import StandinProcess
 
@@ -24,28 +24,13 @@ def one_line(answer: subprocess.CompletedProcess[str]) -> str:
     return errors[0]
 
 
-def labelled_project(shell, *names: str) -> int:
-    """Make a project with images tagged by their folders."""
-    project = shell.project(*sorted({name.split("/")[0] for name in names}), "empty")
-    answer = shell.run(
-        "import_images",
-        f"--project-id={project}",
-        f"--import-dir={shell.images(*names)}",
-        "--extension=jpg",
-        "--task-name=t",
-        "--tags-from-folders",
-    )
-    assert answer.returncode == 0, answer.stderr
-    return project
-
-
 def settings(project: int, export_dir: Path | str, format_name: str = "ImageNet 1.0") -> list[str]:
     return [f"--project-id={project}", f"--export-dir={export_dir}", f"--format={format_name}"]
 
 
 def test_export_brings_every_image_unchanged_into_a_new_folder(shell):
     names = ["cat/1.jpg", "cat/b/1.jpg", "日本/1.jpg"]
-    project = labelled_project(shell, *names)
+    project = shell.labelled_project(*names)
     answer = shell.run("export_dataset", *settings(project, "new/deep"))
     assert answer.returncode == 0, answer.stderr
     target = shell.folder / f"new/deep/project_id_{project}.zip"
@@ -59,7 +44,7 @@ def test_export_brings_every_image_unchanged_into_a_new_folder(shell):
 
 
 def test_an_existing_export_is_kept_unless_told_otherwise(shell):
-    project = labelled_project(shell, "cat/1.jpg")
+    project = shell.labelled_project("cat/1.jpg")
     target = shell.folder / f"project_id_{project}.zip"
     target.write_bytes(b"precious")
     answer = shell.run("export_dataset", *settings(project, "."))
@@ -73,7 +58,7 @@ def test_an_existing_export_is_kept_unless_told_otherwise(shell):
 
 def test_a_full_target_is_noticed_before_the_server_works(faulty_shell):
     shell = faulty_shell
-    project = labelled_project(shell, "cat/1.jpg")
+    project = shell.labelled_project("cat/1.jpg")
     (shell.folder / "file").write_text("kept")
     (shell.folder / f"project_id_{project}.zip").write_text("kept")
     shell.server.clear_requests()
@@ -86,7 +71,7 @@ def test_a_full_target_is_noticed_before_the_server_works(faulty_shell):
 
 
 def test_format_must_fit_the_kind_of_work(shell):
-    tags, boxes = labelled_project(shell, "cat/1.jpg"), shell.project("car", kind="detection")
+    tags, boxes = shell.labelled_project("cat/1.jpg"), shell.project("car", kind="detection")
     answer = shell.run("export_dataset", *settings(tags, ".", "COCO 1.0"))
     assert (answer.returncode, '"COCO 1.0" is not for classification' in one_line(answer)) == (2, True)
     answer = shell.run("export_dataset", *settings(boxes, ".", "ImageNet 1.0"))
@@ -129,7 +114,7 @@ def test_failures_have_their_exit_code_and_one_line(shell):
 
 def test_a_request_that_stays_queued_meets_the_deadline(faulty_shell):
     shell = faulty_shell
-    project = labelled_project(shell, "cat/1.jpg")
+    project = shell.labelled_project("cat/1.jpg")
     shell.server.order_fault("stay-queued", path="export:dataset")
     answer = shell.run("export_dataset", *settings(project, "out"), "--timeout=4")
     assert answer.returncode == 1
@@ -147,7 +132,7 @@ DAMAGE = [
 @pytest.mark.parametrize(("action", "rule"), DAMAGE)
 def test_a_damaged_download_is_tried_again_and_never_kept(faulty_shell, action, rule):
     shell = faulty_shell
-    project = labelled_project(shell, "cat/1.jpg", "cat/2.jpg", "cat/3.jpg")
+    project = shell.labelled_project("cat/1.jpg", "cat/2.jpg", "cat/3.jpg")
     shell.server.order_fault(action, method="GET", path="*/dataset/download*", count=None, **rule)
     answer = shell.run("export_dataset", *settings(project, "out"), CVAT_RETRY_WAIT="0.1")
     assert shell.server.faults()[0]["hit"] == 3
@@ -163,7 +148,7 @@ def test_a_damaged_download_is_tried_again_and_never_kept(faulty_shell, action, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_leaves_nothing_and_the_next_run_succeeds(faulty_shell, number):
     shell = faulty_shell
-    project = labelled_project(shell, "cat/1.jpg")
+    project = shell.labelled_project("cat/1.jpg")
     shell.server.order_fault("hang", method="GET", path="*/dataset/download*", seconds=60)
     process = shell.start("export_dataset", *settings(project, "out"))
     deadline = time.monotonic() + 30
@@ -183,22 +168,11 @@ def test_warns_when_the_server_could_not_keep_names_apart(tmp_path):
     """Some servers drop a first folder that is named like the label, so two frames can claim one name."""
     with StandinProcess(options=("--merge-label-folder",)) as server:
         shell = new_shell(tmp_path, server)
-        project = labelled_project(shell, "cat/1.jpg")
+        project = shell.labelled_project("cat/1.jpg")
         (tmp_path / "images/1.jpg").write_bytes(jpeg())
         options = [f"--project-id={project}", "--import-dir=images", "--extension=jpg", "--task-name=both", "--json"]
         task = json.loads(shell.run("import_images", *options).stdout)["task_id"]
-        tag_all(server, project, task)
+        Api(server).tag(task, (0, "cat"), (1, "cat"))
         answer = shell.run("export_dataset", *settings(project, "."))
     assert answer.returncode == 0, answer.stderr
     assert "warning: the project has 3 frames, the export " in answer.stderr
-
-
-def tag_all(server: StandinProcess, project: int, task: int) -> None:
-    asking = requests.Session()
-    asking.auth = (server.username, server.password)
-    labels = asking.get(f"{server.url}/api/labels", params={"project_id": project}, timeout=30).json()["results"]
-    label = next(label["id"] for label in labels if label["name"] == "cat")
-    tags = [{"frame": frame, "label_id": label, "attributes": []} for frame in range(2)]
-    body = {"version": 0, "tags": tags, "shapes": [], "tracks": []}
-    answer = asking.patch(f"{server.url}/api/tasks/{task}/annotations?action=create", json=body, timeout=30)
-    answer.raise_for_status()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from api import Api, jpeg
+from standin_api import Api, jpeg
 
 from standin.process import StandinProcess
 

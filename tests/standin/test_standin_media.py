@@ -4,7 +4,7 @@ import base64
 import zipfile
 
 import pytest
-from api import Api, jpeg, zipped
+from standin_api import Api, jpeg, zipped
 
 from standin.process import StandinProcess
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from api import Api, jpeg
+from standin_api import Api, jpeg
 
 from standin.process import StandinProcess
 

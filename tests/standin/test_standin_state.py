@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from api import Api, jpeg
+from standin_api import Api, jpeg
 
 from standin.manage import reset_password
 from standin.process import SCRIPT, StandinProcess

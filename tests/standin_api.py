@@ -1,4 +1,4 @@
-"""Plain requests to a stand-in, for what its own tests need to see."""
+"""Plain requests to a stand-in: what its own tests look at, and what others find on it at their beginning."""
 
 import io
 import time
@@ -63,9 +63,9 @@ class Api:
             time.sleep(0.01)
         raise AssertionError("not finished in time")
 
-    def project(self, *labels: str) -> int:
-        specs = [{"name": name, "type": "tag"} for name in labels]
-        return int(self.json("POST", "projects", json={"name": "p", "labels": specs})["id"])
+    def project(self, *labels: str, name: str = "p", label_type: str = "tag") -> int:
+        specs = [{"name": label, "type": label_type} for label in labels]
+        return int(self.json("POST", "projects", json={"name": name, "labels": specs})["id"])
 
     def task(self, project_id: int | None, files: dict[str, bytes], **spec: Any) -> tuple[int, dict[str, Any]]:
         """Make a task of files; return its id and how the import ended."""
