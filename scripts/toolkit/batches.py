@@ -146,12 +146,14 @@ class _Run:
         if part.state == DONE:
             return
         namesakes = frozenset(task.id for task in self.tasks if task.name == part.name and not task.frames)
-        self.journal.change(part, state=STARTED, namesakes=sorted(namesakes), task_id=None, created=None)
         import_task(
             self.connection,
             replace(self.plan, task_name=part.name, images=batch.images, namesakes=namesakes),
             watch,
             self.keep_failed,
+            on_begin=lambda: self.journal.change(
+                part, state=STARTED, namesakes=sorted(namesakes), task_id=None, created=None
+            ),
             on_created=lambda task_id: self._note(part, task_id),
             on_gone=lambda: self.journal.change(part, state=WAITING, task_id=None, created=None),
             on_done=lambda task_id: self.journal.change(part, state=DONE, task_id=task_id),

@@ -122,10 +122,17 @@ class Journal:
     def forget(self) -> None:
         """Remove the file: nothing is left that a later run would have to know of."""
         with self._lock:
-            if self._path is not None:
-                for path in (self._path, _part_of(self._path), _lock_of(self._path)):
-                    path.unlink(missing_ok=True)
-                self._path = None
+            try:
+                self._remove()
+            except KeyboardInterrupt:  # in the middle of tidying up: that comes first
+                self._remove()
+                raise
+
+    def _remove(self) -> None:
+        if self._path is not None:
+            for path in (self._path, _part_of(self._path), _lock_of(self._path)):
+                path.unlink(missing_ok=True)
+            self._path = None
 
 
 def journal_folder(environ: Mapping[str, str] = os.environ) -> Path:

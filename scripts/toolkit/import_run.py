@@ -64,6 +64,7 @@ def import_task(
     plan: Plan,
     watch: Watch,
     keep_failed: bool = False,
+    on_begin: Callable[[], None] = lambda: None,
     on_created: Callable[[int], None] = lambda task_id: None,
     on_gone: Callable[[], None] = lambda: None,
     on_done: Callable[[int], None] = lambda task_id: None,
@@ -78,6 +79,7 @@ def import_task(
         plan: What to make.
         watch: Is told how it goes, and what was taken back.
         keep_failed: Keep the task of a failed import for a look at it.
+        on_begin: Called before each attempt, when there is nothing on the server yet.
         on_created: Called with the task's number as soon as it is known.
         on_gone: Called when it is certain that a failed attempt has left nothing on the server.
         on_done: Called with the task's number once it is complete: from then on an interrupt does not undo it.
@@ -109,7 +111,7 @@ def import_task(
             timeout=plan.timeout,
             on_created=on_created,
         )
-        return _send(connection, upload, watch, keep_failed, on_gone, on_done, stop)
+        return _send(connection, upload, watch, keep_failed, on_begin, on_gone, on_done, stop)
 
 
 def _stoppable(advance: Callable[[], None], stop: threading.Event | None) -> Callable[[], None]:
@@ -126,6 +128,7 @@ def _send(
     upload: Upload,
     watch: Watch,
     keep_failed: bool,
+    on_begin: Callable[[], None],
     on_gone: Callable[[], None],
     on_done: Callable[[int], None],
     stop: threading.Event | None,
@@ -134,6 +137,7 @@ def _send(
     end = time.monotonic() + upload.timeout
     for attempt in range(1, patience.attempts + 1):
         try:
+            on_begin()
             with watch.status() as show:
                 task_id = send(connection, upload, show, watch.warn, stop)
         except BaseException as error:
