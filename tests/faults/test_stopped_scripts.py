@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from pipeline.conftest import SCRIPTS, Shell
 
 from .processes import living, new_mark
+from .test_stops import tasks_of
 
 ROOT = SCRIPTS.parent
 SIGNALLED = Path(__file__).with_name("signalled.py")
@@ -33,15 +35,17 @@ class Target:
         script: Its path.
         arguments: Its arguments.
         begin: Makes what it works on anew, before each run.
-        check: Looks whether all is as before or whole, after each run.
+        check: Looks whether all is as before or whole, after each run; gets what that printed.
         variables: What its environment has besides.
+        further: At how many steps by chance it is stopped, besides the first and the last.
     """
 
     script: Path
     arguments: list[str]
     begin: Callable[[], object] = lambda: None
-    check: Callable[[], object] = lambda: None
+    check: Callable[[str], object] = lambda output: None
     variables: tuple[tuple[str, str], ...] = ()
+    further: int = 1
 
 
 def dataset(shell: Shell) -> Path:
@@ -53,17 +57,17 @@ def dataset(shell: Shell) -> Path:
     return shell.folder / "dataset"
 
 
-def unchanged(folder: Path) -> Callable[[], None]:
+def unchanged(folder: Path) -> Callable[[str], None]:
     before = digest_of(folder)
 
-    def check() -> None:
+    def check(_output: str) -> None:
         assert digest_of(folder) == before
 
     return check
 
 
-def absent_or(path: Path, is_whole: Callable[[str], bool]) -> Callable[[], None]:
-    def check() -> None:
+def absent_or(path: Path, is_whole: Callable[[str], bool]) -> Callable[[str], None]:
+    def check(_output: str) -> None:
         assert not path.exists() or is_whole(path.read_text("utf-8"))
 
     return check
@@ -92,7 +96,7 @@ def report(shell: Shell) -> Target:
 def token(shell: Shell) -> Target:
     file = shell.folder / "access-token"
 
-    def check() -> None:
+    def check(_output: str) -> None:
         if file.exists():
             assert json.loads(file.read_text("utf-8"))["value"]
             assert file.stat().st_mode & 0o777 == 0o600
@@ -116,12 +120,28 @@ def open_newest(shell: Shell) -> Target:
     return Target(SCRIPTS / "open_task.py", [f"--project-id={number}", "--no-browser"])
 
 
+def importing(shell: Shell) -> Target:
+    number = shell.project("cat")
+    folder = shell.images("cat/1.jpg", "cat/2.jpg")
+    options = [f"--project-id={number}", f"--import-dir={folder}", "--extension=jpg", "--task-name=t"]
+    done: list[str] = []
+
+    def check(output: str) -> None:
+        done.extend(re.findall(r"^task (\d+): 2 frames", output, re.MULTILINE))
+        assert {str(task["id"]): task["size"] for task in tasks_of(shell, number)} == dict.fromkeys(done, 2)
+
+    # Python itself may leave a trial file in TMPDIR; without that, all is beside the images.
+    variables = (("TMPDIR", ""),)
+    options.append("--tags-from-folders")
+    return Target(SCRIPTS / "import_images.py", options, check=check, variables=variables, further=4)
+
+
 def schema(shell: Shell) -> Target:
     copy = copy_of_toolkit(shell)
     file = copy / "config/configuration.schema.json"
     whole = file.read_text("utf-8")
 
-    def check() -> None:
+    def check(_output: str) -> None:
         assert file.read_text("utf-8") in ("{}", whole)
 
     return Target(copy / "scripts/describe_configuration.py", [], begin=lambda: file.write_text("{}"), check=check)
@@ -133,7 +153,7 @@ def strip(shell: Shell) -> Target:
     cell = {"cell_type": "code", "metadata": {}, "source": ["1"], "execution_count": 1, "outputs": []}
     before = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
-    def check() -> None:
+    def check(_output: str) -> None:
         text = notebook.read_text("utf-8")
         assert text == before or json.loads(text)["cells"][0]["execution_count"] is None
 
@@ -146,11 +166,11 @@ def listing(shell: Shell) -> Target:
 
 
 WRITERS = (report, token, project, schema, strip)
-READERS = (verify, status, open_newest, listing)
-"""What has nothing to lose by SIGKILL."""
+OTHERS = (importing, verify, status, open_newest, listing)
+"""What has nothing to lose by SIGKILL, or is killed in :mod:`.test_stops`."""
 CASES = [
     *((target, number) for target in WRITERS for number in (signal.SIGINT, signal.SIGKILL)),
-    *((target, signal.SIGINT) for target in READERS),
+    *((target, signal.SIGINT) for target in OTHERS),
 ]
 
 
@@ -176,17 +196,18 @@ def test_stopped_at_any_step(shell, make_target, number):
 
     through = run("never")
     assert through.returncode == 0, through.stderr
+    target.check(through.stdout)
     steps = int(through.stderr.split()[-1])
-    for step in {1, random.randint(1, steps), steps}:
+    for step in {1, steps, *(random.randint(1, steps) for _ in range(target.further))}:
         answer = run(f"work:{step}")
         assert answer.returncode == (130 if number == signal.SIGINT else -number), (step, answer.stderr)
         assert "Traceback" not in answer.stderr
-        target.check()
+        target.check(answer.stdout)
         if number == signal.SIGINT:
             assert "interrupted" in answer.stderr
             assert shell.leftovers() == [], (step, answer.stderr)
         assert living(mark) == [], step
     again = run("never")
     assert again.returncode == 0, again.stderr
-    target.check()
+    target.check(again.stdout)
     assert shell.leftovers() == []
