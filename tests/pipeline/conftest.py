@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,20 @@ def jpeg() -> bytes:
 @pytest.fixture
 def shell(tmp_path: Path, standin: StandinProcess) -> Shell:
     return new_shell(tmp_path, standin)
+
+
+@pytest.fixture(scope="session")
+def one_faulty_standin() -> Iterator[StandinProcess]:
+    with StandinProcess(options=("--faults",)) as server:
+        yield server
+
+
+@pytest.fixture
+def faulty_standin(one_faulty_standin: StandinProcess) -> Iterator[StandinProcess]:
+    """One server for all these tests, which look at projects of their own; faults and log are of one test."""
+    one_faulty_standin.clear_requests()
+    yield one_faulty_standin
+    one_faulty_standin.clear_faults()
 
 
 @pytest.fixture

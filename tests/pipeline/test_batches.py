@@ -75,28 +75,28 @@ def test_no_more_tasks_at_a_time_than_asked_for(faulty_shell):
 def test_a_failed_task_is_taken_back_and_resume_goes_on(faulty_shell, tasks_of):
     shell = faulty_shell
     project = shell.project("x")
-    folder = shell.images(*(f"{number}.jpg" for number in range(8)))
-    shell.server.order_fault("worker-fails", path="create:*", skip=2, count=1, message="out of memory")
+    folder = shell.images(*(f"{number}.jpg" for number in range(5)))
+    shell.server.order_fault("worker-fails", path="create:*", skip=1, count=1, message="out of memory")
     options = [*settings(project, folder), "--images-per-task=2", "--parallel=1"]
     answer = shell.run("import_images", *options)
     assert answer.returncode == 1
-    assert "task first-003: CVAT could not do it" in one_line(answer)
-    assert "2 of 4 tasks are finished and stay: --resume goes on" in answer.stderr
-    assert names(tasks_of(shell.server, project)) == {"first-001": 2, "first-002": 2}
+    assert "task first-002: CVAT could not do it" in one_line(answer)
+    assert "1 of 3 tasks are finished and stay: --resume goes on" in answer.stderr
+    assert names(tasks_of(shell.server, project)) == {"first-001": 2}
     (journal,) = shell.state().glob("*.json")
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
     assert shell.server.password not in journal.read_text()
 
     answer = shell.run("import_images", *options)
     assert answer.returncode == 2
-    assert "has finished 2 of 4 tasks: --resume goes on with it, --start-over begins anew" in one_line(answer)
+    assert "has finished 1 of 3 tasks: --resume goes on with it, --start-over begins anew" in one_line(answer)
     before = {task["id"] for task in tasks_of(shell.server, project)}
     answer = shell.run("import_images", *options, "--resume", "--json")
     assert answer.returncode == 0, answer.stderr
     tasks = tasks_of(shell.server, project)
-    assert names(tasks) == {f"first-00{number}": 2 for number in range(1, 5)}
+    assert names(tasks) == {"first-001": 2, "first-002": 2, "first-003": 1}
     assert before < {task["id"] for task in tasks}
-    assert len(json.loads(answer.stdout)["tasks"]) == 4
+    assert len(json.loads(answer.stdout)["tasks"]) == 3
     assert shell.leftovers() == []
 
 
@@ -121,21 +121,21 @@ def test_resume_refuses_a_folder_that_has_changed(faulty_shell, tasks_of):
 def test_a_task_that_was_deleted_meanwhile_is_made_again(faulty_shell, tasks_of):
     shell = faulty_shell
     project = shell.project("x")
-    folder = shell.images(*(f"{number}.jpg" for number in range(3)))
-    shell.server.order_fault("worker-fails", path="create:*", skip=2, count=1)
+    folder = shell.images(*(f"{number}.jpg" for number in range(2)))
+    shell.server.order_fault("worker-fails", path="create:*", skip=1, count=1)
     options = [*settings(project, folder), "--images-per-task=1", "--parallel=1"]
     assert shell.run("import_images", *options).returncode == 1
     first = min(task["id"] for task in tasks_of(shell.server, project))
     auth = (shell.server.username, shell.server.password)
     requests.delete(f"{shell.server.url}/api/tasks/{first}", auth=auth, timeout=30).raise_for_status()
     assert shell.run("import_images", *options, "--resume").returncode == 0
-    assert names(tasks_of(shell.server, project)) == {f"first-00{number}": 1 for number in (1, 2, 3)}
+    assert names(tasks_of(shell.server, project)) == {f"first-00{number}": 1 for number in (1, 2)}
 
 
 def test_interrupt_takes_back_what_is_unfinished_and_stays_resumable(faulty_shell, tasks_of):
     shell = faulty_shell
     project = shell.project("x")
-    folder = shell.images(*(f"{number}.jpg" for number in range(6)))
+    folder = shell.images(*(f"{number}.jpg" for number in range(5)))
     shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", skip=6, count=None, seconds=60)
     options = [*settings(project, folder), "--images-per-task=1"]
     process = shell.start("import_images", *options)
@@ -148,7 +148,7 @@ def test_interrupt_takes_back_what_is_unfinished_and_stays_resumable(faulty_shel
     assert names(tasks_of(shell.server, project)) == {"first-001": 1, "first-002": 1}
     assert list((shell.folder / "tmp").iterdir()) == []
     assert shell.run("import_images", *options, "--resume").returncode == 0
-    assert len(tasks_of(shell.server, project)) == 6
+    assert len(tasks_of(shell.server, project)) == 5
     assert shell.leftovers() == []
 
 

@@ -104,7 +104,7 @@ def test_failures_have_their_exit_code_and_one_line(shell):
         (settings(1, "."), {"CVAT_URL": "http://127.0.0.1:9"}, "no CVAT answers at http://127.0.0.1:9"),
     ]
     for options, variables, words in cases:
-        answer = shell.run("export_dataset", *options, **variables)
+        answer = shell.run("export_dataset", *options, CVAT_RETRY_WAIT="0.05", **variables)
         assert answer.returncode == 1, answer.stderr
         assert words in one_line(answer)
         assert "wrong-marker" not in answer.stderr
@@ -116,9 +116,9 @@ def test_a_request_that_stays_queued_meets_the_deadline(faulty_shell):
     shell = faulty_shell
     project = shell.labelled_project("cat/1.jpg")
     shell.server.order_fault("stay-queued", path="export:dataset")
-    answer = shell.run("export_dataset", *settings(project, "out"), "--timeout=4")
+    answer = shell.run("export_dataset", *settings(project, "out"), "--timeout=2")
     assert answer.returncode == 1
-    assert "no export after 4 s, it was last queued: the export worker may be down" in one_line(answer)
+    assert "no export after 2 s, it was last queued: the export worker may be down" in one_line(answer)
     assert not (shell.folder / "out").exists()
 
 
