@@ -27,10 +27,11 @@ def main(
     """
     import os
 
-    from toolkit import access_token
+    from toolkit import access_token, server
     from toolkit.connection import check_url
+    from toolkit.errors import ToolkitError
     from toolkit.prompt import ask
-    from toolkit.stack import find_stack
+    from toolkit.stack import ROOT, find_stack
 
     address = check_url(url) if url else find_stack().url
     username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")
@@ -40,11 +41,18 @@ def main(
         or ask("Password", "CVAT_PASSWORD", secret=True)
     )
     before = access_token.read_token()
-    token = access_token.create_token(address, username, password, days, read_only, console.warn)
-    access_token.keep_token(token)
+    authorization = server.sign_in(address, username, password, console.warn)
+    token = access_token.create_token(address, username, authorization, days, read_only, console.warn)
+    place = access_token.token_file()
+    try:
+        access_token.keep_token(token)
+    except OSError as error:
+        access_token.revoke_token(token, authorization)
+        raise ToolkitError(f"{place} cannot be written: {error.strerror}; the new token was revoked again") from error
     if before and before.url == address and not before.has_expired:
-        access_token.revoke_token(before)
-    console.say(f"Token of {username} for {address}, valid until {token.expires[:10]}, kept in config/access-token")
+        access_token.revoke_token(before, authorization)
+    shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
+    console.say(f"Token of {username} for {address}, valid until {token.expires[:10]}, kept in {shown}")
 
 
 if __name__ == "__main__":

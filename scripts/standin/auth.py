@@ -95,7 +95,8 @@ def _valid(user: Row | None, sentence: str) -> Row:
 
 def _bearer(request: Request, accounts: Accounts, value: str) -> Row:
     token = _valid(accounts.with_access_token(value), "Invalid token.")
-    if token["read_only"] and request.method not in SAFE_METHODS:
+    may_export = request.method == "POST" and request.url.path.rstrip("/").endswith("/export")
+    if token["read_only"] and request.method not in SAFE_METHODS and not may_export:
         raise ApiError(403, {"detail": "You do not have permission to perform this action."})
     return _valid(accounts.get(token["user_id"]), "Invalid token.")
 

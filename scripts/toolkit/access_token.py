@@ -82,7 +82,7 @@ def stored_token(url: str) -> str | None:
 def create_token(
     url: str,
     username: str,
-    password: str,
+    authorization: str,
     days: int,
     read_only: bool = False,
     notice: Callable[[str], None] = lambda line: None,
@@ -92,7 +92,7 @@ def create_token(
     Args:
         url: The server.
         username: Who it is for.
-        password: The password; used once, not kept.
+        authorization: What :func:`toolkit.server.sign_in` gave for that user's password.
         days: How long it is valid.
         read_only: Whether it may only look.
         notice: Called with a line when a request is tried again.
@@ -103,7 +103,6 @@ def create_token(
     Raises:
         ToolkitError: The server refuses.
     """
-    authorization = server.sign_in(url, username, password, notice)
     expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
     name = f"cvat-toolkit on {socket.gethostname()[:40]} {secrets.token_hex(3)}"
     wish = {"name": name, "expiry_date": expires.isoformat(), "read_only": read_only}
@@ -142,10 +141,17 @@ def keep_token(token: StoredToken) -> None:
     write_whole(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)
 
 
-def revoke_token(token: StoredToken) -> bool:
-    """Have the server forget a token, by the token itself; False when it does not."""
+def revoke_token(token: StoredToken, authorization: str) -> bool:
+    """Have the server forget a token.
+
+    Args:
+        token: The token.
+        authorization: That of its owner, signed in with the password: a token that may only read cannot revoke itself.
+
+    Returns:
+        False when the server does not.
+    """
     try:
-        path = f"{TOKENS_PATH}/{token.id}"
-        return server.ask(token.url, path, "DELETE", authorization=f"Bearer {token.value}").status == 204
+        return server.ask(token.url, f"{TOKENS_PATH}/{token.id}", "DELETE", authorization=authorization).status == 204
     except server.Unreachable:
         return False

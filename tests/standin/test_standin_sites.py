@@ -91,6 +91,10 @@ def test_a_read_only_token_reads_only(standin: StandinProcess) -> None:
     bearer = {"Authorization": f"Bearer {made['value']}"}
     assert urllib3.request("GET", f"{standin.url}/api/projects", headers=bearer).status == 200
     assert post(standin, "projects", bearer, {"name": "x"}).status == 403
+    # CVAT's rules count an export that stays on the server as reading.
+    project = post(standin, "projects", owner, {"name": "x"}).json()["id"]
+    export = f"projects/{project}/dataset/export?format=COCO%201.0&save_images=true&location=local"
+    assert post(standin, export, bearer, None).status == 202
 
 
 def test_a_token_expires(standin: StandinProcess) -> None:
