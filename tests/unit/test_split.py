@@ -120,6 +120,7 @@ def test_a_rule_that_groups_nothing_is_a_mistake(rule: str, reason: str) -> None
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
+        ("", "--group-by is empty: give a folder depth from 1, or a regular expression"),
         ("0", "--group-by 0 groups nothing: give a folder depth from 1, or a regular expression"),
         ("00", "--group-by 0 groups nothing: give a folder depth from 1, or a regular expression"),
         ("(", "--group-by is neither a folder depth nor a regular expression: missing )"),
