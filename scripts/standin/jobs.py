@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from standin import frames
 from standin.errors import ApiError, NotFoundError
+from standin.records import named_by_path
 from standin.store import Row, now
 from standin.web import Call, paged, resource
 
@@ -59,10 +60,7 @@ def existing(call: Call) -> Row:
     Raises:
         NotFoundError: There is none.
     """
-    job = call.state.store.one("SELECT * FROM jobs WHERE id = ?", call.params["id"])
-    if job is None:
-        raise NotFoundError("Job")
-    return job
+    return named_by_path(call, "jobs", "Job")
 
 
 def task_of(call: Call, job: Row) -> Row:

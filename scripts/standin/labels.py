@@ -7,6 +7,7 @@ from typing import Any
 from starlette.routing import Route
 
 from standin.errors import ApiError, NotFoundError
+from standin.records import named_by_path
 from standin.store import Row, Store, dump
 from standin.web import Call, paged, resource
 
@@ -137,10 +138,7 @@ def _list(call: Call) -> dict[str, Any]:
 
 
 def _existing(call: Call) -> Row:
-    label = call.state.store.one("SELECT * FROM labels WHERE id = ?", call.params["id"])
-    if label is None:
-        raise NotFoundError("Label")
-    return label
+    return named_by_path(call, "labels", "Label")
 
 
 def _retrieve(call: Call) -> dict[str, Any]:

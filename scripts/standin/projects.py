@@ -6,7 +6,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from standin import frames, labels, users
-from standin.errors import ApiError, NotFoundError, ServerError
+from standin.errors import NotFoundError, ServerError
+from standin.records import asked_for, checked_name, named_by_path
 from standin.store import Row, now
 from standin.web import Call, answer, paged, resource
 
@@ -45,40 +46,26 @@ def existing(call: Call) -> Row:
     Raises:
         NotFoundError: There is none.
     """
-    project = call.state.store.one("SELECT * FROM projects WHERE id = ?", call.params["id"])
-    if project is None:
-        raise NotFoundError("Project")
-    return project
+    return named_by_path(call, "projects", "Project")
 
 
 def _list(call: Call) -> dict[str, Any]:
-    rows = call.state.store.all("SELECT * FROM projects ORDER BY id DESC")
-    if name := call.query.get("name"):
-        rows = [row for row in rows if row["name"] == name]
-    if text := call.query.get("search"):
-        rows = [row for row in rows if text.lower() in row["name"].lower()]
+    rows = asked_for(call, "projects", "name")
     if owner := call.query.get("owner"):
         users_by_id = {row["id"]: row["username"] for row in call.state.store.all("SELECT * FROM users")}
         rows = [row for row in rows if users_by_id.get(row["owner_id"]) == owner]
-    if call.query.get("sort") in ("id", "name"):
-        rows = sorted(rows, key=lambda row: row[call.query["sort"]])
     return paged(call, rows, lambda row: show(call, row))
 
 
 def _create(call: Call) -> Response:
     fields = call.fields()
-    name = fields.get("name")
-    if not isinstance(name, str) or not name.strip():
-        sentence = "This field is required." if name is None else "This field may not be blank."
-        raise ApiError(400, {"name": [sentence]})
-    if len(name) > 256:
-        raise ApiError(400, {"name": ["Ensure this field has no more than 256 characters."]})
+    name = checked_name(fields)
     specs = labels.check(fields.get("labels"))
     store = call.state.store
     with store.transaction():
         project_id = store.insert(
             "projects",
-            name=name.strip(),
+            name=name,
             owner_id=call.owner["id"],
             bug_tracker=fields.get("bug_tracker") or "",
             created=now(),

@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from standin import frames, labels, media, uploads, users, web
 from standin.background import AlreadyRunningError, Order
-from standin.errors import ApiError, InvalidError, NotFoundError, ServerError
+from standin.errors import ApiError, InvalidError, ServerError
+from standin.records import asked_for, checked_name, named_by_path
 from standin.store import Row, dump, now
 from standin.web import Call, answer, paged, resource
 
@@ -72,34 +73,19 @@ def existing(call: Call) -> Row:
     Raises:
         NotFoundError: There is none.
     """
-    task = call.state.store.one("SELECT * FROM tasks WHERE id = ?", call.params["id"])
-    if task is None:
-        raise NotFoundError("Task")
-    return task
+    return named_by_path(call, "tasks", "Task")
 
 
 def _list(call: Call) -> dict[str, Any]:
-    rows = call.state.store.all("SELECT * FROM tasks ORDER BY id DESC")
+    rows = asked_for(call, "tasks", "name", "status", "subset")
     if (project_id := call.number("project_id")) is not None:
         rows = [row for row in rows if row["project_id"] == project_id]
-    for name in ("name", "status", "subset"):
-        if wanted := call.query.get(name):
-            rows = [row for row in rows if row[name] == wanted]
-    if text := call.query.get("search"):
-        rows = [row for row in rows if text.lower() in row["name"].lower()]
-    if call.query.get("sort") in ("id", "name"):
-        rows = sorted(rows, key=lambda row: row[call.query["sort"]])
     return paged(call, rows, lambda row: show(call, row))
 
 
 def _create(call: Call) -> Response:
     fields = call.fields()
-    name = fields.get("name")
-    if not isinstance(name, str) or not name.strip():
-        sentence = "This field is required." if name is None else "This field may not be blank."
-        raise ApiError(400, {"name": [sentence]})
-    if len(name) > 256:
-        raise ApiError(400, {"name": ["Ensure this field has no more than 256 characters."]})
+    name = checked_name(fields)
     project_id = fields.get("project_id")
     specs = labels.check(fields.get("labels"))
     store = call.state.store
@@ -111,7 +97,7 @@ def _create(call: Call) -> Response:
         task_id = store.insert(
             "tasks",
             project_id=project_id,
-            name=name.strip(),
+            name=name,
             owner_id=call.owner["id"],
             bug_tracker=fields.get("bug_tracker") or "",
             subset=fields.get("subset") or "",
