@@ -10,7 +10,7 @@ import numpy
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
-from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 from .conftest import Shell, jpeg
 
@@ -60,7 +60,7 @@ def test_a_classifier_learns_from_the_dataset(shell):
     pixels, targets = load_side(dataset / "training", labels)
     unseen_pixels, unseen_targets = load_side(dataset / "validation", labels)
     assert (len(targets), len(unseen_targets)) == (1438, 359)
-    classifier = LogisticRegression(max_iter=500).fit(pixels, targets)
+    classifier = KNeighborsClassifier().fit(pixels, targets)
     assert classifier.score(unseen_pixels, unseen_targets) > 0.9
 
 
