@@ -10,6 +10,10 @@ from toolkit.jpeg import NotAJpeg, check_whole, picture_size
 
 LARGEST_UPLOAD = 25 * 1024**3
 """Bytes that the server takes in one task."""
+LONGEST_NAME = 1024
+"""Characters of a frame's name, folders included, that CVAT's database takes."""
+_IGNORED = ("__MACOSX", "__MSOSX", ".DS_Store")
+"""CVAT takes these for what macOS puts into archives, wherever in a name they stand."""
 
 
 def check_images(
@@ -70,6 +74,10 @@ def _unspeakable(images: Sequence[Image]) -> Iterable[str]:
             yield f"{image.name}: its name holds a control character; rename it"
         elif "\\" in image.name:
             yield f"{image.name}: its name holds a backslash; rename it"
+        elif ignored := next((mark for mark in _IGNORED if mark in image.name), None):
+            yield f"{image.name}: CVAT leaves out what has {ignored} in its name; rename or remove it"
+        elif len(image.name) > LONGEST_NAME:
+            yield f"{image.name[:60]}…: its name has {len(image.name)} characters, CVAT takes {LONGEST_NAME}"
         elif ":" in image.name:
             # Exports of CVAT 2.54 with datumaro 1.10 drop what stands before it, so 10:01.jpg and 11:01.jpg become one.
             yield f"{image.name}: its name holds a colon, before which some exports drop everything; rename it"
