@@ -8,8 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from standin_api import Api, jpeg
 
-from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
+from .conftest import CLASSIFICATION, DETECTION, TOP
 
 NOTEBOOKS = ("import_api", "export_api", "convert_dataset")
 TAGGED = {"tags_from_folders = False": "tags_from_folders = True"}
@@ -167,11 +168,8 @@ def test_import_interrupted_and_run_again(tutorial, faulty_standin):
 
 def test_export_interrupted_and_run_again(tutorial, faulty_standin):
     made = tutorial(faulty_standin)
-    arguments = [f"--project-id={made.project_id}", f"--import-dir={made.folder / 'images'}", "--tags-from-folders"]
-    run_script(
-        "import_images", *arguments, "--extension=jpg", "--task-name=x",
-        environment=signed_in(faulty_standin), folder=made.home,
-    )  # fmt: skip
+    api = Api(faulty_standin)
+    api.tag(api.images(made.project_id, {"1.jpg": jpeg()}), (0, "rose"))
     faulty_standin.order_fault("stay-queued", path="export:dataset")
     run = made.run("export_api", interrupt_at=lambda text: "exporting: export: queued" in text)
     assert one_message(run) == "interrupted: run the cell again when you like"

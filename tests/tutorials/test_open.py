@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import TOP, Tutorial, run_script, signed_in
+from standin_api import Api, jpeg
+
+from .conftest import TOP, Tutorial, signed_in
 
 
 def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -20,13 +22,10 @@ def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.C
     )
 
 
-def import_twice(made: Tutorial) -> int:
+def two_tasks(made: Tutorial) -> int:
     """Return the number of the newer of two tasks."""
-    for name in ("one", "two"):
-        answer = run_script(
-            "import_images", f"--task-name={name}", "--json", environment=signed_in(made.server), folder=made.folder
-        )
-    return json.loads(answer)["task_id"]
+    api = Api(made.server)
+    return [api.images(made.project_id, {"1.jpg": jpeg()}) for _ in range(2)][1]
 
 
 def test_the_newest_task(tutorial, standin, tmp_path):
@@ -35,7 +34,7 @@ def test_the_newest_task(tutorial, standin, tmp_path):
     assert nothing.returncode == 1
     assert "has no task yet" in nothing.stderr
 
-    newest = import_twice(made)
+    newest = two_tasks(made)
     address = f"{standin.url}/tasks/{newest}"
     answer = open_task(made)
     assert (answer.returncode, answer.stdout) == (0, f"{address}\n")
