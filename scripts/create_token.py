@@ -46,8 +46,10 @@ def main(
     place = access_token.token_file()
     try:
         access_token.keep_token(token)
-    except OSError as error:
+    except (OSError, KeyboardInterrupt) as error:
         access_token.revoke_token(token, authorization)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise ToolkitError(f"{place} cannot be written: {error.strerror}; the new token was revoked again") from error
     if before and before.url == address and not before.has_expired:
         access_token.revoke_token(before, authorization)
