@@ -10,7 +10,8 @@ RUN := $(VENV)/bin/python scripts
 # What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
 # so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
 override CONFIG := $(value CONFIG)
-override NAME := $(value NAME)
+# Some systems have a NAME of their own in every environment, the computer's; a project's name is typed.
+override NAME := $(if $(filter environment,$(origin NAME)),,$(value NAME))
 override LABELS := $(value LABELS)
 override TYPE := $(value TYPE)
 override FILE := $(value FILE)

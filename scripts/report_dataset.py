@@ -61,8 +61,11 @@ def main(
     for (target, mark), text in zip(targets, (made.page, summary), strict=False):
         write_report(target, text, mark)
     if job_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(job_summary).open("a", encoding="utf-8") as stream:
-            stream.write(summary)
+        try:
+            with Path(job_summary).open("a", encoding="utf-8") as stream:
+                stream.write(summary)
+        except OSError as error:  # the report itself is done
+            console.warn(f"{job_summary} ($GITHUB_STEP_SUMMARY) was not added to: {error.strerror}")
     if as_json:
         console.result(json.dumps(made.facts.as_json() | {"report": str(output.absolute())}))
         return

@@ -21,6 +21,7 @@ from toolkit.export_formats import ALL_FORMATS
 from toolkit.paths import resolve
 
 DEFAULT_FILE = "configuration.json"
+TO_BEGIN_ONE = f"to begin one: cp config/classification.example.json {DEFAULT_FILE}"
 
 
 def _whole_number(value: object) -> object:
@@ -190,7 +191,7 @@ def problems_in(file: ConfigurationFile | None, problems: Sequence[str]) -> Usag
     Returns:
         The error, to be raised.
     """
-    where = file.path if file else f"the options (there is no {DEFAULT_FILE} here)"
+    where = file.path if file else f"the options (there is no {DEFAULT_FILE} here; {TO_BEGIN_ONE})"
     return UsageError(f"{len(problems)} problem{'s' * (len(problems) != 1)} in {where}", problems)
 
 

@@ -39,11 +39,13 @@ def check(target: Path, overwrite: bool) -> None:
         overwrite: Whether a dataset that is there may be replaced.
 
     Raises:
-        UsageError: The target is no folder.
+        UsageError: The target is no folder, or belongs to another dataset.
         ToolkitError: There is a dataset already, or a file that is in the way.
     """
     if os.path.lexists(target) and not target.is_dir():
         raise UsageError(f"{target} is not a folder: name the folder for the dataset (--output-dir)")
+    if (outer := _dataset_around(target)) is not None:
+        raise UsageError(f"{target} lies in the dataset {outer}: name a folder outside of it (--output-dir)")
     there = [name for name in SPECIFIED if os.path.lexists(target / name)]
     if there and not overwrite:
         raise ToolkitError(
@@ -52,6 +54,18 @@ def check(target: Path, overwrite: bool) -> None:
         )
     if os.path.lexists(target / MANIFEST) and not is_manifest(target / MANIFEST):
         raise ToolkitError(f"{target / MANIFEST} is in the way: move it away or set another directory")
+
+
+def _dataset_around(target: Path) -> Path | None:
+    """Find the dataset to whose own folders a folder belongs."""
+    return next(
+        (
+            folder
+            for folder in target.parents
+            if target.relative_to(folder).parts[0] in OWN and is_manifest(folder / MANIFEST)
+        ),
+        None,
+    )
 
 
 def recover(target: Path) -> None:

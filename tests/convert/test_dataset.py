@@ -254,6 +254,15 @@ def test_wrong_paths_exit_with_2(tmp_path: Path) -> None:
     assert "is not a folder" in refused(archive, tmp_path / "file", code=2)
 
 
+def test_stays_out_of_the_folders_of_another_dataset(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "export.zip", two_classes())
+    converted(archive, tmp_path / "outer")
+    for inside in ("training/inner", "cvat_exported", "validation/cat/deeper/inner"):
+        assert f"lies in the dataset {tmp_path / 'outer'}" in refused(archive, tmp_path / "outer" / inside, code=2)
+    converted(archive, tmp_path / "outer" / "mine")
+    assert run("verify_dataset", tmp_path / "outer").returncode == 0
+
+
 def test_configuration_file_and_options_go_together(tmp_path: Path) -> None:
     make_zip(tmp_path / "export.zip", two_classes())
     settings = {

@@ -57,6 +57,10 @@ def test_markdown_and_the_summary_of_a_job(dataset: Path, tmp_path: Path) -> Non
     assert "| tulip \\| &lt;x\\> | 12 | 3 | 15 |" in text
     assert "| **all** | **24** | **6** | **30** |" in text
     assert run(dataset, "--markdown", "facts.md", cwd=tmp_path).returncode == 0, "our own Markdown is replaced"
+    done = run(dataset, "--json", cwd=tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "none" / "summary.md"))
+    assert done.returncode == 0
+    assert "was not added to: No such file or directory" in done.stderr
+    assert json.loads(done.stdout)["images"] == 30
 
 
 def test_the_configuration_says_where_the_dataset_is(dataset: Path, tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def refused(part, file=None, environ=None, **options) -> UsageError:
 
 def test_the_file_is_named_or_that_there_is_none():
     assert refused(ProjectKeys, file_with()).message == "1 problem in a/configuration.json"
-    assert refused(ProjectKeys).message == "1 problem in the options (there is no configuration.json here)"
+    assert refused(ProjectKeys).message == (
+        "1 problem in the options (there is no configuration.json here; "
+        "to begin one: cp config/classification.example.json configuration.json)"
+    )
     assert refused(CredentialKeys, file_with()).message == "2 problems in a/configuration.json"
 
 
