@@ -52,10 +52,13 @@ class Terminal:
         self._child.send(text + "\r")
         return self
 
-    def type_secretly(self, text: str) -> "Terminal":
-        """Type a line once the terminal no longer shows what is typed."""
+    def hidden(self) -> "Terminal":
+        """Wait until the terminal no longer shows what is typed; what was typed before is thrown away then."""
         assert self._child.waitnoecho(SECONDS), "the terminal shows what is typed"
-        return self.type(text)
+        return self
+
+    def type_secretly(self, text: str) -> "Terminal":
+        return self.hidden().type(text)
 
     def press(self, key: str) -> "Terminal":
         self._child.send(key)

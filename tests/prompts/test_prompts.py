@@ -162,7 +162,7 @@ def test_nobody_is_made_when_the_question_is_left(stack, key):
         assert terminal.asked("User name:").press(key).end() == 130
         assert "interrupted" in terminal.shown
     with stack.at_terminal("create_superuser", "--username=ana") as terminal:
-        assert terminal.asked("Password:").type_secretly(GOOD_PASSWORD).asked("Repeat").press(key).end() == 130
+        assert terminal.asked("Password:").type_secretly(GOOD_PASSWORD).asked("Repeat").hidden().press(key).end() == 130
         assert "interrupted" in terminal.shown
         assert GOOD_PASSWORD not in terminal.shown
     assert stack.engine.executed == []
@@ -177,7 +177,9 @@ def test_the_password_for_a_token_is_not_shown(standin, tmp_path):
 
     for key in (CTRL_C, CTRL_D):
         with at_terminal() as terminal:
-            assert terminal.asked("User name:").type(standin.username).asked("Password:").press(key).end() == 130
+            assert (
+                terminal.asked("User name:").type(standin.username).asked("Password:").hidden().press(key).end() == 130
+            )
             assert "interrupted" in terminal.shown
     assert not file.exists()
     with at_terminal() as terminal:
@@ -195,7 +197,7 @@ def test_the_stand_in_asks_for_the_password_of_its_user(tmp_path):
     options = ["--port=0", f"--data={tmp_path / 'data'}"]
     for key in (CTRL_C, CTRL_D):
         with Terminal("run_standin", *options, environment=without_cvat(), folder=tmp_path) as terminal:
-            assert terminal.asked("Password for").press(key).end() == 130
+            assert terminal.asked("Password for").hidden().press(key).end() == 130
     with Terminal("run_standin", *options, environment=without_cvat(), folder=tmp_path) as terminal:
         terminal.asked("Password for django:").type_secretly(GOOD_PASSWORD).asked("http://127.0.0.1:")
         port = terminal.asked("\n").shown.splitlines()[-1].rpartition(":")[2].strip()
