@@ -71,7 +71,9 @@ def test_a_name_in_a_message_cannot_turn_the_text_around(shell):
 
 
 def test_a_project_with_a_path_for_a_name_stays_in_its_place(shell):
-    answer = shell.run("create_project", "--name=../../x", "--labels=cat ../../dog", "--json")
+    refused = shell.run("create_project", "--name=../../x", "--labels=cat ../../dog")
+    assert (refused.returncode, "cannot be class folders of a dataset" in refused.stderr) == (2, True)
+    answer = shell.run("create_project", "--name=../../x", "--labels=cat", "--json")
     assert answer.returncode == 0, answer.stderr
     project = json.loads(answer.stdout)["project_id"]
     assert shell.run("import_images", *settings(project, shell.images("1.jpg"), "../../y")).returncode == 0
