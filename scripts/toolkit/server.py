@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ToolkitError
 from toolkit.patience import read_patience
-from toolkit.server_errors import busy
+from toolkit.server_errors import NO_TLS, busy
 
 if TYPE_CHECKING:
     from urllib3.exceptions import HTTPError
@@ -119,11 +119,13 @@ def _clock(date: str | None) -> float | None:
 def _reason(error: "HTTPError") -> str:
     from toolkit.careful_http import EndlessAnswer, UntrustedServer
 
+    text = str(error)
+    if any(sign in text for sign in NO_TLS):
+        return "it does not speak TLS (its address begins with http://, then)"
     if isinstance(error, UntrustedServer):
         return "its TLS certificate is not trusted (for a private authority: REQUESTS_CA_BUNDLE=/path/to/ca.pem)"
     if isinstance(error, EndlessAnswer):
         return f"{error}, is it a CVAT?"
-    text = str(error)
     for sign, reason in (
         ("timed out", "it took too long"),
         ("refused", "connection refused"),

@@ -19,7 +19,7 @@ _BUSY = (429, 500, 502, 503, 504)
 _ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
 _GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
 """What cvat-sdk trips over when an answer is not what CVAT says."""
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
 """What OpenSSL says of an answer that is plain HTTP, by its version."""
 _TOO_LONG = re.compile(r"Invalid value for `(\w+)`, length must be less than or equal to `(\d+)`")
 """What cvat-sdk says of a value that CVAT could not keep; it asks nothing of the server then."""
@@ -72,7 +72,7 @@ def _sign_in(complaint: str, connection: "Connection") -> str | None:
 
 
 def _wrong_server(complaint: str, connection: "Connection") -> str | None:
-    if any(sign in complaint for sign in _NO_TLS):
+    if any(sign in complaint for sign in NO_TLS):
         return f"{connection.url} does not speak TLS: put its http:// address into CVAT_URL, if that is safe there"
     if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
         return (

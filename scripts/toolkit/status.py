@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from toolkit import server, server_checks
 from toolkit.checks import GIB, OK, disk_use
 from toolkit.engine import find_container, service_states
+from toolkit.errors import ToolkitError
 from toolkit.readiness import describe
 from toolkit.stack import SERVICES, Stack
 
@@ -51,11 +52,18 @@ def server_status(url: str) -> Status:
     """Look at a server from outside."""
     status = Status(url, problem=server.health_problem(url) or server.login_page_problem(url))
     if status.problem is None:
-        check = server_checks.version_check(url)
-        status.versions = check.found if check.state == OK else f"{check.found} ({check.advice})"
-        status.ui_seconds = _middle_time(url, server.LOGIN_PAGE_PATH)
-        status.api_seconds = _middle_time(url, server.ABOUT_PATH)
+        try:
+            _ask_more(status)
+        except ToolkitError as error:
+            status.problem = error.message
     return status
+
+
+def _ask_more(status: Status) -> None:
+    check = server_checks.version_check(status.url)
+    status.versions = check.found if check.state == OK else f"{check.found} ({check.advice})"
+    status.ui_seconds = _middle_time(status.url, server.LOGIN_PAGE_PATH)
+    status.api_seconds = _middle_time(status.url, server.ABOUT_PATH)
 
 
 def _middle_time(url: str, path: str) -> float:
