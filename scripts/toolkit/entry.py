@@ -44,7 +44,7 @@ def run_script(command: Callable[..., None]) -> None:
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(_interruptible(command))
-    sys.exit(_exit_code_of(app))
+    sys.exit(_exit_code_of(app, command))
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,12 +69,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _exit_code_of(app: Callable[..., object]) -> int:
+def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> int:
     import typer
 
     from toolkit import console
+    from toolkit.empty_paths import refuse_empty_paths
 
     try:
+        refuse_empty_paths(command, sys.argv[1:])
         code = app(standalone_mode=False)
     except typer.Abort:
         code = INTERRUPTED

@@ -233,6 +233,8 @@ def test_overwrite_spares_a_manifest_of_somebody_else_and_an_archive_inside(tmp_
         (["--group-by", "("], "--group-by"),
         (["--group-by", "0"], "--group-by"),
         (["--group-by", ""], "--group-by is empty"),
+        (["--labels", ""], "--labels is empty: is a variable of the shell not set?"),
+        (["--output-dir="], "--output-dir is empty: is a variable of the shell not set?"),
         (["--split-method", "best"], "split-method"),
     ],
 )
