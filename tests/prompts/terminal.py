@@ -66,7 +66,10 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the script's end and return its exit code, 128 + N for signal N."""
-        self._child.expect(pexpect.EOF)
+        try:
+            self._child.expect(pexpect.EOF)
+        except pexpect.TIMEOUT:
+            raise AssertionError(f"still running; on the terminal: {self.shown + self._child.before!r}") from None
         self.shown += self._child.before
         self._child.close()
         status = self._child.exitstatus
