@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from toolkit import console
+from toolkit.child_environment import without_secrets
 from toolkit.errors import ToolkitError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def main(
     for output, sources in LOCKS.items():
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11"]
         command += ["--generate-hashes", "--no-emit-index-url", "--no-header", f"--output-file={output}", *sources]
-        if subprocess.run(command + ["--upgrade"] * upgrade, cwd=ROOT).returncode:
+        if subprocess.run(command + ["--upgrade"] * upgrade, cwd=ROOT, env=without_secrets()).returncode:
             raise ToolkitError(f"{output} could not be locked; uv said why above")
         console.say(f"locked {output}")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.benchmark_competitors import SCRIPTS, Competitor, extracted_beside
+from toolkit.child_environment import without_secrets
 from toolkit.errors import ToolkitError
 
 _CLASSES = 10
@@ -178,7 +179,7 @@ def _extract(archive: Path) -> None:
 
 def _run_once(run: Measured, target: Path) -> None:
     target.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+    environment = {**without_secrets(), "PYTHONPATH": str(SCRIPTS)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles a program anew for every run
     seconds = 0.0
     memory = 0
@@ -225,7 +226,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    asked = subprocess.run(["df", "-T", folder], capture_output=True, text=True, check=False)
+    asked = subprocess.run(["df", "-T", folder], env=without_secrets(), capture_output=True, text=True, check=False)
     return asked.stdout.splitlines()[-1].split()[1] if asked.returncode == 0 else "unknown file system"
 
 

@@ -5,6 +5,8 @@ import sys
 import webbrowser
 from collections.abc import Mapping
 
+from toolkit.child_environment import secrets_hidden
+
 
 def open_page(address: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Open a page in the browser of the person.
@@ -23,6 +25,7 @@ def open_page(address: str, environ: Mapping[str, str] = os.environ) -> bool:
     if not has_screen and not environ.get("BROWSER"):
         return False
     try:
-        return webbrowser.open(address)
+        with secrets_hidden():
+            return webbrowser.open(address)
     except (webbrowser.Error, OSError):
         return False

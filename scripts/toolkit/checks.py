@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from toolkit.child_environment import without_secrets
 from toolkit.compose import OLDEST_COMPOSE, compose_version
 from toolkit.engine import container_on_port, execute, existing_volumes, find_container, missing_images, service_states
 from toolkit.errors import ToolkitError
@@ -209,7 +210,7 @@ def _is_free(stack: Stack) -> bool:
 def _program_on_port(port: int) -> str:
     for command in (["ss", "-Hltnp", f"sport = :{port}"], ["lsof", "-nP", "-Fc", f"-iTCP:{port}", "-sTCP:LISTEN"]):
         if shutil.which(command[0]):
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            said = subprocess.run(command, env=without_secrets(), capture_output=True, text=True, check=False).stdout
             program = said.partition('users:(("')[2].partition('"')[0] or said.partition("\nc")[2].partition("\n")[0]
             if program:
                 return program

@@ -1,7 +1,8 @@
 """What of the person's environment the programs get that the scripts start."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 SECRETS = frozenset(
     {
@@ -28,3 +29,13 @@ def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     given = os.environ if environ is None else environ
     return {name: value for name, value in given.items() if name not in SECRETS}
+
+
+@contextmanager
+def secrets_hidden() -> Iterator[None]:
+    """Take :data:`SECRETS` out of the environment of this process, for a library that starts a program by itself."""
+    hidden = {name: os.environ.pop(name) for name in SECRETS & os.environ.keys()}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO
 
 from toolkit.careful_cvat_cli import NOTICE
+from toolkit.child_environment import without_secrets
 from toolkit.connection import Connection
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.server_errors import explain
 
 _LAUNCHER = Path(__file__).with_name("careful_cvat_cli.py")
 
-_SECRETS = ("CVAT_PASSWORD", "CVAT_ACCESS_TOKEN", "PASS")
 _KEPT_LINES = 200
 _GRACE = 3.0
 _TELL_EVERY = 0.5
@@ -191,7 +191,7 @@ def _sign_in_arguments(connection: Connection) -> list[str]:
 
 
 def _environment(connection: Connection) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    environment = without_secrets()
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONIOENCODING"] = "utf-8"
     if connection.token is not None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from toolkit.child_environment import SECRETS
 from toolkit.errors import ToolkitError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +110,7 @@ def find_stack(environ: Mapping[str, str] = os.environ) -> Stack:
     """
     settings = {**_read(VERSIONS_FILE), **_read(SETTINGS_FILE)}
     settings |= {name: value for name, value in environ.items() if name.startswith("CVAT_") and value}
-    for ours in ("CVAT_PASSWORD", "CVAT_ACCESS_TOKEN", "CVAT_SUPERUSER_PASSWORD"):
+    for ours in SECRETS - {PASSWORD_KEY}:
         settings.pop(ours, None)  # no business of docker's
     project = environ.get("COMPOSE_PROJECT_NAME") or settings.pop("COMPOSE_PROJECT_NAME", "") or "cvat"
     problems = list(_problems(project, settings))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.child_environment import without_secrets
+
 _UNREACHABLE = (
     "Failed to fetch",
     "error sending request",
@@ -50,7 +52,7 @@ def audit(requirements: Path, timeout: float = 300.0) -> Audit:
     command = [uv, "tool", "run", "--isolated", "pip-audit", "--progress-spinner=off", "--disable-pip"]
     command += ["--require-hashes", "--requirement", str(requirements)]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        answer = subprocess.run(command, env=without_secrets(), capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         return Audit(f"no answer within {timeout:g} s")
     if answer.returncode == 0:

@@ -1,5 +1,6 @@
 """What the programs get that the scripts start: a program of the same name, first on the PATH, writes it down."""
 
+import ast
 import json
 import os
 import subprocess
@@ -9,13 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import requests
 
+import lock_requirements
 from standin.process import StandinProcess
+from toolkit import vulnerabilities
 from toolkit.child_environment import SECRETS
 from toolkit.stack import PASSWORD_KEY
 
 from .fake_engine import PROJECT, FakeEngine
 from .recorder import Call, Recorder
+from .test_secrecy import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "marker-0123456789-Secret"
@@ -29,6 +34,8 @@ case "$*" in
     *ps*) env ;;
 esac
 """
+
+STARTERS = ("subprocess.run", "subprocess.Popen", "subprocess.call", "subprocess.check_output", "subprocess.check_call")
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
 
@@ -53,6 +60,10 @@ def run(
     )
     assert answer.returncode == code, answer.stderr
     return answer
+
+
+def signed_in(server: StandinProcess) -> dict[str, str]:
+    return {**server.environment(), "CVAT_ACCESS_TOKEN": ""}
 
 
 def strangers_secrets(call: Call, needed: tuple[str, ...] = ()) -> list[str]:
@@ -141,3 +152,64 @@ def test_the_stand_in_gets_its_own_password_alone(monkeypatch):
         given = Path(f"/proc/{server.process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
     assert "CVAT_PASSWORD=its-own-pass" in given
     assert [line for line in given if MARKER in line] == []
+
+
+def test_the_browser_gets_no_secret(recorder, standin, tmp_path):
+    browser = recorder.add("browser")
+    project = json.loads(
+        run(
+            "create_project", "--name=looked at", "--labels=cat", "--json",
+            recorder=recorder, variables=signed_in(standin),
+        ).stdout
+    )["project_id"]  # fmt: skip
+    wish = {"name": "a task", "project_id": project}
+    requests.post(f"{standin.url}/api/tasks", json=wish, auth=(standin.username, standin.password), timeout=30)
+    variables = {**signed_in(standin), "BROWSER": str(browser)}
+    answer = run("open_task", f"--project-id={project}", recorder=recorder, variables=variables)
+    (call,) = recorder.calls()
+    assert call.arguments[1:] == [answer.stdout.strip()]
+    assert "PATH" in call.environment
+    assert strangers_secrets(call) == []
+
+
+@needs_proc
+@pytest.mark.parametrize("way", ["password", "token"])
+def test_cvat_cli_gets_the_one_secret_that_it_signs_in_with(standin, recorder, way):
+    """The real client, as it runs."""
+    variables = signed_in(standin)
+    if way == "token":
+        wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
+        auth = (standin.username, standin.password)
+        made = requests.post(f"{standin.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=30)
+        variables["CVAT_ACCESS_TOKEN"] = made.json()["value"]
+    with Processes() as processes:
+        run("create_project", f"--name=by {way}", "--labels=cat", recorder=recorder, variables=variables)
+    seen = [dict(line.partition("=")[::2] for line in text.split("\0")) for text in processes.clients]
+    assert seen
+    needed = "CVAT_ACCESS_TOKEN" if way == "token" else "PASS"
+    assert {name for environment in seen for name in SECRETS & environment.keys()} == {needed}
+    assert MARKER not in "".join(processes.clients)
+
+
+def test_uv_gets_no_secret(recorder, monkeypatch):
+    """It is looked for beside the Python that runs, and is run by it."""
+    for name, value in OURS.items():
+        monkeypatch.setenv(name, value)
+    recorder.add("uv")
+    monkeypatch.setattr(sys, "executable", str(recorder.add("python")))
+    vulnerabilities.audit(ROOT / "requirements.txt")
+    lock_requirements.main()
+    assert {call.program for call in recorder.calls()} == {"uv", "python"}
+    assert [strangers_secrets(call) for call in recorder.calls()] == [[]] * (1 + len(lock_requirements.LOCKS))
+
+
+def test_no_program_is_started_with_whatever_environment_there_is():
+    """What is not said by `env` is the whole environment."""
+    starts = []
+    for path in (ROOT / "scripts").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTERS:
+                given = [ast.unparse(word.value) for word in node.keywords if word.arg == "env"]
+                starts.append((f"{path.relative_to(ROOT)}:{node.lineno}", given))
+    assert len(starts) > 10
+    assert [place for place, given in starts if not given or "os.environ, " in given[0]] == []
