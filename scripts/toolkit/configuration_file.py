@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,12 +25,12 @@ class ConfigurationFile:
     Attributes:
         path: Where it was read from, as typed.
         folder: The absolute folder that its relative paths count from.
-        values: Its keys and values as JSON has them.
+        values: Its keys and values as JSON has them; not shown, since the password may be among them.
     """
 
     path: Path
     folder: Path
-    values: Mapping[str, object]
+    values: Mapping[str, object] = field(repr=False)
 
 
 def open_configuration(path: Path) -> ConfigurationFile:

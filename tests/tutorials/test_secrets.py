@@ -14,6 +14,13 @@ from .notebook_runs import Run
 
 PASSWORD = "marker-Pa55word-0123456789"
 
+SHOW_EVERY_VARIABLE = """
+for value in [value for name, value in globals().items() if not name.startswith("_") and not callable(value)]:
+    print(repr(value), value)
+    display(value)
+"""
+"""What a person does who wants to know what is in there."""
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -28,6 +35,13 @@ def token(server) -> str:
     wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
     auth = (server.username, PASSWORD)
     return requests.post(f"{server.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=30).json()["value"]
+
+
+def add_a_look_at_everything(made, name: str) -> None:
+    path = made.folder / f"{name}.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(SHOW_EVERY_VARIABLE))
+    nbformat.write(notebook, path)
 
 
 @pytest.mark.slow
@@ -45,8 +59,10 @@ def test_no_secret_is_in_what_a_notebook_shows_or_leaves(tutorial, server, token
     runs: list[Run] = []
     for name in ("import_api", "export_api", *["convert_dataset"] * (way == "configuration")):
         tags = {"tags_from_folders = False": "tags_from_folders = True"} if name == "import_api" else None
+        add_a_look_at_everything(made, name)
         runs.append(made.run(name, replace=tags))
         assert runs[-1].error is None
+        assert "ConfigurationFile(" in runs[-1].text, "the variables were looked at"
     server.order_fault("status", status=500, path="/api/[!s]*", count=None, body="oops")
     runs.append(made.run("import_api"))
     server.clear_faults()
