@@ -3,7 +3,6 @@
 from toolkit.entry import run_script
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -145,6 +144,7 @@ def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection"
 def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> "Leftover | None":
     """Choose the earlier import to go on with."""
     from toolkit.errors import UsageError
+    from toolkit.prompt import can_ask
 
     begun = next((leftover for leftover in reversed(leftovers) if leftover.done), None)
     if resume and start_over:
@@ -156,10 +156,8 @@ def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> 
     if begun is None or start_over:
         return None
     total = len(begun.journal.record.parts)
-    if _can_ask() and typer.confirm(f"{len(begun.done)} of {total} tasks are finished. Go on?", default=True, err=True):
+    if can_ask() and typer.confirm(f"{len(begun.done)} of {total} tasks are finished. Go on?", default=True, err=True):
         return begun
-    if _can_ask():
-        return None
     raise UsageError(
         f"an earlier import has finished {len(begun.done)} of {total} tasks: "
         "--resume goes on with it, --start-over begins anew beside them"
@@ -169,13 +167,14 @@ def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> 
 def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget: bool) -> None:
     """Delete what killed imports have left, if the person wants that."""
     from toolkit.leftovers import remove
+    from toolkit.prompt import can_ask
 
     for leftover in leftovers:
         numbers = ", ".join(str(part.task_id) for part in leftover.unfinished)
         question = f"Delete the unfinished task {numbers} (its images are all in the folder)?"
         if not leftover.unfinished:
             pass
-        elif is_asked or (_can_ask() and typer.confirm(question, default=True, err=True)):
+        elif is_asked or (can_ask() and typer.confirm(question, default=True, err=True)):
             for line in remove(api, leftover):
                 console.say(line)
         else:
@@ -183,10 +182,6 @@ def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget
             continue
         if forget or not leftover.done:
             leftover.journal.forget()
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and console.is_interactive()
 
 
 def _begin(stack: ExitStack, record: "Record") -> "Journal":

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ import typer
 
 from toolkit import console
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.prompt import can_ask
 
 
 def main(
@@ -89,7 +89,7 @@ def main(
 
 def _password(username: str, variable: str) -> str | None:
     password = os.environ.get(variable)
-    if password is None and sys.stdin.isatty():
+    if password is None and can_ask():
         password = typer.prompt(f"Password for {username}", hide_input=True, err=True)
     if password == "":
         raise UsageError(f"{variable} is empty: give the user a password")

@@ -7,6 +7,11 @@ import typer
 from toolkit.errors import UsageError
 
 
+def can_ask() -> bool:
+    """Tell whether somebody can be asked: the answer comes from a terminal, and the question is shown on one."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
 def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) -> str:
     """Ask for a value on the terminal.
 
@@ -22,7 +27,7 @@ def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) 
     Raises:
         UsageError: There is no terminal.
     """
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise UsageError(f"{what} is needed, and nobody can be asked here: set {otherwise}")
     answer: str = typer.prompt(what, hide_input=secret, confirmation_prompt=confirm, err=True)
     return answer

@@ -15,17 +15,24 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 class Terminal:
     """Runs a script on a pseudo-terminal of its own.
 
+    Args:
+        script: Its name.
+        arguments: Its options.
+        environment: All of its environment.
+        folder: Where it runs.
+        redirected: What the shell is to do with its input and output.
+
     Attributes:
         shown: All that stood on the terminal, the echo of what was typed included.
     """
 
     def __init__(
-        self, script: str, *arguments: str, environment: Mapping[str, str], folder: Path, program: str = sys.executable
+        self, script: str, *arguments: str, environment: Mapping[str, str], folder: Path, redirected: str = ""
     ) -> None:
         self.shown = ""
         self._child = pexpect.spawn(
-            program,
-            [str(SCRIPTS / f"{script}.py"), *arguments],
+            "/bin/sh",
+            ["-c", f'exec "$0" "$@" {redirected}', sys.executable, str(SCRIPTS / f"{script}.py"), *arguments],
             env={**environment, "TERM": "dumb", "COLUMNS": "500"},
             cwd=str(folder),
             timeout=SECONDS,

@@ -85,6 +85,11 @@ def test_going_on_with_an_import(half_done, tasks_of):  # noqa: F811
     assert len(tasks_of(shell.server, project)) == 1
 
     with at_terminal(shell, *options) as terminal:
+        assert terminal.asked(question).type("n").end() == 2
+        assert "--start-over begins anew" in terminal.shown
+    assert len(tasks_of(shell.server, project)) == 1
+
+    with at_terminal(shell, *options) as terminal:
         assert terminal.asked(question).type("y").end() == 0
     assert names(tasks_of(shell.server, project)) == ["t-001", "t-002"]
 
@@ -229,4 +234,16 @@ def test_without_a_terminal_nobody_is_asked(stack, script):
         assert process.wait(60) == code
         assert process.stderr is not None
         assert said in process.stderr.read().decode()
+    assert not stack.was_removed()
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>errors"], ids=["no input", "questions would go into a file"])
+@pytest.mark.parametrize("script", ASKING)
+def test_nobody_is_asked_who_could_not_answer(stack, script, closed):
+    said, code = ASKING[script]
+    environment = stack.environment(CVAT_URL="http://127.0.0.1:1")
+    with Terminal(script, environment=environment, folder=stack.folder, redirected=closed) as terminal:
+        assert terminal.end() == code
+    errors = stack.folder / "errors"
+    assert said in (errors.read_text() if errors.exists() else terminal.shown)
     assert not stack.was_removed()
