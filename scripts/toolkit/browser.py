@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from toolkit.child_environment import secrets_hidden
 
 
-def open_page(address: str, environ: Mapping[str, str] = os.environ) -> bool:
+def open_page(address: str, environ: Mapping[str, str] | None = None) -> bool:
     """Open a page in the browser of the person.
 
     Without a screen only the browser that `BROWSER` names is tried (VS Code sets one that opens on the person's
@@ -21,6 +21,7 @@ def open_page(address: str, environ: Mapping[str, str] = os.environ) -> bool:
     Returns:
         Whether a browser was asked to open it.
     """
+    environ = os.environ if environ is None else environ
     has_screen = sys.platform in ("darwin", "win32") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
     if not has_screen and not environ.get("BROWSER"):
         return False

@@ -131,7 +131,7 @@ def read(
     part: type[Part],
     file: ConfigurationFile | None = None,
     options: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Part:
     """Read and check the keys that a step needs; an option wins over the environment, that over the file.
 
@@ -148,6 +148,7 @@ def read(
     Raises:
         UsageError: One detail line for every problem there is.
     """
+    environ = os.environ if environ is None else environ
     given = {key: value for key, value in (options or {}).items() if value is not None}
     values = dict(file.values if file else part.file_defaults)
     folders = dict.fromkeys(values, file.folder) if file else {}

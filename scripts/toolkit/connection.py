@@ -39,7 +39,7 @@ class Connection:
         return f"{browser_url(self.url)}/projects/{project_id}"
 
 
-def browser_url(url: str, environ: Mapping[str, str] = os.environ) -> str:
+def browser_url(url: str, environ: Mapping[str, str] | None = None) -> str:
     """Return the address at which a person's browser finds a server of this machine.
 
     In GitHub Codespaces that is the forwarded port; the variables that name it are described at
@@ -52,6 +52,7 @@ def browser_url(url: str, environ: Mapping[str, str] = os.environ) -> str:
     Returns:
         The forwarded address of a local server in Codespaces; any other address as it is.
     """
+    environ = os.environ if environ is None else environ
     name, domain = environ.get("CODESPACE_NAME"), environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
     parts = urlsplit(url)
     if not name or not domain or parts.hostname not in ("localhost", "127.0.0.1", "::1"):
@@ -59,12 +60,13 @@ def browser_url(url: str, environ: Mapping[str, str] = os.environ) -> str:
     return f"https://{name}-{parts.port or 80}.{domain}"
 
 
-def default_url(environ: Mapping[str, str] = os.environ) -> str:
+def default_url(environ: Mapping[str, str] | None = None) -> str:
     """Return the address of the local stack, on the port that `CVAT_PORT` or config/cvat.env names.
 
     Raises:
         UsageError: A setting of the stack is wrong.
     """
+    environ = os.environ if environ is None else environ
     return find_stack(environ).url
 
 
@@ -72,7 +74,7 @@ def resolve_connection(
     file: ConfigurationFile | None = None,
     url: str | None = None,
     username: str | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Connection:
     """Find the server and the credentials; an option wins over the environment, that over the file.
 
@@ -91,6 +93,7 @@ def resolve_connection(
     Raises:
         UsageError: The address is no http(s) address, or credentials are missing; one detail line each.
     """
+    environ = os.environ if environ is None else environ
     token = environ.get("CVAT_ACCESS_TOKEN") if username is None else None
     problems: list[UsageError] = []
     address, credentials = "", None

@@ -135,8 +135,9 @@ class Journal:
             self._path = None
 
 
-def journal_folder(environ: Mapping[str, str] = os.environ) -> Path:
+def journal_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of the journals."""
+    environ = os.environ if environ is None else environ
     named = environ.get("XDG_STATE_HOME", "")
     base = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
     return base / "cvat-toolkit" / "imports"

@@ -29,7 +29,7 @@ class Patience:
         return float(min(self.wait * 2.0 ** (failures - 1), LONGEST_WAIT))
 
 
-def read_patience(environ: Mapping[str, str] = os.environ) -> Patience:
+def read_patience(environ: Mapping[str, str] | None = None) -> Patience:
     """Read the limits from the environment.
 
     Args:
@@ -41,6 +41,7 @@ def read_patience(environ: Mapping[str, str] = os.environ) -> Patience:
     Raises:
         UsageError: A value is no number in its range.
     """
+    environ = os.environ if environ is None else environ
     answer = _number(environ, "CVAT_ANSWER_TIMEOUT", Patience.answer, 0.1, 3600)
     attempts = _number(environ, "CVAT_ATTEMPTS", Patience.attempts, 1, 10)
     wait = _number(environ, "CVAT_RETRY_WAIT", Patience.wait, 0, LONGEST_WAIT)

@@ -90,13 +90,14 @@ class Stack:
         """Return the same stack with another project name or other settings."""
         return replace(self, project=project or self.project, settings={**self.settings, **settings})
 
-    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    def environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment for a program that reads the compose file."""
+        environ = os.environ if environ is None else environ
         outside = {name: value for name, value in environ.items() if not name.startswith("COMPOSE_")}
         return {**outside, **self.settings, "COMPOSE_PROJECT_NAME": self.project}
 
 
-def find_stack(environ: Mapping[str, str] = os.environ) -> Stack:
+def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
     """Read the settings of the local stack.
 
     Args:
@@ -108,6 +109,7 @@ def find_stack(environ: Mapping[str, str] = os.environ) -> Stack:
     Raises:
         UsageError: A setting is wrong; one detail line each.
     """
+    environ = os.environ if environ is None else environ
     settings = {**_read(VERSIONS_FILE), **_read(SETTINGS_FILE)}
     settings |= {name: value for name, value in environ.items() if name.startswith("CVAT_") and value}
     for ours in SECRETS - {PASSWORD_KEY}:

@@ -213,3 +213,13 @@ def test_no_program_is_started_with_whatever_environment_there_is():
                 starts.append((f"{path.relative_to(ROOT)}:{node.lineno}", given))
     assert len(starts) > 10
     assert [place for place, given in starts if not given or "os.environ, " in given[0]] == []
+
+
+def test_no_signature_shows_the_environment() -> None:
+    shown = []
+    for path in sorted(SCRIPTS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.arguments):
+                defaults = [ast.unparse(default) for default in (*node.defaults, *node.kw_defaults) if default]
+                shown += [f"{path.name}:{default}" for default in defaults if "environ" in default]
+    assert shown == [], "a notebook shows the signature of a function, defaults included"
