@@ -217,7 +217,7 @@ def test_no_program_is_started_with_whatever_environment_there_is():
 
 def test_no_signature_shows_the_environment() -> None:
     shown = []
-    for path in sorted(SCRIPTS.rglob("*.py")):
+    for path in sorted((ROOT / "scripts").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.arguments):
                 defaults = [ast.unparse(default) for default in (*node.defaults, *node.kw_defaults) if default]
