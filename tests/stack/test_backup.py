@@ -1,10 +1,12 @@
 """Backup, restore and upgrade on a real engine, with real dumps of a real PostgreSQL."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -158,8 +160,6 @@ def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(
                 break
         os.kill(call.pid, signal.SIGINT)
         assert "interrupted" in call.stderr.read()
-        _, status, usage = os.wait4(call.pid, 0)
-        call.returncode = os.waitstatus_to_exitcode(status)
     assert call.returncode == 130
     assert list((cvat.root / "backups").iterdir()) == []
     assert cvat.container("cvat_server").status == "running"
@@ -168,12 +168,16 @@ def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(
     whole = subprocess.Popen(
         script, cwd=cvat.root, env=cvat.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    _, status, usage = os.wait4(whole.pid, 0)
-    whole.returncode = os.waitstatus_to_exitcode(status)
+    peak = 0
+    while whole.poll() is None:
+        with contextlib.suppress(OSError, ValueError, StopIteration):  # it has just ended
+            status = Path(f"/proc/{whole.pid}/status").read_text()
+            peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
+        time.sleep(0.05)
     assert whole.returncode == 0
     (file,) = (cvat.root / "backups").iterdir()
     assert file.stat().st_size > 200 << 20
-    assert usage.ru_maxrss < 120 << 10, f"{usage.ru_maxrss} KiB"
+    assert 0 < peak < 120 << 10, f"{peak} KiB"  # ru_maxrss would count the process that started it, too
 
 
 def test_backup_of_a_stopped_cvat_leaves_it_stopped(cvat: Cvat) -> None:
