@@ -205,7 +205,7 @@ MEASURED = --cov=scripts --cov=toolkit --cov=standin $(patsubst scripts/%.py,--c
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Measure what all tests reach, in all processes; those on a Docker engine too, if one answers.
 	@$(VENV)/bin/python -m pytest -q -n auto --dist worksteal -m "stack or not stack" $(MEASURED) \
-		--cov-report=term-missing:skip-covered $(ARGS)
+		--cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Change the code in small ways and list the changes that no test notices (some minutes).
