@@ -96,5 +96,9 @@ def faults_of(step: Step) -> list[Fault]:
     return REQUEST_FAULTS + FOR_EVER + UNREACHABLE
 
 
+RACES = {("send the images", "reset in the answer"), ("send the images", "cut short")}
+"""The answer has no body, so it is whole; the next request notices in time that the connection is gone, or not."""
+
+
 CASES = [(step, fault) for step in STEPS for fault in faults_of(step)]
 COLUMNS = [fault.name for fault in REQUEST_FAULTS + FOR_EVER + UNREACHABLE + WORKER_FAULTS]

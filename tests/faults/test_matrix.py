@@ -16,7 +16,7 @@ from pipeline.conftest import Shell, new_shell
 from standin.process import StandinProcess
 
 from .conftest import WRITES_TABLE
-from .matrix import CASES, UNREACHABLE, Fault, Step
+from .matrix import CASES, RACES, UNREACHABLE, Fault, Step
 from .table import TABLE, cell, read, render
 from .vanishing import VanishingServer
 
@@ -164,6 +164,8 @@ def test_fault(step: Step, fault: Fault, server, copy, tmp_path, outcomes):
         server.clear_faults()
     assert hits, "the fault did not come to pass"
     seen = outcome(answer, server.url)
+    if (step.name, fault.name) in RACES and answer.returncode == 0:
+        seen = "either"
     (outcomes / f"{cell(step, fault)}.txt").write_text(seen, "utf-8")
     assert run.shell.leftovers() == [], answer.stderr
     if answer.returncode == 0:
