@@ -21,7 +21,8 @@ one finds it and offers to remove it.
 
 **goes on** means that the run succeeds without a word; **tries again** that it succeeds, with a line on standard error
 for every further attempt; **either** that it depends on the moment. Otherwise the message is given (without its
-advice). The limits are `CVAT_ANSWER_TIMEOUT` (60 s without an answer), `CVAT_ATTEMPTS` (3), `CVAT_RETRY_WAIT` (1 s, doubled each time) and `--timeout`.
+advice). The limits are `CVAT_ANSWER_TIMEOUT` (60 s without an answer), `CVAT_ATTEMPTS` (3), `CVAT_RETRY_WAIT` (1 s,
+doubled each time) and `--timeout`.
 """
 
 
