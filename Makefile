@@ -167,7 +167,10 @@ standin: $(VENV)/.runtime ## Run the stand-in server, a small CVAT-compatible se
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
-	@$(VENV)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+# Three for two cores: many tests wait for a limit in time, or for a server.
+TEST_PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
