@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,8 +12,6 @@ from toolkit.claims import claim
 
 _LOCK = ".lock"
 _TRIES = 5
-_UNCLAIMED_FOR = 3600.0
-"""Seconds after which a folder that nobody has claimed cannot be one that is just being made."""
 
 
 @contextmanager
@@ -79,12 +76,9 @@ def _is_own(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> bool:
-    """Remove a folder while holding the claim on it, so that no run can begin to use it."""
-    lock = folder / _LOCK
-    if not lock.exists() and time.time() - folder.lstat().st_mtime < _UNCLAIMED_FOR:
-        return False
+    """Remove a folder while holding the claim on it; a run that has only just made it finds that and makes another."""
     try:
-        with claim(lock):
+        with claim(folder / _LOCK):
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
         return False

@@ -33,13 +33,13 @@ def strike() -> None:
 def watch(event: str, details: tuple[object, ...]) -> None:
     if event == "import" and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         count("import")
-    elif event in STEPS and is_work() and not is_code(str(details[0])):
+    elif event in STEPS and is_work() and not is_code(details[0]):
         count("work")
 
 
-def is_code(path: str) -> bool:
-    """Tell what Python reads of a program, and keeps of it when it is read for the first time."""
-    return path.endswith(CODE) or "__pycache__" in path
+def is_code(path: object) -> bool:
+    """Tell what Python reads of a program, and keeps of it when it is read for the first time (by a descriptor)."""
+    return isinstance(path, int) or str(path).endswith(CODE) or "__pycache__" in str(path)
 
 
 def is_work() -> bool:

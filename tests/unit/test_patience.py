@@ -1,7 +1,6 @@
 """How long is waited, what is tried again, and how what was left is told from what is in use."""
 
 import http.server
-import os
 import subprocess
 import sys
 import threading
@@ -169,15 +168,34 @@ def test_a_killed_runs_folder_goes_with_the_next_and_a_living_ones_stays(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_that_nobody_claimed_go_when_they_are_old(tmp_path):
-    young, old = tmp_path / ".work-young", tmp_path / ".work-old"
-    young.mkdir()
-    old.mkdir()
-    os.utime(old, (0, 0))
-    (tmp_path / ".work-link").symlink_to(young)
+def test_folders_that_nobody_claims_go_and_nothing_else(tmp_path):
+    abandoned_one, mine = tmp_path / ".work-abandoned", tmp_path / "mine"
+    abandoned_one.mkdir()
+    mine.mkdir()
+    (tmp_path / ".work-link").symlink_to(mine)
     (tmp_path / ".work-file").write_text("x")
-    assert remove_abandoned(tmp_path, ".work-") == [old]
-    assert young.exists()
+    assert remove_abandoned(tmp_path, ".work-") == [abandoned_one]
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", ".work-link", ".work-file"}
+
+
+USE_OFTEN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from toolkit.workspace import temporary_folder
+for number in range(300):
+    with temporary_folder(Path(sys.argv[2]), ".work-") as folder:
+        (folder / "file").write_text(str(number))
+        assert (folder / "file").read_text() == str(number)
+"""
+
+
+def test_runs_that_begin_together_do_not_take_each_others_folders(tmp_path):
+    scripts = next(path for path in sys.path if path.endswith("scripts"))
+    command = [sys.executable, "-c", USE_OFTEN, scripts, str(tmp_path)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_claim_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path):
