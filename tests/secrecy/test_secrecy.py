@@ -56,6 +56,7 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._thread.is_alive(), "it looked until the end"
         self._end.set()
         self._thread.join()
 
@@ -70,7 +71,7 @@ class Everything(Processes):
 
     def look(self) -> None:
         super().look()
-        for path in self.folder.rglob("*"):
+        for path in (Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names):
             with suppress(OSError):  # it has gone meanwhile
                 status = path.stat()
                 if stat.S_ISREG(status.st_mode) and self._known.get(path) != (status.st_mtime_ns, status.st_size):
