@@ -19,14 +19,17 @@ def main(
     """
     import subprocess
 
+    from toolkit import startup
     from toolkit.compose import compose_command, compose_environment, compose_version
     from toolkit.engine import engine
+    from toolkit.errors import ToolkitError
     from toolkit.stack import PASSWORD_KEY, find_stack
 
     compose_version()
-    with engine():
-        pass
     stack = find_stack()
+    with engine() as client:
+        if arguments[:1] == ["start"] and startup.are_strays(client, stack):
+            raise ToolkitError("a restore or an upgrade was killed: make up takes the data from before it again")
     # Nothing that starts a database goes through here without one: `make up` has made it.
     stack = stack if PASSWORD_KEY in stack.settings else stack.with_settings(**{PASSWORD_KEY: "not-made-yet"})
     code = subprocess.run(compose_command(stack, *arguments), env=compose_environment(stack), check=False).returncode

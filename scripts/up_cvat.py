@@ -33,6 +33,8 @@ def main(
     with engine.engine() as client:
         compose_version()
         stack = startup.prepare(client, stack)
+        if startup.take_down_strays(client, stack):
+            console.say("A restore or an upgrade was killed: the data from before it are taken again")
         checks = [port_check(client, stack), *engine_checks(client, stack), *settings_checks(client, stack)]
         failed = [
             f"{one.name}: {one.found}, required {one.required}; {one.advice}" for one in checks if one.state == FAILED

@@ -80,6 +80,33 @@ def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]
     )
 
 
+def are_strays(client: "DockerClient", stack: Stack) -> bool:
+    """Tell whether the project's containers hold other volumes than the stack's.
+
+    A restore or an upgrade that was killed leaves them so. Compose would go on with them, for the volumes' names are no
+    part of what it compares.
+    """
+    database = find_container(client, stack, "cvat_db")
+    if database is None:
+        return False
+    return stack.volume("cvat_db") not in [mount.get("Name") for mount in database.attrs["Mounts"]]
+
+
+def take_down_strays(client: "DockerClient", stack: Stack) -> bool:
+    """Remove the containers of a restore or upgrade that was killed; all volumes stay.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        ToolkitError: Compose failed.
+    """
+    if not are_strays(client, stack):
+        return False
+    compose(stack, "down", "--remove-orphans")
+    return True
+
+
 def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> list[str]:
     """Pull the images that are not here yet.
 

@@ -10,7 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from throw_away import Cvat, hear_ctrl_c
+from throw_away import MIRRORED_AFTER_SECONDS, Cvat, hear_ctrl_c
 
 
 def backup(cvat: Cvat) -> Path:
@@ -121,6 +121,55 @@ def test_a_restore_that_does_not_come_up_leaves_the_old_data_running(cvat: Cvat)
     assert sql(cvat, "SELECT count(*) FROM engine_project") == "2"
 
 
+def test_a_restore_that_is_stopped_or_killed_leaves_the_old_data(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    file = backup(cvat)
+    cvat.make("project", "NAME=newer than the backup", "LABELS=x", **cvat.signed_in())
+    time.sleep(MIRRORED_AFTER_SECONDS)
+    volumes = cvat.volumes()
+    for number, moment in (
+        (signal.SIGINT, "Restoring the database"),
+        (signal.SIGTERM, "Restoring /home/django/data"),
+        (signal.SIGKILL, "Starting CVAT"),
+    ):
+        said, code = stopped_at(moment, number, cvat, "restore_cvat.py", f"--file={file}")
+        if number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+        else:
+            assert code == 130
+            assert "going back" in said
+            assert cvat.volumes() == volumes
+        if number == signal.SIGKILL:
+            assert "make up takes the data from before" in cvat.make("start", code=1).stderr
+            assert "the data from before it are taken again" in cvat.up().stderr
+        else:
+            cvat.up()
+        assert sql(cvat, "SELECT count(*) FROM engine_project") == "2", moment
+    cvat.make("restore", f"FILE={file}")
+    assert sql(cvat, "SELECT count(*) FROM engine_project") == "1"
+    assert len(cvat.volumes()) == len(volumes), "what the killed one had filled is gone as well"
+
+
+def stopped_at(moment: str, number: int, cvat: Cvat, script: str, *arguments: str) -> tuple[str, int]:
+    """Send a signal to a script when it says what it is at; give what it says then, and how it ends."""
+    with subprocess.Popen(
+        [sys.executable, f"scripts/{script}", *arguments],
+        cwd=cvat.root,
+        env=cvat.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
+    ) as call:
+        assert call.stderr is not None
+        for line in call.stderr:
+            if moment in line:
+                break
+        os.kill(call.pid, number)
+        said = call.stderr.read()
+    return said, call.returncode
+
+
 def test_upgrade_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat) -> None:
     cvat.up()
     cvat.fill()
@@ -150,23 +199,19 @@ def test_upgrade_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat) -> Non
 def test_an_interrupted_backup_leaves_no_file_and_a_running_cvat_in_flat_memory(cvat: Cvat) -> None:
     cvat.up()
     cvat.container("cvat_server").exec_run(["dd", "if=/dev/zero", "of=/home/django/data/big", "bs=1M", "count=200"])
-    script = [sys.executable, "scripts/backup_cvat.py"]
-    with subprocess.Popen(
-        script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
-    ) as call:
-        assert call.stderr is not None
-        for line in call.stderr:
-            if "Copying /home/django/data" in line:
-                break
-        os.kill(call.pid, signal.SIGINT)
-        assert "interrupted" in call.stderr.read()
-    assert call.returncode == 130
+    said, code = stopped_at("Copying /home/django/data", signal.SIGINT, cvat, "backup_cvat.py")
+    assert "interrupted" in said
+    assert code == 130
     assert list((cvat.root / "backups").iterdir()) == []
     assert cvat.container("cvat_server").status == "running"
     assert cvat.container("cvat_worker").status == "running"
 
     whole = subprocess.Popen(
-        script, cwd=cvat.root, env=cvat.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "scripts/backup_cvat.py"],
+        cwd=cvat.root,
+        env=cvat.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     peak = 0
     while whole.poll() is None:
