@@ -34,7 +34,7 @@ def main(
 
 
 def _texts() -> dict[Path, str]:
-    from toolkit.configuration import json_schema, markdown_table
+    from toolkit.configuration_description import json_schema, markdown_table
 
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")

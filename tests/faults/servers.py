@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from local_server import serving
+
 
 class _Recorder(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
@@ -56,16 +58,8 @@ def with_slow_head(handler: http.server.BaseHTTPRequestHandler) -> None:
 @contextmanager
 def recorder(reply=nothing) -> Iterator[http.server.ThreadingHTTPServer]:
     """Run a server that notes all it hears in ``heard``; its address is ``url``."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
-    server.daemon_threads = True
-    server.heard, server.reply = [], reply
-    server.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(_Recorder, heard=[], reply=reply) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def make_certificate(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTATED = ("archive", "archive_names", "configuration", "grouping", "split")
+MUTATED = ("archive", "archive_names", "configuration", "configuration_description", "grouping", "split")
 TESTS = (
     "test_archive.py",
     "test_configuration_described.py",

@@ -1,13 +1,10 @@
 """Names that CVAT would leave out or could not keep are told before anything is sent."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from script_runs import run_script
 
 
 def test_names_that_cvat_leaves_out_or_cannot_keep(tmp_path: Path) -> None:
@@ -15,18 +12,12 @@ def test_names_that_cvat_leaves_out_or_cannot_keep(tmp_path: Path) -> None:
     for name in ("__MACOSX/1.jpg", "a.DS_Store.jpg", long_name, "fine.jpg"):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
-    call = subprocess.run(
-        [
-            *(sys.executable, str(SCRIPTS / "import_images.py"), f"--import-dir={tmp_path / 'images'}"),
-            *("--extension=jpg", "--task-name=names", "--project-id=1"),
-        ],
+    call = run_script(
+        "import_images.py",
+        f"--import-dir={tmp_path / 'images'}",
+        *("--extension=jpg", "--task-name=names", "--project-id=1"),
         # Nobody is there: it fails before that would matter.
-        env={**os.environ, "CVAT_URL": "http://127.0.0.1:9", "CVAT_USERNAME": "x", "CVAT_PASSWORD": "x"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        environment={**os.environ, "CVAT_URL": "http://127.0.0.1:9", "CVAT_USERNAME": "x", "CVAT_PASSWORD": "x"},
     )
     assert call.returncode == 1
     assert "3 problems with the images, nothing was sent" in call.stderr

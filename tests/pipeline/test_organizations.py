@@ -4,19 +4,16 @@ import http.client
 import http.server
 import os
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from local_server import serving
 from PIL import Image
+from script_runs import run_script
 
 from standin.process import StandinProcess
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 OF_NO_ORGANIZATION = ("/api/auth/", "/api/server/")
 ELSEWHERE = b'["The task and its project should be in the same organization."]'
 
@@ -60,30 +57,11 @@ class _Forwarder(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def forwarder(url: str) -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Forwarder)
-    server.daemon_threads = True
-    server.target, server.heard = urlsplit(url).netloc, []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def run(
     script: str, standin: StandinProcess, url: str, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *arguments],
-        env={**os.environ, **standin.environment(), "CVAT_URL": url, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    return run_script(
+        script, *arguments, environment={**os.environ, **standin.environment(), "CVAT_URL": url, **environment}
     )
 
 
@@ -97,7 +75,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_every_request_names_the_organization(standin: StandinProcess, images: Path, tmp_path: Path) -> None:
-    with forwarder(standin.url) as server:
+    with serving(_Forwarder, target=urlsplit(standin.url).netloc, heard=[]) as server:
         url = f"http://127.0.0.1:{server.server_port}"
         organization = {"CVAT_ORGANIZATION": "team"}
         made = run("create_project.py", standin, url, "--name", "organized", "--labels", "cat", **organization)
@@ -115,7 +93,7 @@ def test_every_request_names_the_organization(standin: StandinProcess, images: P
 
 
 def test_without_one_the_refusal_says_what_to_set(standin: StandinProcess, images: Path) -> None:
-    with forwarder(standin.url) as server:
+    with serving(_Forwarder, target=urlsplit(standin.url).netloc, heard=[]) as server:
         url = f"http://127.0.0.1:{server.server_port}"
         made = run("create_project.py", standin, url, "--name", "theirs", "--labels", "cat")
         project = f"--project-id={made.stdout.split(':')[0].removeprefix('project ')}"

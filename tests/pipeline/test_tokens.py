@@ -3,15 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import urllib3
 from PIL import Image
+from script_runs import run_script
 
 from standin.process import StandinProcess
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def run(
@@ -21,15 +19,7 @@ def run(
     environment |= {"CVAT_URL": server.url, "CVAT_TOKEN_FILE": str(file), "CVAT_SETTINGS_FILE": os.devnull + ".none"}
     if by_password:
         environment |= {"CVAT_USERNAME": server.username, "CVAT_PASSWORD": server.password}
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_script(script, *arguments, environment=environment)
 
 
 def tokens(server: StandinProcess) -> list[str]:

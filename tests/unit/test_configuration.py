@@ -17,10 +17,10 @@ from toolkit.configuration import (
     CredentialKeys,
     ExportKeys,
     ImportKeys,
-    json_schema,
     read,
     unknown_keys,
 )
+from toolkit.configuration_description import json_schema
 from toolkit.configuration_file import ConfigurationFile, exposed_password, open_configuration
 from toolkit.connection import resolve_connection
 from toolkit.errors import UsageError

@@ -3,11 +3,11 @@
 import http.server
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import local_server
 import pytest
 import urllib3
 
@@ -63,14 +63,8 @@ def server(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[str, list[str
         def log_message(self, *_: object) -> None:
             pass
 
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_address[1]}", asked
-    finally:
-        running.shutdown()
-        running.server_close()
+    with local_server.serving(Handler) as running:
+        yield running.url, asked
 
 
 def ask(url: str, method: str, path: str, notice: Callable[[str], None] = lambda line: None) -> int:

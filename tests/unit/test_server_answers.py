@@ -3,7 +3,6 @@
 import http.server
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 
+import local_server
 import pytest
 
 from toolkit import access_token, server, stack
@@ -50,14 +50,8 @@ def serving() -> Iterator[tuple[str, Answers]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_address[1]}", answers
-    finally:
-        running.shutdown()
-        running.server_close()
+    with local_server.serving(Handler) as running:
+        yield running.url, answers
 
 
 @pytest.mark.parametrize(

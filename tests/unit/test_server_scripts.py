@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from script_runs import run_script
 
 from standin.process import StandinProcess
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 NEEDING_DOCKER = {
     "up_cvat.py": [],
     "wait_ready.py": [],
@@ -27,15 +26,7 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
         name: value for name, value in os.environ.items() if not name.startswith(("CVAT_", "DOCKER_", "COMPOSE_"))
     }
     isolation = {name: os.environ[name] for name in ("CVAT_SETTINGS_FILE", "CVAT_TOKEN_FILE")}
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *arguments],
-        env={**outside, **isolation, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_script(script, *arguments, environment={**outside, **isolation, **environment})
 
 
 @pytest.fixture
