@@ -7,6 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python scripts
 
+# The lock files name everything that is needed, so pip has nothing to resolve. It must not try: pip before 23.3 takes an extra
+# (coverage[toml]) apart from its pin and then finds whatever was released since.
+PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+
 # What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
 # so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
 override CONFIG := $(value CONFIG)
@@ -36,17 +40,17 @@ $(VENV)/.runtime: requirements.txt
 		echo "error: $(PYTHON) lacks its venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Setting up $(VENV) (once, and again when requirements change) …" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@echo "Adding what the tests need to $(VENV) …" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements-dev.txt
 	@touch $@
 
 $(VENV)/.notebooks: requirements-notebooks.txt $(VENV)/.runtime
 	@echo "Adding the notebooks' kernel to $(VENV) …" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-notebooks.txt
+	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements-notebooks.txt
 	@touch $@
 
 .PHONY: demo
@@ -228,7 +232,7 @@ bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, sp
 
 $(VENV)-bench/.done: requirements-bench.txt
 	@$(PYTHON) -m venv --clear $(VENV)-bench
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@$(VENV)-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt
 	@touch $@
 
 .PHONY: lock
