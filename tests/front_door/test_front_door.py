@@ -1,131 +1,35 @@
-"""compose/front-door.conf in a real nginx before the stand-in, which checks Origin as CVAT does."""
+"""The front door in a real nginx before the stand-in, which checks Origin as CVAT does."""
 
-import http.client
 import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from running_door import NGINX, Answer, FrontDoor, front_door
 
 from standin.process import StandinProcess
 
-FRONT_DOOR = Path(__file__).resolve().parents[2] / "compose" / "front-door.conf"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 PUBLIC = "name-8080.app.github.dev"
-START_SECONDS = 10
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light), then: make test")
 
-MAIN = """
-worker_processes 1;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log notice;
-events {{ worker_connections 64; }}
-http {{
-    default_type application/octet-stream;
-    types {{ text/html html; }}
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/front-door.conf;
-}}
-"""
 
+class SignInDoor(FrontDoor):
+    """A door before a stand-in, with the means to sign in there."""
 
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    cookies: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class FrontDoor:
-    port: int
     username: str
     password: str
-
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        headers = {"Host": f"localhost:{self.port}", **(headers or {})}
-        if body is not None:
-            headers.setdefault("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        response = connection.getresponse()
-        cookies = [one.split(";")[0].partition("=") for one in response.headers.get_all("Set-Cookie") or []]
-        answer = Answer(
-            response.status,
-            {name.lower(): value for name, value in response.getheaders()},
-            {name: value for name, _, value in cookies},
-            response.read(),
-        )
-        connection.close()
-        return answer
 
     def sign_in(self, headers: dict[str, str]) -> Answer:
         body = json.dumps({"username": self.username, "password": self.password}).encode()
         return self.ask("POST", "/api/auth/login", {"Content-Type": "application/json", **headers}, body)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
-def door(standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
-    folder = tmp_path_factory.mktemp("nginx")
-    pages = folder / "html"
-    (pages / "assets").mkdir(parents=True)
-    (pages / "index.html").write_text("<!doctype html><title>CVAT</title>")
-    (pages / "assets" / "worker.mjs").write_text("export const answer = 42;")
-    (folder / "mime.types").write_text("types { text/css css; }")
-    port = free_port()
-    text = FRONT_DOOR.read_text()
-    for inside, here in (
-        ("listen 8080;", f"listen 127.0.0.1:{port};"),
-        ("/usr/share/nginx/html", str(pages)),
-        ("/etc/nginx/mime.types", str(folder / "mime.types")),
-        ("http://cvat_server:8080", standin.url.replace("localhost", "127.0.0.1")),
-    ):
-        assert text.count(inside) == 1, inside
-        text = text.replace(inside, here)
-    (folder / "front-door.conf").write_text(text)
-    (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-    if os.geteuid() == 0:  # its worker becomes nobody, who has to get here
-        for one in (folder, *folder.parents):
-            if one.is_relative_to("/tmp") and one != Path("/tmp"):
-                one.chmod(one.stat().st_mode | 0o055)
-    assert NGINX is not None
-    command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as nginx:
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while nginx.poll() is None and time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            assert nginx.poll() is None, (folder / "error.log").read_text()
-            yield FrontDoor(port, standin.username, standin.password)
-        finally:
-            nginx.terminate()
+def door(standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInDoor]:
+    with front_door(tmp_path_factory.mktemp("nginx"), standin.url) as running:
+        one = SignInDoor(running.port)
+        one.username, one.password = standin.username, standin.password
+        yield one
 
 
 def origin_cases(port: int) -> dict[str, tuple[dict[str, str], str]]:
@@ -147,7 +51,7 @@ CASES = list(origin_cases(0))
 
 @pytest.mark.parametrize("credentials", ["token", "browser session"])
 @pytest.mark.parametrize("case", CASES)
-def test_sign_in_and_uploads_work_wherever_the_browser_is(door: FrontDoor, case: str, credentials: str) -> None:
+def test_sign_in_and_uploads_work_wherever_the_browser_is(door: SignInDoor, case: str, credentials: str) -> None:
     headers, shown = origin_cases(door.port)[case]
     login = door.sign_in(headers)
     assert login.status == 200, login.body
@@ -166,7 +70,7 @@ def test_sign_in_and_uploads_work_wherever_the_browser_is(door: FrontDoor, case:
     assert upload.headers["location"].startswith(f"{shown}/api/tasks/{number}/data/")
 
 
-def test_a_foreign_origin_is_refused(door: FrontDoor) -> None:
+def test_a_foreign_origin_is_refused(door: SignInDoor) -> None:
     foreign = {"Origin": "https://evil.example.com"}
     assert door.sign_in(foreign).status == 403
     assert door.sign_in({**foreign, "X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"}).status == 403
@@ -180,7 +84,7 @@ def test_a_foreign_origin_is_refused(door: FrontDoor) -> None:
     assert door.sign_in(lookalike).status == 403
 
 
-def test_large_uploads_go_through_unbuffered(door: FrontDoor) -> None:
+def test_large_uploads_go_through_unbuffered(door: SignInDoor) -> None:
     key = json.loads(door.sign_in({}).body)["key"]
     credentials = {"Authorization": f"Token {key}"}
     body = json.dumps({"name": "large", "labels": [{"name": "a"}]}).encode()
@@ -205,7 +109,7 @@ def test_large_uploads_go_through_unbuffered(door: FrontDoor) -> None:
     assert sent.headers["upload-offset"] == str(size)
 
 
-def test_pages_have_the_headers_that_the_web_ui_needs(door: FrontDoor) -> None:
+def test_pages_have_the_headers_that_the_web_ui_needs(door: SignInDoor) -> None:
     for path in ("/", "/auth/login", "/tasks/1/jobs/2"):
         page = door.ask("GET", path)
         assert page.status == 200
