@@ -9,7 +9,7 @@ import io
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -31,7 +31,8 @@ LOGIN_PATH = "/api/auth/login"
 _AT_ONCE = 256 * 1024
 _CONNECT_WITHIN = 10.0
 _FAILED_SERVER = (500, 502, 503, 504)
-_TURNED_AWAY = (429, 503)
+_NOT_YET = 429
+_TURNED_AWAY = (_NOT_YET, 503)
 """Statuses by which a server says that it has not carried a request out, so that any may be sent again."""
 
 _PORTS = {"http": 80, "https": 443}
@@ -122,10 +123,12 @@ class _CarefulRetry(urllib3.Retry):
 
     notice: Callable[[str], None]
     attempts: int
+    queue_for: float = 0.0
+    """Seconds for which turns may be waited for that the server gives out one by one, over and above the attempts."""
 
     def new(self, **values: Any) -> "_CarefulRetry":
         retry = super().new(**values)
-        retry.notice, retry.attempts = self.notice, self.attempts
+        retry.notice, retry.attempts, retry.queue_for = self.notice, self.attempts, self.queue_for
         return retry
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
@@ -159,8 +162,13 @@ class _CarefulRetry(urllib3.Retry):
                 scheme, host, port = origin(target)
                 raise RedirectedElsewhere(f"redirected to {scheme}://{host}:{port}")
             return super().increment(method, url, response, error, _pool, _stacktrace)
+        asked = self.get_retry_after(response) if response is not None else None
+        if response is not None and response.status == _NOT_YET and asked and asked <= self.queue_for:
+            self.notice(f"HTTP {_NOT_YET} for {method} {(url or '').split('?')[0]}, another try in {asked:g} s")
+            waiting = self.new(total=cast("int", self.total) + 1)
+            waiting.queue_for -= asked
+            return super(_CarefulRetry, waiting).increment(method, url, response, error, _pool, _stacktrace)
         retry = super().increment(method, url, response, error, _pool, _stacktrace)
-        asked = retry.get_retry_after(response) if response is not None else None
         if asked is not None and asked > LONGEST_WAIT:
             return self.new(total=0).increment(method, url, response, error, _pool, _stacktrace)
         reason = f"HTTP {response.status}" if response is not None else _reason(error)
@@ -203,6 +211,10 @@ def harden(pool_manager: Any, url: str, patience: Patience, notice: Callable[[st
     )
     retries.notice, retries.attempts = notice, patience.attempts
     sign_in = retries.new(allowed_methods=None)  # signing in twice does no harm
+    if patience.attempts > 1:
+        # The front door of a local stack lets one sign-in through every two seconds when many come at once. Of several
+        # programs side by side, the last waits for more turns than it has attempts.
+        sign_in.queue_for = LONGEST_WAIT
     timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, patience.answer), read=patience.answer)
     pool_manager.connection_pool_kw.update(_authority())
     pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, patience.answer)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from toolkit.child_environment import without_secrets
 from toolkit.compose import OLDEST_COMPOSE, compose_version
@@ -247,6 +248,23 @@ def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
             stack.bind,
             "the network reaches CVAT without encryption: unset CVAT_BIND, or put a TLS proxy before it",
         )
+        if not stack.hosts:
+            yield Check(
+                "host names",
+                WARNING,
+                "CVAT_HOSTS, with what others type into their browser",
+                "not set",
+                f"all that ask by another name than {urlsplit(stack.url).hostname} get HTTP 421: "
+                "CVAT_HOSTS=cvat.example.com,192.168.1.5 in config/cvat.env, then make up",
+            )
+        if stack.settings.get("CVAT_SIGN_UP") == "open":
+            yield Check(
+                "sign-up",
+                WARNING,
+                "closed",
+                "open",
+                "anyone who reaches CVAT can make an account and upload: unset CVAT_SIGN_UP when all have one",
+            )
 
 
 def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ToolkitError
 from toolkit.patience import read_patience
-from toolkit.server_errors import NO_TLS, busy
+from toolkit.server_errors import NO_TLS, OTHER_NAME, busy, other_name
 
 if TYPE_CHECKING:
     from urllib3.exceptions import HTTPError
@@ -153,6 +153,8 @@ def health_problem(url: str, timeout: float | None = None) -> str | None:
         return error.message
     if answer.status == 200:
         return None
+    if answer.status == OTHER_NAME:
+        return other_name(url)
     parts = answer.json()
     if isinstance(parts, dict):
         broken = [f"{name}: {word}" for name, word in parts.items() if word != "working"]

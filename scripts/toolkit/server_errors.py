@@ -15,6 +15,8 @@ _BACKGROUND = re.compile(r"BackgroundRequestException: (.*?)\s*\Z", re.DOTALL)
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\] [A-Z]+: ")
 _NOBODY_THERE = ("Connection refused", "Failed to resolve", "Name or service not known", "No route to host")
 _BROKEN = ("Connection broken", "Connection reset", "Connection aborted", "IncompleteRead", "RemoteDisconnected")
+OTHER_NAME = 421
+"""The status by which the front door refuses a host name."""
 _BUSY = (429, 500, 502, 503, 504)
 _ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
 _GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
@@ -72,6 +74,8 @@ def _sign_in(complaint: str, connection: "Connection") -> str | None:
 
 
 def _wrong_server(complaint: str, connection: "Connection") -> str | None:
+    if _status(complaint) == OTHER_NAME:
+        return other_name(connection.url)
     if any(sign in complaint for sign in NO_TLS):
         return f"{connection.url} does not speak TLS: put its http:// address into CVAT_URL, if that is safe there"
     if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
@@ -97,6 +101,11 @@ def _trouble(complaint: str, connection: "Connection") -> str | None:
     return busy(connection.url, _status(complaint))
 
 
+def other_name(url: str) -> str:
+    """Say what it means that the front door of a local stack does not answer to the name in an address."""
+    return f"CVAT does not answer to the host name of {url} (HTTP {OTHER_NAME}): add it to its CVAT_HOSTS, then make up"
+
+
 def busy(url: str, status: int | None) -> str | None:
     """Say what an answer's status tells about a server that cannot do its work at the moment.
 
@@ -107,6 +116,8 @@ def busy(url: str, status: int | None) -> str | None:
     Returns:
         One line for a person; None for any other status.
     """
+    if status == OTHER_NAME:
+        return other_name(url)
     if status == 429:
         return f"CVAT at {url} has too much to do (HTTP 429): wait a minute and run again"
     if status == 500:

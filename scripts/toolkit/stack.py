@@ -4,6 +4,7 @@ A setting comes from the environment, else from ``config/cvat.env``, else from `
 variable ``CVAT_SETTINGS_FILE`` names another file in the place of the second.
 """
 
+import ipaddress
 import os
 import re
 import secrets
@@ -28,6 +29,9 @@ VOLUMES = ("cvat_db", "cvat_data", "cvat_keys", "cvat_logs", "cvat_inmem_db", "c
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
+_EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}", re.ASCII | re.IGNORECASE)
 _PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NO_SUCH_PASSWORDS = {"", "password", "postgres", "cvat", "root", "admin", "secret", "changeme", "change-me", "example"}
 
@@ -67,14 +71,20 @@ class Stack:
     @property
     def url(self) -> str:
         """The address at which programs of this machine reach CVAT."""
-        if self.bind in ("", "0.0.0.0", "::", "[::]", *LOOPBACK):
+        if self.bind in (*_EVERY_ADDRESS, *LOOPBACK):
             return f"http://localhost:{self.port}"
-        return f"http://{self.bind}:{self.port}"
+        host = f"[{self.bind}]" if ":" in self.bind and not self.bind.startswith("[") else self.bind
+        return f"http://{host}:{self.port}"
 
     @property
     def is_private(self) -> bool:
         """Whether only this machine reaches CVAT."""
         return self.bind in LOOPBACK
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names and addresses of its own at which the front door answers, beside those of this machine alone."""
+        return _listed(self.settings.get("CVAT_HOSTS", ""))
 
     def volume(self, name: str) -> str:
         """Return the engine's name of one of the volumes in :data:`VOLUMES`."""
@@ -141,9 +151,34 @@ def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
     workers = settings.get("CVAT_WORKERS") or "2"
     if not (workers.isascii() and workers.isdigit() and int(workers) > 0):
         problems.append(f"CVAT_WORKERS must be a number above 0, found {workers}")
+    # These two, with the hosts, are put into the configuration of the front door's nginx.
+    bind = settings.get("CVAT_BIND") or LOOPBACK[0]
+    if bind not in LOOPBACK and not _is_address(bind):
+        problems.append(f"CVAT_BIND must be an address of this machine, as 127.0.0.1 or 0.0.0.0; found {bind}")
+    if (sign_up := settings.get("CVAT_SIGN_UP") or "closed") not in ("open", "closed"):
+        problems.append(f"CVAT_SIGN_UP must be open or closed, found {sign_up}")
+    for host in _listed(settings.get("CVAT_HOSTS", "")):
+        if not _HOST_NAME.fullmatch(host) and not _is_address(host):
+            problems.append(
+                "CVAT_HOSTS must be host names without scheme and port, with commas between them, "
+                f"as cvat.example.com,*.example.org,192.168.1.5; found {host}"
+            )
     if settings.get(PASSWORD_KEY, "unset").lower() in _NO_SUCH_PASSWORDS:
         problems.append(f"{PASSWORD_KEY} is a sample password: remove the line, and `make up` makes a random one")
     return problems
+
+
+def _listed(text: str) -> list[str]:
+    return [one for one in re.split(r"[, ]+", text) if one]
+
+
+def _is_address(text: str) -> bool:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    return "%" not in bare and (bare == text or ":" in bare)
 
 
 def recorded_version() -> str | None:

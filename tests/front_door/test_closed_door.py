@@ -136,7 +136,8 @@ def test_text_comes_compressed_to_who_can_read_it(door: FrontDoor) -> None:
 
 REGISTER = (
     "/api/auth/register", "/api/auth/register/", "/api/auth/register?x=1", "/api//auth/register",
-    "//api/auth//register",    "/api/auth/%72egister", "/%61pi/auth/register", "/api%2Fauth%2Fregister", "/api/auth/regis%74er%2f",
+    "//api/auth//register", "/api/auth/%72egister", "/%61pi/auth/register", "/api%2Fauth%2Fregister",
+    "/api/auth/regis%74er%2f",
     "/api/auth/REGISTER", "/api/auth/Register/", "/api/./auth/register", "/api/tasks/../auth/register",
     "/api/auth/register%0a", "/api/auth/register%20", "/api/auth/register;x", "/api/auth/register/.",
     "/api/auth/x/%2e%2e/register", "http://localhost/api/auth/register",
@@ -231,7 +232,8 @@ OURS = (
 FOREIGN = (
     EVIL, f"{EVIL}:8080", "", "localhost.evil.example.net", "evil-localhost", "localhost.", "xlocalhost", "127.0.0.10",
     "127.0.0.1.nip.io", "0.0.0.0", "0.0.0.0:8080", "[::]", "::1:evil", "[::1", "192.168.1.5", "app.github.dev",
-    ".app.github.dev", "app.github.dev.evil.example.net", "xapp.github.dev", "*", "|", "localhost|", "evil.example.net|localhost",
+    ".app.github.dev", "app.github.dev.evil.example.net", "xapp.github.dev", "*", "|", "localhost|",
+    "evil.example.net|localhost",
     ",evil.example.net,|evil.example.net", "evil.example.net,localhost", "localhost, evil.example.net",
     "user@localhost", "localhost:8080:evil", "localhost:", "localhost/evil", "cvat_server", "cvat-server:8080",
 )  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 import urllib3
 
 from toolkit import queue_watch
+from toolkit import server as server_questions
 from toolkit.careful_http import harden
 from toolkit.claims import claim
 from toolkit.errors import UsageError
@@ -105,6 +106,29 @@ def test_a_server_is_given_the_time_that_it_asks_for_but_not_an_hour():
         assert len(asked) == 1
     with server((503, {"Retry-After": "soon"}), (200, {})) as (url, _):
         assert ask(url, "GET", "/x") == 200
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "turns", "status", "requests"),
+    [("2", 8, 200, 9), ("2", 1000, 429, 33), ("20", 4, 200, 5), ("61", 1, 429, 1), ("0", 1000, 429, 3)],
+)
+def test_a_turn_to_sign_in_is_waited_for_but_not_for_ever(monkeypatch, asked_for, turns, status, requests):
+    pauses: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
+    answers = [(429, {"Retry-After": asked_for})] * turns + [(200, {})]
+    notices: list[str] = []
+    with server(*answers) as (url, asked):
+        assert ask(url, "POST", "/api/auth/login", notices.append) == status
+        assert len(asked) == requests
+    if asked_for != "0":
+        assert pauses == [float(asked_for)] * (requests - 1)
+        assert len(notices) == len(pauses)
+
+
+def test_a_question_about_this_moment_does_not_wait_for_a_turn():
+    with server((429, {"Retry-After": "2"})) as (url, asked):
+        assert server_questions.ask(url, "/api/auth/login", "POST", {}).status == 429
+        assert len(asked) == 1
 
 
 def test_a_redirect_within_the_server_is_followed():

@@ -76,6 +76,8 @@ def test_doctor_without_docker_fails_those_checks_alone(tmp_path: Path) -> None:
         ({"CVAT_WORKERS": "0"}, "CVAT_WORKERS must be a number above 0"),
         ({"COMPOSE_PROJECT_NAME": "Upper Case"}, "COMPOSE_PROJECT_NAME must be"),
         ({"CVAT_POSTGRES_PASSWORD": "changeme"}, "is a sample password"),
+        ({"CVAT_BIND": "0.0.0.0;"}, "CVAT_BIND must be an address of this machine"),
+        ({"CVAT_SIGN_UP": "yes"}, "CVAT_SIGN_UP must be open or closed, found yes"),
     ],
 )
 def test_wrong_settings_are_all_named(settings: dict[str, str], complaint: str) -> None:
@@ -83,6 +85,27 @@ def test_wrong_settings_are_all_named(settings: dict[str, str], complaint: str) 
     assert call.returncode == 2
     assert complaint in call.stderr
     assert "changeme" not in call.stderr
+
+
+def test_no_host_name_holds_what_nginx_would_read() -> None:
+    wrong = [
+        'a";', "a|b", "a{", "$host", "a\\", "a\nb.example.com", "a\tb", "a;b", "a'b", "#a", "http://a.example.com",
+        "a.example.com:8080", "*", "*.", "a.*.com", "**.example.com", ".example.com", "a..b", "-a", "a/b", "[a]",
+        "fe80::1%eth0", "[192.168.1.5]", "ä.example.com", "\u212a.example.com", "a." * 127 + "com",
+    ]  # fmt: skip
+    call = run("up_cvat.py", CVAT_HOSTS=f"cvat.example.com,{','.join(wrong)}")
+    assert call.returncode == 2
+    assert call.stderr.count("CVAT_HOSTS must be host names without scheme and port") == len(wrong)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.5", "fd00::7", "[fd00::7]", "localhost"])
+def test_right_settings_pass(bind: str, tmp_path: Path) -> None:
+    hosts = (
+        "localhost, cvat.example.com *.lab.example.org,192.168.1.5,fd00::7,[fd00::8],my_machine,xn--bcher-kva.example"
+    )
+    call = run("up_cvat.py", CVAT_BIND=bind, CVAT_SIGN_UP="open", CVAT_HOSTS=hosts, PATH=str(tmp_path))
+    assert call.returncode == 1
+    assert "Docker is not installed" in call.stderr
 
 
 def test_a_server_elsewhere_needs_no_docker(standin: StandinProcess, tmp_path: Path) -> None:
