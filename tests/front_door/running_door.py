@@ -19,6 +19,7 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/loca
 START_SECONDS = 10
 
 MAIN = """
+{user}
 worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
@@ -118,11 +119,8 @@ def front_door(folder: Path, server: str, **settings: str) -> Iterator[FrontDoor
         assert text.count(inside) == 1, inside
         text = text.replace(inside, here)
     (folder / "front-door.conf").write_text(text)
-    (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-    if os.geteuid() == 0:  # its worker becomes nobody, who has to get here
-        for one in (folder, *folder.parents):
-            if one.is_relative_to("/tmp") and one != Path("/tmp"):
-                one.chmod(one.stat().st_mode | 0o055)
+    user = "user root;" if os.geteuid() == 0 else ""  # else its worker becomes nobody, who does not get here
+    (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
     assert NGINX is not None
     command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as nginx:

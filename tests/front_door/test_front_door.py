@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from running_door import NGINX, Answer, FrontDoor, front_door
+from script_runs import run_script
 
 from standin.process import StandinProcess
 
@@ -124,3 +127,25 @@ def test_pages_have_the_headers_that_the_web_ui_needs(door: SignInDoor) -> None:
     assert "max-age=31536000" in asset.headers["cache-control"]
     assert door.ask("GET", "/assets/missing.js").status == 404
     assert door.ask("GET", "/api/server/about").status == 200
+
+
+def test_programs_wait_for_their_turn_to_sign_in(standin: StandinProcess, tmp_path: Path) -> None:
+    """The toolkit's own sign-in and cvat-cli's, side by side, after somebody has used the allowance up."""
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    environment = {**standin.environment(), "CVAT_ATTEMPTS": "2", "CVAT_TOKEN_FILE": str(tmp_path / "token")}
+    with front_door(folder, standin.url) as door, ThreadPoolExecutor(3) as pool:
+        environment["CVAT_URL"] = f"http://localhost:{door.port}"
+        while door.ask("POST", "/api/auth/login", {"Content-Type": "application/json"}, b"{}").status != 429:
+            pass
+        calls = [
+            pool.submit(run_script, script, *options, environment=environment)
+            for script, options in (
+                ("create_token.py", ()),
+                ("create_project.py", ("--name=turn one", "--labels=a")),
+                ("create_project.py", ("--name=turn two", "--labels=a")),
+            )
+        ]
+        ended = [call.result() for call in calls]
+    assert [call.returncode for call in ended] == [0, 0, 0], [call.stderr for call in ended]
+    assert "HTTP 429 for POST /api/auth/login, another try in 2 s" in "".join(call.stderr for call in ended)
