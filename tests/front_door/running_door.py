@@ -18,25 +18,6 @@ FRONT_DOOR = Path(__file__).resolve().parents[2] / "compose" / "front-door.yml"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 START_SECONDS = 10
 
-MAIN = """
-{user}
-worker_processes 1;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log notice;
-events {{ worker_connections 64; }}
-http {{
-    include {folder}/mime.types;
-    default_type application/octet-stream;
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/front-door.conf;
-}}
-"""
 MIME_TYPES = """types {
     text/html html; text/css css; application/javascript js; application/json json map; application/wasm wasm;
     image/svg+xml svg; image/x-icon ico; image/png png;
@@ -110,17 +91,20 @@ def front_door(folder: Path, server: str, **settings: str) -> Iterator[FrontDoor
     (folder / "mime.types").write_text(MIME_TYPES)
     port = free_port()
     text = configuration(**settings)
+    for inside in ("/tmp/", "/etc/nginx/"):
+        text = text.replace(f" {inside}", f" {folder}/")
     for inside, here in (
         ("listen 8080;", f"listen 127.0.0.1:{port};"),
         ("/usr/share/nginx/html", str(folder / "html")),
-        ("/etc/nginx/mime.types", str(folder / "mime.types")),
+        ("error_log stderr notice;", f"error_log {folder}/error.log notice;"),
+        ("access_log /dev/stdout;", "access_log off;"),
         ("http://cvat_server:8080", server.replace("localhost", "127.0.0.1")),
     ):
         assert text.count(inside) == 1, inside
         text = text.replace(inside, here)
-    (folder / "front-door.conf").write_text(text)
-    user = "user root;" if os.geteuid() == 0 else ""  # else its worker becomes nobody, who does not get here
-    (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=user))
+    if os.geteuid() == 0:  # else its worker becomes nobody, who does not get here
+        text = f"user root;\n{text}"
+    (folder / "nginx.conf").write_text(text)
     assert NGINX is not None
     command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as nginx:

@@ -317,14 +317,14 @@ def test_the_container_refuses_settings_that_nginx_would_read(tmp_path: Path) ->
     (folder / "nginx").write_text("#!/bin/sh\necho started\n")
     (folder / "nginx").chmod(0o755)
     service = yaml.safe_load(FRONT_DOOR.read_text())["services"]["front_door"]
-    script = service["command"][2].replace("$$", "$").replace("/etc/nginx/conf.d", str(tmp_path))
+    script = service["command"][2].replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
 
     def start(settings: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": f"{folder}:{os.environ['PATH']}", "SETTINGS": settings, "FRONT_DOOR": "map\n$x {}"}
         return subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
 
     assert start("closed 192.168.1.5 a.example.com, *.b-c.org,[fd00::7]").stdout == "started\n"
-    assert (tmp_path / "default.conf").read_text() == "map\n$x {}\n"
+    assert (tmp_path / "front-door.conf").read_text() == "map\n$x {}\n"
     for harmful in ('a";', "a{", "a$b", "a\\", "a\nb", "a'", "a;b", "a|b", "a#b", "a\tb", "ä"):
         refused = start(harmful)
         assert (refused.returncode, refused.stdout) == (2, ""), harmful

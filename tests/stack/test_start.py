@@ -1,5 +1,6 @@
 """`make up` and what follows it, on a real engine."""
 
+import http.client
 import os
 import signal
 import socket
@@ -58,6 +59,50 @@ def test_up_gives_a_cvat_that_works_and_is_private(cvat: Cvat) -> None:
     assert f"port {cvat.port}" in doctor
     assert "CVAT's own" in doctor
     assert password not in first.stderr + second.stderr + doctor
+
+
+def status_of(cvat: Cvat, method: str, path: str, host: str = "localhost") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", cvat.port, timeout=30)
+    connection.request(method, path, b"{}", {"Host": host, "Content-Type": "application/json"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_the_front_door_is_closed_until_it_is_opened(cvat: Cvat) -> None:
+    # As a clone made with umask 077: no user of a container may read a file of it.
+    for path in (cvat.root / "compose").iterdir():
+        path.chmod(0o600)
+    for folder in (cvat.root / "compose", cvat.root):
+        folder.chmod(0o700)
+    warned = cvat.up(CVAT_BIND="0.0.0.0").stderr
+    assert "warning: published on: 0.0.0.0" in warned
+    assert "CVAT_HOSTS=cvat.example.com" in warned
+    assert status_of(cvat, "POST", "/api/auth/register") == 403
+    assert status_of(cvat, "GET", "/api/server/about", "cvat.example.com") == 421
+    assert status_of(cvat, "GET", "/api/server/about") == 200
+    before = {one.labels["com.docker.compose.service"]: one.id for one in cvat.containers()}
+
+    opened = {"CVAT_BIND": "0.0.0.0", "CVAT_HOSTS": "cvat.example.com, *.example.org", "CVAT_SIGN_UP": "open"}
+    warned = cvat.up(**opened).stderr
+    assert "warning: sign-up: open" in warned
+    assert "CVAT_HOSTS=" not in warned
+    assert status_of(cvat, "POST", "/api/auth/register") not in (403, 421)
+    assert status_of(cvat, "GET", "/api/server/about", "cvat.example.com") == 200
+    assert status_of(cvat, "GET", "/api/server/about", "a.example.org:80") == 200
+    assert status_of(cvat, "GET", "/api/server/about", "evil.example.net") == 421
+    after = {one.labels["com.docker.compose.service"]: one.id for one in cvat.containers()}
+    assert [name for name in after if after[name] != before[name]] == ["cvat_ui"]
+
+    by_hand = "docker compose --env-file compose/versions.env --env-file config/cvat.env -f compose/compose.yml up -d"
+    call = subprocess.run(
+        by_hand.split(), cwd=cvat.root, env=cvat.environment(), capture_output=True, text=True, check=False
+    )
+    assert call.returncode == 0, call.stderr
+    assert cvat.container("cvat_ui").ports == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(cvat.port)}]}
+    cvat.make("start")
+    assert status_of(cvat, "POST", "/api/auth/register") == 403
+    assert status_of(cvat, "GET", "/api/server/about", "cvat.example.com") == 421
 
 
 def test_labels_survive_stop_and_start_and_down_and_up(cvat: Cvat) -> None:
