@@ -164,7 +164,7 @@ class _CarefulRetry(urllib3.Retry):
             return super().increment(method, url, response, error, _pool, _stacktrace)
         asked = self.get_retry_after(response) if response is not None else None
         if response is not None and response.status == _NOT_YET and asked and asked <= self.queue_for:
-            self.notice(f"HTTP {_NOT_YET} for {method} {(url or '').split('?')[0]}, another try in {asked:g} s")
+            self.notice(f"HTTP {_NOT_YET} for {method} {(url or '').split('?')[0]}, another attempt in {asked:g} s")
             waiting = self.new(total=cast("int", self.total) + 1)
             waiting.queue_for -= asked
             return super(_CarefulRetry, waiting).increment(method, url, response, error, _pool, _stacktrace)

@@ -148,4 +148,4 @@ def test_programs_wait_for_their_turn_to_sign_in(standin: StandinProcess, tmp_pa
         ]
         ended = [call.result() for call in calls]
     assert [call.returncode for call in ended] == [0, 0, 0], [call.stderr for call in ended]
-    assert "HTTP 429 for POST /api/auth/login, another try in 2 s" in "".join(call.stderr for call in ended)
+    assert "HTTP 429 for POST /api/auth/login, another attempt in 2 s" in "".join(call.stderr for call in ended)
