@@ -15,7 +15,6 @@ from toolkit.child_environment import without_secrets
 from toolkit.compose import OLDEST_COMPOSE, compose_version
 from toolkit.engine import container_on_port, execute, existing_volumes, find_container, missing_images, service_states
 from toolkit.errors import ToolkitError
-from toolkit.readiness import describe
 from toolkit.stack import PASSWORD_KEY, SETTINGS_FILE, Stack
 
 if TYPE_CHECKING:
@@ -254,7 +253,7 @@ def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     for state in service_states(client, stack):
         well = not state.fails
         advice = "" if well else f"make logs ARGS={state.service}, then make up"
-        yield Check(state.service, OK if well else FAILED, "running, healthy", describe(state), advice)
+        yield Check(state.service, OK if well else FAILED, "running, healthy", state.words, advice)
 
 
 def configuration_check(path: Path) -> Check:

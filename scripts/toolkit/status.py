@@ -8,7 +8,6 @@ from toolkit import server, server_checks
 from toolkit.checks import GIB, OK, disk_use
 from toolkit.engine import find_container, service_states
 from toolkit.errors import ToolkitError
-from toolkit.readiness import describe
 from toolkit.stack import SERVICES, Stack
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def stack_status(client: "DockerClient", stack: Stack) -> Status:
     if all(state.state == "absent" for state in states):
         return Status(stack.url, problem=f"it is not started (project {stack.project}): make up")
     status = server_status(stack.url)
-    status.services = {state.service: describe(state) for state in states}
+    status.services = {state.service: state.words for state in states}
     stopped = [state.service for state in states if state.fails]
     if stopped:
         status.problem = f"{', '.join(stopped)} {'do' if len(stopped) > 1 else 'does'} not run well: make doctor"
