@@ -25,6 +25,7 @@ VOLUME_LABEL = "com.docker.compose.volume"
 CRASHES = 2
 """Ends by itself after which a container is not waited for any longer."""
 STEADY_AFTER_CRASH_SECONDS = 15.0
+LOG_LINES_SEARCHED = 2000
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -270,8 +271,10 @@ def last_log_lines(
     container = find_container(client, stack, service)
     if container is None:
         return []
-    lines: list[str] = container.logs(tail=count, since=since, until=until).decode(errors="replace").splitlines()
-    return [line.rstrip() for line in lines if line.strip()]
+    # The engine takes the last lines first, and then those between the moments.
+    tail = count if since is None and until is None else LOG_LINES_SEARCHED
+    lines: list[str] = container.logs(tail=tail, since=since, until=until).decode(errors="replace").splitlines()
+    return [line.rstrip() for line in lines if line.strip()][-count:]
 
 
 _KILL_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
