@@ -29,7 +29,7 @@ NO_CLUSTER = (
 """Keeps the package from making a database while it is installed."""
 
 OLD, NEW, BROKEN = "v2.54.0", "v2.73.0", "v2.74.0"
-"""Versions of the CVAT image: the oldest and the newest that is supported, and one that spoils its database and ends."""
+"""Versions of the CVAT image: the oldest and newest that are supported, and one that spoils its database and ends."""
 
 SERVICE_STAGES = {
     "CVAT_DB_IMAGE": "db",

@@ -26,7 +26,7 @@ def main(command, *arguments):
 
 
 def probe(arguments):
-    """Tell whether as many workers as wanted serve each queue; the number is an option since 2.69, and NUMPROCS before."""
+    """Tell whether as many workers as wanted serve each queue; an option says how many since 2.69, NUMPROCS before."""
     wants_option = tuple(map(int, os.environ["FAKE_VERSION"].lstrip("v").split("."))) >= (2, 69)
     parser = argparse.ArgumentParser(prog="manage.py workerprobe")
     parser.add_argument("queue_names", nargs="+")
