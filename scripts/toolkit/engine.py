@@ -95,7 +95,7 @@ class ServiceState:
         Of the worker only its own healthcheck tells that. For the others the server's health speaks, which asks the
         databases and OPA themselves, and so holds for images in their places whose tools the healthchecks miss.
         """
-        return not self.runs or (self.service == "cvat_worker" and self.health == "unhealthy")
+        return not self.runs or self.is_crashing or (self.service == "cvat_worker" and self.health == "unhealthy")
 
 
 def connect() -> "DockerClient":

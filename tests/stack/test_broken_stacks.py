@@ -1,5 +1,6 @@
 """Stacks that cannot come up: `make up` soon says which container, how it ended, what it said, and the likely cause."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def helper(cvat: Cvat, volume: str, command: str) -> Iterator[Any]:
 def test_a_missing_variable_is_named(patient: Cvat) -> None:
     change_compose_file(patient, '  SMOKESCREEN_OPTS: ""', "  # no SMOKESCREEN_OPTS")
     said = failed_up(patient)
-    assert "error: cvat_server ended with exit code 2, 2 times by now" in said
+    assert re.search("error: cvat_(server|worker) ended with exit code 2, [2-9] times by now", said), said
     assert "likely cause: a variable that the image's supervisord needs is not set at all" in said
     assert "its log: Error: Format string 'smokescreen" in said
     assert "ENV_SMOKESCREEN_OPTS" in said
@@ -71,7 +72,7 @@ def test_a_wrong_password_of_the_database_is_recognised_and_can_be_mended(patien
     lines = [line for line in right.splitlines() if not line.startswith("CVAT_POSTGRES_PASSWORD=")]
     settings.write_text("\n".join([*lines, "CVAT_POSTGRES_PASSWORD=another-password-than-before", ""]))
     said = failed_up(patient)
-    assert "error: cvat_server ended with exit code 1, 2 times by now" in said
+    assert re.search("error: cvat_server ended with exit code 1, [2-9] times by now", said), said
     assert "likely cause: the database was made with another password" in said
     assert "its log:" in said
     assert "another-password-than-before" not in said
