@@ -286,12 +286,17 @@ def killed_for_memory(client: "DockerClient", stack: Stack) -> set[str]:
 
     A worker's job can be killed without the container's end; the kernel counts that since the container's last start.
     """
+    from docker.errors import APIError
+
     killed = {state.service for state in service_states(client, stack) if state.was_killed}
     killed |= {one.service for one in recent_exits(client, stack) if one.code == KILLED}
     for service in set(SERVICES) - killed - {"cvat_opa"}:  # whose image holds no other program
         container = find_container(client, stack, service)
         if container is not None and container.status == "running":
-            _, said = container.exec_run(["cat", *_KILL_COUNTERS])
+            try:
+                said = container.exec_run(["cat", *_KILL_COUNTERS]).output
+            except APIError:  # it has just ended
+                continue
             if any(int(count) for count in re.findall(rb"^oom_kill (\d+)$", said, re.MULTILINE)):
                 killed.add(service)
     return killed

@@ -155,7 +155,10 @@ def _is_steady(state: ServiceState) -> bool:
 
 
 def _check_disk(client: "DockerClient", stack: Stack) -> None:
-    use = disk_use(client, stack)
+    try:
+        use = disk_use(client, stack)
+    except ToolkitError:  # the server has just ended; the next look at the containers tells
+        return
     if use is not None and use.percent >= DISK_FULL_PERCENT:
         raise ToolkitError(
             f"the disk with CVAT's data is {use.percent:.0f} % full, and CVAT does not get ready above "
