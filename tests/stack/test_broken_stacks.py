@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pexpect
 import pytest
 from image_builder import OLD
 from throw_away import PROJECT_LABEL, Cvat
@@ -136,7 +138,7 @@ def test_a_broken_file_of_redis_is_recognised_and_can_be_discarded(patient: Cvat
     ).stderr  # fmt: skip
 
 
-def test_a_cache_without_its_configuration_file_is_recognised_and_can_be_discarded(patient: Cvat) -> None:
+def test_a_cache_without_its_configuration_file_is_recognised_and_emptied_when_somebody_agrees(patient: Cvat) -> None:
     patient.up()
     patient.make("stop")
     with helper(patient, f"{patient.project}_cvat_cache_db", "rm /there/kvrocks.conf"):
@@ -144,7 +146,20 @@ def test_a_cache_without_its_configuration_file_is_recognised_and_can_be_discard
     said = failed_up(patient)
     assert "error: cvat_redis_ondisk ended with exit code 1, " in said
     assert "likely cause: the cache's volume has lost its configuration file" in said
-    patient.make("up", "ARGS=--discard=cache")
+    # Somebody at a terminal is asked.
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["scripts/up_cvat.py"],
+        cwd=str(patient.root),
+        env=patient.environment(TERM="dumb", COLUMNS="500"),
+        timeout=150,
+        encoding="utf-8",
+        dimensions=(24, 500),
+    )
+    terminal.expect_exact("Empty the cache and go on?")
+    terminal.sendline("y")
+    terminal.expect_exact("CVAT is ready after")
+    terminal.expect(pexpect.EOF)
 
 
 def test_a_server_that_is_not_told_to_listen_is_told_by_its_health(cvat: Cvat) -> None:
