@@ -30,6 +30,8 @@ def main(
     with engine() as client:
         if arguments[:1] == ["start"] and startup.are_strays(client, stack):
             raise ToolkitError("a restore or an upgrade was killed: make up takes the data from before it again")
+        if arguments[:1] == ["start"]:
+            startup.end_crash_loops(client, stack)
     # Nothing that starts a database goes through here without one: `make up` has made it.
     stack = stack if PASSWORD_KEY in stack.settings else stack.with_settings(**{PASSWORD_KEY: "not-made-yet"})
     code = subprocess.run(compose_command(stack, *arguments), env=compose_environment(stack), check=False).returncode

@@ -2,6 +2,7 @@
 
 from toolkit.entry import run_script
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,8 +10,18 @@ import typer
 from toolkit import console
 
 
+class Discard(StrEnum):
+    """What can be begun anew."""
+
+    QUEUE = "queue"
+    CACHE = "cache"
+
+
 def main(
     timeout: Annotated[float, typer.Option(help="Seconds to wait until CVAT is ready.")] = 300,
+    discard: Annotated[
+        Discard | None, typer.Option(help="Begin with an empty queue or cache; neither holds labels or images.")
+    ] = None,
     debug: console.Debug = False,
 ) -> None:
     """Start CVAT on this machine and wait until it can be used.
@@ -22,7 +33,7 @@ def main(
     import time
 
     from toolkit import checks as checks_of
-    from toolkit import engine, readiness, startup, wait_view
+    from toolkit import engine, prompt, readiness, startup, wait_view
     from toolkit.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
     from toolkit.compose import compose_version
     from toolkit.connection import browser_url
@@ -48,10 +59,23 @@ def main(
         pulled = startup.pull_missing(client, stack, show=console.is_interactive())
         if pulled:
             console.say(f"Pulled {len(pulled)} images in {time.monotonic() - start:.0f} s")
-        start = time.monotonic()
-        console.say(f"Starting CVAT {stack.version} (project {stack.project}) …")
-        startup.start_containers(stack)
-        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+        if discard:
+            console.say(f"Removed volume {startup.discard(client, stack, discard)}")
+        while True:
+            startup.end_crash_loops(client, stack)
+            start = time.monotonic()
+            console.say(f"Starting CVAT {stack.version} (project {stack.project}) …")
+            startup.start_containers(stack)
+            try:
+                wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+                break
+            except readiness.ContainerFailed as error:
+                if not (error.discardable and prompt.can_ask()):
+                    raise
+                console.warn(f"{error.message}; {error.details[0]}")
+                if not typer.confirm(f"Empty the {error.discardable} and go on?", err=True):
+                    raise
+                startup.discard(client, stack, error.discardable)
     console.say(f"CVAT is ready after {time.monotonic() - start:.0f} s. Next: make superuser (once), then make import")
     if checks_of.numbers(stack.version) < checks_of.numbers(tested_version()):
         console.say(

@@ -34,7 +34,7 @@ def main(
 
     old, new = upgrade.from_to(version)
     with engine() as client:
-        upgrade.check_running(client, old)
+        old = upgrade.as_it_runs(client, old)
         startup.pull_missing(client, new, show=console.is_interactive())
         target = backup.default_target(old, backups or ROOT / "backups")
         console.say(f"Upgrading CVAT {old.version} to {new.version}; first a backup")

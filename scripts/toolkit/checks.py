@@ -14,15 +14,25 @@ from urllib.parse import urlsplit
 
 from toolkit.child_environment import without_secrets
 from toolkit.compose import OLDEST_COMPOSE, compose_version
-from toolkit.engine import container_on_port, execute, existing_volumes, find_container, missing_images, service_states
+from toolkit.engine import (
+    ServiceState,
+    container_on_port,
+    execute,
+    existing_volumes,
+    find_container,
+    killed_for_memory,
+    missing_images,
+    service_states,
+)
 from toolkit.errors import ToolkitError
-from toolkit.readiness import describe
 from toolkit.stack import PASSWORD_KEY, SETTINGS_FILE, Stack
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+
+KILLED_FOR_MEMORY = "something in it was killed for want of memory"
 
 GIB = 1024**3
 CORES_WANTED = 2
@@ -269,10 +279,23 @@ def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
 
 def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     """Check the containers of a stack that was started."""
+    killed = killed_for_memory(client, stack)
     for state in service_states(client, stack):
-        well = not state.fails
-        advice = "" if well else f"make logs ARGS={state.service}, then make up"
-        yield Check(state.service, OK if well else FAILED, "running, healthy", describe(state), advice)
+        required = "running, healthy"
+        if state.fails:
+            advice = f"make logs ARGS={state.service}, then make up"
+            found = state.words + (f", {KILLED_FOR_MEMORY}" if state.service in killed else "")
+            yield Check(state.service, FAILED, required, found, advice)
+        elif state.service in killed:
+            yield Check(state.service, WARNING, required, f"{state.words}, {KILLED_FOR_MEMORY}", _more_memory(state))
+        else:
+            yield Check(state.service, OK, required, state.words)
+
+
+def _more_memory(state: ServiceState) -> str:
+    setting = {"cvat_db": "CVAT_DB_MEMORY", "cvat_server": "CVAT_SERVER_MEMORY", "cvat_worker": "CVAT_WORKER_MEMORY"}
+    how = setting.get(state.service, "mem_limit in compose/compose.yml")
+    return f"what it was doing has failed; give it more memory ({how}), and the Docker engine if that has too little"
 
 
 def configuration_check(path: Path) -> Check:

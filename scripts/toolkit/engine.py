@@ -2,12 +2,15 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from toolkit.compose import WITHOUT_DOCKER, DockerUnavailable, docker_program
+from toolkit.diagnosis import KILLED
 from toolkit.errors import ToolkitError
 from toolkit.stack import SERVICES, VOLUMES, Stack
 
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 VOLUME_LABEL = "com.docker.compose.volume"
+
+CRASHES = 2
+"""Ends by itself after which a container is not waited for any longer."""
+STEADY_AFTER_CRASH_SECONDS = 15.0
+LOG_LINES_SEARCHED = 2000
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -50,6 +58,32 @@ class ServiceState:
     container: str = ""
 
     @property
+    def seconds(self) -> float:
+        """How long ago it last started; negative when this machine's clock is behind the engine's."""
+        # As the engine writes it, with nanoseconds.
+        started = datetime.fromisoformat(self.started[:19]).replace(tzinfo=UTC)
+        return (datetime.now(UTC) - started).total_seconds()
+
+    @property
+    def words(self) -> str:
+        """The state in a few words."""
+        words = self.state if not self.health or self.health == "starting" else f"{self.state}, {self.health}"
+        if self.state in ("exited", "restarting", "dead"):
+            words += f" (exit code {self.exit_code})"
+        return words + (f", restarted {self.restarts}×" if self.restarts else "")
+
+    @property
+    def is_crashing(self) -> bool:
+        """Whether it has ended by itself again and again, and has not run for long since."""
+        return self.restarts >= CRASHES and (not self.runs or self.seconds < STEADY_AFTER_CRASH_SECONDS)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether its last end was a kill by the system, of which want of memory is the common cause."""
+        # One that was stopped by hand, by force after its grace period, is not started again.
+        return self.out_of_memory or (self.exit_code == KILLED and self.state == "restarting")
+
+    @property
     def runs(self) -> bool:
         """Whether the container's program is running now."""
         return self.state == "running"
@@ -61,7 +95,7 @@ class ServiceState:
         Of the worker only its own healthcheck tells that. For the others the server's health speaks, which asks the
         databases and OPA themselves, and so holds for images in their places whose tools the healthchecks miss.
         """
-        return not self.runs or (self.service == "cvat_worker" and self.health == "unhealthy")
+        return not self.runs or self.is_crashing or (self.service == "cvat_worker" and self.health == "unhealthy")
 
 
 def connect() -> "DockerClient":
@@ -178,14 +212,94 @@ def _state_of(container: "Container") -> ServiceState:
     )
 
 
+@dataclass(frozen=True)
+class Exit:
+    """One end of a service's program that nobody asked for.
+
+    Attributes:
+        service: The service's name.
+        code: Its exit code.
+        moment: When it was, in seconds since 1970 by the engine's clock.
+    """
+
+    service: str
+    code: int
+    moment: float
+
+
 @_told_in_one_line
-def last_log_lines(client: "DockerClient", stack: Stack, service: str, count: int = 8) -> list[str]:
-    """Return the last lines a service wrote, newest last."""
+def recent_exits(client: "DockerClient", stack: Stack, since: float | None = None) -> list[Exit]:
+    """Look up the ends by themselves that the engine remembers: its last few hundred events, which is some minutes.
+
+    Args:
+        client: The engine.
+        stack: The project.
+        since: The moment of the last end that is known already.
+
+    Returns:
+        The ends after that, oldest first.
+    """
+    now = datetime.fromisoformat(client.info()["SystemTime"][:19] + "+00:00").timestamp()
+    events = client.events(
+        since=f"{since or 0:.9f}",
+        until=f"{now:.9f}",  # without it the engine goes on telling
+        filters={"type": "container", "event": ["die", "kill"], "label": f"{PROJECT_LABEL}={stack.project}"},
+        decode=True,
+    )
+    found, told_to_end = [], set()
+    for event in events:
+        attributes, moment = event["Actor"]["Attributes"], event["timeNano"] / 1e9
+        if event["Action"] == "kill":
+            told_to_end.add(event["Actor"]["ID"])
+        elif event["Actor"]["ID"] in told_to_end:
+            told_to_end.remove(event["Actor"]["ID"])
+        elif moment > (since or 0) and attributes.get("com.docker.compose.oneoff", "False") == "False":
+            found.append(Exit(attributes.get(SERVICE_LABEL, ""), int(attributes["exitCode"]), moment))
+    return found
+
+
+@_told_in_one_line
+def last_log_lines(
+    client: "DockerClient",
+    stack: Stack,
+    service: str,
+    count: int = 8,
+    since: float | None = None,
+    until: float | None = None,
+) -> list[str]:
+    """Return the last lines a service wrote, newest last; between two moments in seconds since 1970, where given."""
     container = find_container(client, stack, service)
     if container is None:
         return []
-    lines: list[str] = container.logs(tail=count).decode(errors="replace").splitlines()
-    return [line.rstrip() for line in lines if line.strip()]
+    # The engine takes the last lines first, and then those between the moments.
+    tail = count if since is None and until is None else LOG_LINES_SEARCHED
+    lines: list[str] = container.logs(tail=tail, since=since, until=until).decode(errors="replace").splitlines()
+    return [line.rstrip() for line in lines if line.strip()][-count:]
+
+
+_KILL_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
+
+@_told_in_one_line
+def killed_for_memory(client: "DockerClient", stack: Stack) -> set[str]:
+    """Find the services in which the kernel has killed something for want of memory, or which were killed themselves.
+
+    A worker's job can be killed without the container's end; the kernel counts that since the container's last start.
+    """
+    from docker.errors import APIError
+
+    killed = {state.service for state in service_states(client, stack) if state.was_killed}
+    killed |= {one.service for one in recent_exits(client, stack) if one.code == KILLED}
+    for service in set(SERVICES) - killed - {"cvat_opa"}:  # whose image holds no other program
+        container = find_container(client, stack, service)
+        if container is not None and container.status == "running":
+            try:
+                said = container.exec_run(["cat", *_KILL_COUNTERS]).output
+            except APIError:  # it has just ended
+                continue
+            if any(int(count) for count in re.findall(rb"^oom_kill (\d+)$", said, re.MULTILINE)):
+                killed.add(service)
+    return killed
 
 
 @_told_in_one_line

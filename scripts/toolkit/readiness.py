@@ -3,12 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from toolkit import server
-from toolkit.diagnosis import likely_cause
-from toolkit.engine import ServiceState, last_log_lines, service_states
+from toolkit.checks import DISK_FULL_PERCENT, disk_use
+from toolkit.diagnosis import DAMAGED_CACHE, DAMAGED_QUEUE, likely_cause
+from toolkit.engine import (
+    CRASHES,
+    STEADY_AFTER_CRASH_SECONDS,
+    Exit,
+    ServiceState,
+    last_log_lines,
+    recent_exits,
+    service_states,
+)
 from toolkit.errors import ToolkitError
 from toolkit.stack import Stack
 
@@ -17,9 +25,11 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 10.0
-CRASHES_ALLOWED = 5
+DISK_EVERY_SECONDS = 5.0
 STEADY_SECONDS = 3.0
-STEADY_AFTER_CRASH_SECONDS = 15.0
+LOG_LINES = 8
+
+_DISCARDABLE = {DAMAGED_QUEUE: "queue", DAMAGED_CACHE: "cache"}
 
 _QUESTIONS: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
     ("server health", server.health_problem),
@@ -82,20 +92,26 @@ def wait_for_stack(client: "DockerClient", stack: Stack, timeout: float) -> Iter
         The state about once a second, the last one being ready.
 
     Raises:
-        ToolkitError: A container has ended or keeps crashing, or it was not ready in time. The message names the
-            container and its exit code, the details are the likely cause and its last log lines.
+        ContainerFailed: A container has ended or keeps crashing. The message names it and its exit code, the details
+            are the likely cause and the last log lines of the run that ended.
+        ToolkitError: The disk is too full for CVAT, or it was not ready in time.
     """
     start = time.monotonic()
-    first = {state.service: state.restarts for state in service_states(client, stack)}
+    looked_at_disk = -DISK_EVERY_SECONDS
+    exits: list[Exit] = []
     while True:
+        exits += recent_exits(client, stack, exits[-1].moment if exits else None)
         states = service_states(client, stack)
         for state in states:
-            if _has_failed(state, first.get(state.service, 0)):
-                raise container_failure(client, stack, state)
+            if _has_failed(state, exits):
+                raise container_failure(client, stack, state, exits)
         problems = _ask(stack.url) if all(state.runs for state in states) else _not_asked()
         seconds = time.monotonic() - start
         ready = not any(problems.values()) and all(_is_steady(state) for state in states)
-        shown = {state.service: describe(state) for state in states}
+        if not ready and seconds - looked_at_disk >= DISK_EVERY_SECONDS:
+            looked_at_disk = seconds
+            _check_disk(client, stack)
+        shown = {state.service: state.words for state in states}
         yield Progress(seconds, shown | {name: problem or "ok" for name, problem in problems.items()}, ready)
         if ready:
             return
@@ -118,42 +134,77 @@ def _not_asked() -> dict[str, str | None]:
     return {name: "waiting" for name, _ in _QUESTIONS}
 
 
-def describe(state: ServiceState) -> str:
-    """Put the state of a service into a few words."""
-    words = state.state if not state.health or state.health == "starting" else f"{state.state}, {state.health}"
-    if state.state in ("exited", "restarting", "dead"):
-        words += f" (exit code {state.exit_code})"
-    return words + (f", restarted {state.restarts}×" if state.restarts else "")
-
-
-def _has_failed(state: ServiceState, restarts_before: int) -> bool:
-    if state.state == "dead" or state.state == "exited":
+def _has_failed(state: ServiceState, exits: list[Exit]) -> bool:
+    if state.state in ("dead", "exited"):
         return True
-    return not state.runs and state.restarts - restarts_before >= CRASHES_ALLOWED
+    codes = [exit_.code for exit_ in _exits_of(state, exits)]
+    forgotten = state.restarts - len(codes)
+    return state.is_crashing and forgotten + sum(code != 0 for code in codes) >= CRASHES
+
+
+def _exits_of(state: ServiceState, exits: list[Exit]) -> list[Exit]:
+    """Return the ends since the container was last started by hand, which are as many as its restarts."""
+    return [exit_ for exit_ in exits if exit_.service == state.service][-state.restarts :]
 
 
 def _is_steady(state: ServiceState) -> bool:
     """Tell whether a container has run for long enough to be trusted, which is longer once it has crashed."""
     if state.fails:
         return False
-    return _seconds_since(state.started) > (STEADY_AFTER_CRASH_SECONDS if state.restarts else STEADY_SECONDS)
+    return state.seconds > (STEADY_AFTER_CRASH_SECONDS if state.restarts else STEADY_SECONDS)
 
 
-def _seconds_since(moment: str) -> float:
-    """Return the age of a moment as the engine writes it, with nanoseconds."""
-    started = datetime.fromisoformat(moment[:19]).replace(tzinfo=UTC)
-    return (datetime.now(UTC) - started).total_seconds()
+def _check_disk(client: "DockerClient", stack: Stack) -> None:
+    try:
+        use = disk_use(client, stack)
+    except ToolkitError:  # the server has just ended; the next look at the containers tells
+        return
+    if use is not None and use.percent >= DISK_FULL_PERCENT:
+        raise ToolkitError(
+            f"the disk with CVAT's data is {use.percent:.0f} % full, and CVAT does not get ready above "
+            f"{DISK_FULL_PERCENT} %: free some space (docker system df shows what Docker keeps), then `make up`"
+        )
 
 
-def container_failure(client: "DockerClient", stack: Stack, state: ServiceState) -> ToolkitError:
-    """Make the error for a container that has ended: its name, exit code, likely cause and last log lines."""
-    lines = last_log_lines(client, stack, state.service)
-    cause = likely_cause(lines, state.exit_code, state.out_of_memory)
-    crashes = f" after {state.restarts} restarts" if state.restarts else ""
-    return ToolkitError(
-        f"{state.service} ended with exit code {state.exit_code}{crashes} (container {state.container}; "
+class ContainerFailed(ToolkitError):
+    """A container has ended or keeps crashing.
+
+    Attributes:
+        discardable: ``queue`` or ``cache`` when its damaged volume is one of these, else None; see
+            :func:`toolkit.startup.discard`.
+    """
+
+    def __init__(self, message: str, details: list[str], discardable: str | None) -> None:
+        super().__init__(message, details)
+        self.discardable = discardable
+
+
+def container_failure(
+    client: "DockerClient", stack: Stack, state: ServiceState, exits: list[Exit] | None = None
+) -> ContainerFailed:
+    """Make the error for a container that has ended: its name, exit code, likely cause and last log lines.
+
+    Args:
+        client: The engine.
+        stack: The project.
+        state: The container's state.
+        exits: Its ends as far as they are known, so that the log is that of the run that ended and not of the next.
+    """
+    known = _exits_of(state, exits or []) if state.restarts else []
+    code = known[-1].code if known else state.exit_code
+    since = known[-2].moment if len(known) > 1 else None
+    lines = last_log_lines(client, stack, state.service, LOG_LINES, since, known[-1].moment if known else None)
+    cause = likely_cause(lines, code, state.out_of_memory)
+    times = f", {state.restarts} times by now" if state.restarts > 1 else ""
+    details = [f"likely cause: {cause}"] if cause else []
+    discardable = _DISCARDABLE.get(cause or "")
+    if discardable:
+        details.append(f"to empty its volume and go on: make up ARGS=--discard={discardable}")
+    return ContainerFailed(
+        f"{state.service} ended with exit code {code}{times} (container {state.container}; "
         f"all it said: make logs ARGS={state.service})",
-        [f"likely cause: {cause}"] * bool(cause) + [f"its log: {line}" for line in lines],
+        details + [f"its log: {line}" for line in lines],
+        discardable,
     )
 
 
@@ -162,7 +213,7 @@ def _too_late(
 ) -> ToolkitError:
     suspect = next((state.service for state in states if not state.runs or state.health == "unhealthy"), "cvat_server")
     waited_for = next((problem for problem in problems.values() if problem and problem != "waiting"), "its containers")
-    details = [f"{state.service}: {describe(state)}" for state in states if not state.runs]
+    details = [f"{state.service}: {state.words}" for state in states if not state.runs]
     for service in dict.fromkeys((suspect, "cvat_server", "cvat_db", "cvat_worker")):
         if cause := likely_cause(last_log_lines(client, stack, service, count=30)):
             details.append(f"likely cause: {cause}")

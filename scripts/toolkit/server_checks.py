@@ -8,7 +8,7 @@ from toolkit import server
 from toolkit.access_token import read_token
 from toolkit.checks import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.errors import ToolkitError
-from toolkit.stack import tested_version
+from toolkit.stack import oldest_tested_version, tested_version
 
 
 def server_checks(url: str) -> Iterator[Check]:
@@ -26,19 +26,21 @@ def server_checks(url: str) -> Iterator[Check]:
 
 
 def version_check(url: str) -> Check:
-    """Check that the server's version and the client's go together."""
-    client = installed_version("cvat-cli")
-    found = server.server_version(url)
-    required = "a CVAT that cvat-cli talks to"
+    """Check that the server's version is one of those that were tested with this client."""
+    client, found = installed_version("cvat-cli"), server.server_version(url)
+    oldest, newest = oldest_tested_version().lstrip("v"), tested_version().lstrip("v")
+    required = f"CVAT {oldest} to {newest}, which were tested"
     shown = f"server {found}, cvat-cli {client}"
-    tested = tested_version().lstrip("v")
-    if numbers(found)[:2] == numbers(tested)[:2]:
-        return Check("versions", OK, required, f"{shown}: tested together")
-    if numbers(found)[:2] > numbers(client)[:2]:
-        return Check("versions", WARNING, required, shown, "the server is newer than the client: update this toolkit")
-    if numbers(found)[:2] < numbers(tested)[:2]:
-        return Check("versions", WARNING, required, shown, f"older than {tested}, the oldest that was tested")
-    return Check("versions", OK, required, f"{shown}: both speak the same interface")
+    if numbers(found)[:2] < numbers(oldest)[:2]:
+        return Check(
+            "versions", WARNING, required, shown, f"older than {oldest}, the oldest that was tested: upgrade it"
+        )
+    if numbers(found)[:2] > numbers(newest)[:2]:
+        advice = f"newer than {newest}, the newest that was tested"
+        if numbers(found)[:2] > numbers(client)[:2]:
+            advice += ", and the server is newer than the client"
+        return Check("versions", WARNING, required, shown, f"{advice}: update this toolkit")
+    return Check("versions", OK, required, f"{shown}: tested together")
 
 
 def _token_check(url: str) -> Iterator[Check]:

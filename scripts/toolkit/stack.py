@@ -27,6 +27,9 @@ VOLUMES_KEY = "CVAT_VOLUMES"
 SERVICES = ("cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui")
 VOLUMES = ("cvat_db", "cvat_data", "cvat_keys", "cvat_logs", "cvat_inmem_db", "cvat_cache_db")
 
+FOUNDATION = {service: f"{service.upper()}_IMAGE" for service in SERVICES[:4]}
+"""The settings that name the images of what CVAT stands on, by service."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 _EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
@@ -187,8 +190,13 @@ def recorded_version() -> str | None:
 
 
 def tested_version() -> str:
-    """Return the version of CVAT that this toolkit was tested with."""
+    """Return the newest version of CVAT that this toolkit was tested with, which is the one it starts."""
     return _read(VERSIONS_FILE)[VERSION_KEY]
+
+
+def oldest_tested_version() -> str:
+    """Return the oldest version of CVAT that this toolkit was tested with."""
+    return _read(VERSIONS_FILE)["CVAT_OLDEST_VERSION"]
 
 
 def keep_settings(stack: Stack) -> Stack:

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from toolkit.compose import compose
-from toolkit.diagnosis import likely_cause
-from toolkit.engine import existing_volumes, find_container, missing_images
+from toolkit.diagnosis import cause_of_refusal
+from toolkit.engine import existing_volumes, find_container, missing_images, remove_volumes, service_states
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.stack import PASSWORD_KEY, SETTINGS_FILE, VERSION_KEY, VOLUMES_KEY, Stack, keep_settings, recorded_version
 
@@ -107,6 +107,38 @@ def take_down_strays(client: "DockerClient", stack: Stack) -> bool:
     return True
 
 
+DISCARDABLE = {"queue": ("cvat_redis_inmem", "cvat_inmem_db"), "cache": ("cvat_redis_ondisk", "cvat_cache_db")}
+"""What can be begun anew without a loss of labels or images: its service and volume."""
+
+
+def discard(client: "DockerClient", stack: Stack, what: str) -> str:
+    """Remove the queue or the cache, which the next start makes anew, empty.
+
+    Args:
+        client: The engine.
+        stack: The project.
+        what: A key of :data:`DISCARDABLE`.
+
+    Returns:
+        The name of the volume that is gone.
+
+    Raises:
+        ToolkitError: The engine or compose refused.
+    """
+    service, volume = DISCARDABLE[what]
+    compose(stack, "rm", "--stop", "--force", service)
+    remove_volumes(client, [stack.volume(volume)])
+    return stack.volume(volume)
+
+
+def end_crash_loops(client: "DockerClient", stack: Stack) -> None:
+    """Stop what the engine starts again and again, for the next start to count its crashes from nought."""
+    for state in service_states(client, stack):
+        container = find_container(client, stack, state.service) if state.is_crashing else None
+        if container is not None:
+            container.stop(timeout=5)
+
+
 def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> list[str]:
     """Pull the images that are not here yet.
 
@@ -143,5 +175,5 @@ def _explained(stack: Stack, *arguments: str, show: bool = False) -> None:
     try:
         compose(stack, *arguments, show=show)
     except ToolkitError as error:
-        cause = likely_cause(list(error.details))
+        cause = cause_of_refusal(list(error.details))
         raise ToolkitError(error.message, [*([f"likely cause: {cause}"] if cause else []), *error.details]) from error

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolkit import server, server_checks
-from toolkit.checks import GIB, OK, disk_use
-from toolkit.engine import find_container, service_states
+from toolkit.checks import GIB, KILLED_FOR_MEMORY, OK, disk_use
+from toolkit.engine import find_container, killed_for_memory, service_states
 from toolkit.errors import ToolkitError
-from toolkit.readiness import describe
 from toolkit.stack import SERVICES, Stack
 
 if TYPE_CHECKING:
@@ -30,7 +29,8 @@ class Status:
         problem: Why it cannot be used, None when it can.
         services: State by service; empty for a server elsewhere.
         versions: Server and client, with a word on how they go together.
-        ui_seconds: Time of the web UI's page, the middle of three.
+        ui_seconds: Time of the server's answer to a request for the web UI's page, the middle of three. A person waits
+            longer: a browser loads the page's scripts after it.
         api_seconds: Time of an API answer, the middle of three.
         limit_seconds: What both are measured against.
         disk: Free space where the data are.
@@ -61,7 +61,9 @@ def server_status(url: str) -> Status:
 
 def _ask_more(status: Status) -> None:
     check = server_checks.version_check(status.url)
-    status.versions = check.found if check.state == OK else f"{check.found} ({check.advice})"
+    status.versions = f"{check.found} ({check.required})"
+    if check.state != OK:
+        status.versions = f"warning: {check.found}; {check.advice} (required: {check.required})"
     status.ui_seconds = _middle_time(status.url, server.LOGIN_PAGE_PATH)
     status.api_seconds = _middle_time(status.url, server.ABOUT_PATH)
 
@@ -76,7 +78,10 @@ def stack_status(client: "DockerClient", stack: Stack) -> Status:
     if all(state.state == "absent" for state in states):
         return Status(stack.url, problem=f"it is not started (project {stack.project}): make up")
     status = server_status(stack.url)
-    status.services = {state.service: describe(state) for state in states}
+    killed = killed_for_memory(client, stack)
+    status.services = {
+        state.service: state.words + (f", {KILLED_FOR_MEMORY}" if state.service in killed else "") for state in states
+    }
     stopped = [state.service for state in states if state.fails]
     if stopped:
         status.problem = f"{', '.join(stopped)} {'do' if len(stopped) > 1 else 'does'} not run well: make doctor"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.engine import service_states
 from toolkit.errors import UsageError
-from toolkit.stack import VERSION_KEY, Stack, find_stack, recorded_version
+from toolkit.stack import FOUNDATION, VERSION_KEY, Stack, find_stack, recorded_version
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -35,12 +35,25 @@ def from_to(wanted: str) -> tuple[Stack, Stack]:
     return old, old.with_settings(**{VERSION_KEY: target})
 
 
-def check_running(client: "DockerClient", stack: Stack) -> None:
-    """Refuse to upgrade a stack that does not run: nobody could tell then whether it worked before.
+def as_it_runs(client: "DockerClient", stack: Stack) -> Stack:
+    """Return a stack with the images that its containers run.
+
+    They need not be those of the settings any more: a newer toolkit brings newer ones for what CVAT stands on, and the
+    way back leads to the old ones.
+
+    Args:
+        client: The engine.
+        stack: The stack as its settings say.
+
+    Returns:
+        The same stack; its version stays.
 
     Raises:
-        UsageError: A service does not run.
+        UsageError: A service does not run, so nobody could tell whether it worked before.
     """
-    stopped = [state.service for state in service_states(client, stack) if not state.runs]
+    states = service_states(client, stack)
+    stopped = [state.service for state in states if not state.runs]
     if stopped:
         raise UsageError(f"{', '.join(stopped)} not running: `make up` first, so that the old version is known to work")
+    images = {state.service: state.image for state in states}
+    return stack.with_settings(**{key: images[service] for service, key in FOUNDATION.items()})

@@ -28,8 +28,8 @@ NO_CLUSTER = (
 )
 """Keeps the package from making a database while it is installed."""
 
-OLD, NEW, BROKEN = "v1.0.0", "v1.1.0", "v1.2.0"
-"""Versions of the CVAT image: two that work, and one that spoils its database and ends."""
+OLD, NEW, BROKEN = "v2.54.0", "v2.73.0", "v2.74.0"
+"""Versions of the CVAT image: the oldest and newest that are supported, and one that spoils its database and ends."""
 
 SERVICE_STAGES = {
     "CVAT_DB_IMAGE": "db",
@@ -48,7 +48,7 @@ def build(client: Any) -> dict[str, str]:
     base = _base_image(client)
     mark = _hash([base, *_python_pins()], [RECIPES, ROOT / "scripts" / "standin"])
     settings = {
-        "CVAT_VERSION": OLD,
+        "CVAT_VERSION": NEW,
         "CVAT_SERVER_IMAGE": f"{NAME}/server-{mark}",
         "CVAT_UI_IMAGE": f"{NAME}/ui-{mark}",
         **{key: f"{NAME}/{stage}:{mark}" for key, stage in SERVICE_STAGES.items()},

@@ -9,7 +9,9 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
+from image_builder import BROKEN, NEW, OLD
 from throw_away import MIRRORED_AFTER_SECONDS, Cvat, hear_ctrl_c
 
 
@@ -70,7 +72,7 @@ def test_backup_verify_proves_a_backup_and_leaves_nothing(cvat: Cvat) -> None:
     file = backup(cvat)
     containers, volumes = {one.id for one in cvat.containers()}, cvat.volumes()
     answer = cvat.make("backup-verify", f"FILE={file}")
-    assert "restores to a healthy CVAT v1.0.0 with 1 projects, 1 tasks, 6 frames, 6 annotations" in answer.stdout
+    assert f"restores to a healthy CVAT {NEW} with 1 projects, 1 tasks, 6 frames, 6 annotations" in answer.stdout
     assert {one.id for one in cvat.containers()} == containers
     assert cvat.volumes() == volumes
     label = "com.docker.compose.project"
@@ -101,7 +103,7 @@ def test_damaged_and_foreign_files_are_refused_before_anything_is_touched(cvat: 
     assert "is no backup made by `make backup`" in cvat.make("restore", f"FILE={foreign}", code=1).stderr
     assert "there is no file" in cvat.make("restore", "FILE=nowhere.zip", code=1).stderr
 
-    other = cvat.make("restore", f"FILE={file}", code=2, CVAT_VERSION="v1.1.0").stderr
+    other = cvat.make("restore", f"FILE={file}", code=2, CVAT_VERSION=BROKEN).stderr
     assert "OTHER_VERSION=1" in other
     assert {one.id for one in cvat.containers()} == running
 
@@ -112,10 +114,10 @@ def test_a_restore_that_does_not_come_up_leaves_the_old_data_running(cvat: Cvat)
     file = backup(cvat)
     cvat.make("project", "NAME=newer than the backup", "LABELS=x", **cvat.signed_in())
     volumes = cvat.volumes()
-    answer = cvat.make("restore", f"FILE={file}", "OTHER_VERSION=1", code=1, CVAT_VERSION="v1.2.0")
+    answer = cvat.make("restore", f"FILE={file}", "OTHER_VERSION=1", code=1, CVAT_VERSION=BROKEN)
     assert "cvat_server ended with exit code 1" in answer.stderr
     assert "going back" in answer.stderr
-    assert kept(cvat, "CVAT_VERSION") == "v1.0.0"
+    assert kept(cvat, "CVAT_VERSION") == NEW
     assert cvat.volumes() == volumes
     cvat.up()
     assert sql(cvat, "SELECT count(*) FROM engine_project") == "2"
@@ -170,27 +172,45 @@ def stopped_at(moment: str, number: int, cvat: Cvat, script: str, *arguments: st
     return said, call.returncode
 
 
-def test_upgrade_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat) -> None:
-    cvat.up()
-    cvat.fill()
-    before = cvat.exported()
-    upgraded = cvat.make("upgrade", CVAT_VERSION="1.1.0")
-    assert "CVAT v1.1.0 holds all that v1.0.0 held" in upgraded.stderr
-    assert kept(cvat, "CVAT_VERSION") == "v1.1.0"
-    assert cvat.container("cvat_server").attrs["Config"]["Image"].endswith(":v1.1.0")
-    assert cvat.exported() == before
-    assert sql(cvat, "SELECT count(*) FROM django_migrations") == "2"
+def images(cvat: Cvat) -> dict[str, str]:
+    return {one.labels["com.docker.compose.service"]: one.attrs["Config"]["Image"] for one in cvat.containers()}
 
-    failed = cvat.make("upgrade", code=1, CVAT_VERSION="v1.2.0")
-    assert "error: CVAT v1.2.0 does not come up: cvat_server ended with exit code 1" in failed.stderr
-    assert "CVAT v1.1.0 runs again with its data" in failed.stderr
+
+def test_upgrade_moves_all_images_keeps_everything_and_goes_back_when_it_fails(cvat: Cvat, engine: Any) -> None:
+    # As a toolkit of another time left it: the oldest CVAT, on the OPA and the Kvrocks of then.
+    moved = {"CVAT_OPA_IMAGE": "cvat_opa", "CVAT_REDIS_ONDISK_IMAGE": "cvat_redis_ondisk"}
+    then = {}
+    for key in moved:
+        then[key] = f"{cvat.project}-{moved[key]}:then"
+        engine.images.get(cvat.settings[key]).tag(*then[key].split(":"))
+    try:
+        cvat.up(CVAT_VERSION=OLD, **then)
+        cvat.fill()
+        before, images_then = cvat.exported(), images(cvat)
+        failed = cvat.make("upgrade", code=1, CVAT_VERSION=BROKEN)
+        assert f"error: CVAT {BROKEN} does not come up: cvat_server ended with exit code 1" in failed.stderr
+        assert f"CVAT {OLD} runs again with its data" in failed.stderr
+        assert images(cvat) == images_then
+        assert cvat.exported() == before
+
+        upgraded = cvat.make("upgrade", CVAT_VERSION=NEW.lstrip("v"))
+        assert f"CVAT {NEW} holds all that {OLD} held" in upgraded.stderr
+        assert kept(cvat, "CVAT_VERSION") == NEW
+        assert cvat.exported() == before
+        assert sql(cvat, "SELECT count(*) FROM django_migrations") == "2"
+        now = images(cvat)
+        assert now["cvat_server"].endswith(f":{NEW}")
+        assert {key: now[service] for key, service in moved.items()} == {key: cvat.settings[key] for key in moved}
+    finally:
+        cvat.make("down")
+        for image in then.values():
+            engine.images.remove(image)
+
+
+def test_an_upgrade_to_nothing_new_or_nowhere_changes_nothing(cvat: Cvat) -> None:
+    cvat.up()
     del cvat.settings["CVAT_VERSION"]
-    assert cvat.container("cvat_server").attrs["Config"]["Image"].endswith(":v1.1.0")
-    assert cvat.status()["problem"] is None
-    assert cvat.exported() == before
-    assert sql(cvat, "SELECT count(*) FROM django_migrations") == "2"
-    assert len(list((cvat.root / "backups").iterdir())) == 2
-    assert "already" in cvat.make("upgrade", code=2, CVAT_VERSION="v1.1.0").stderr
+    assert "already" in cvat.make("upgrade", code=2, CVAT_VERSION=NEW).stderr
     missing = cvat.make("upgrade", code=1, CVAT_VERSION="v9.9.9")
     assert "likely cause" in missing.stderr
     assert cvat.status()["problem"] is None

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from image_builder import BROKEN, NEW
 from throw_away import PASSWORD, USERNAME, Cvat, hear_ctrl_c
 
 SERVICES = {"cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui"}
@@ -205,20 +206,16 @@ def test_lost_settings_are_found_again_or_the_way_out_is_told(cvat: Cvat) -> Non
     assert "make restore" in lost.stderr
     assert "make destroy" in lost.stderr
 
-    settings.write_text(f"{password}\nCVAT_VERSION=v1.0.0\nCVAT_VOLUMES=_gone\n")
+    settings.write_text(f"{password}\nCVAT_VERSION={NEW}\nCVAT_VOLUMES=_gone\n")
     elsewhere = cvat.make("up", code=1)
     assert "an empty CVAT would start" in elsewhere.stderr
     assert f"set CVAT_VOLUMES= for the data in {cvat.project}_cvat_cache_db" in elsewhere.stderr
 
-    settings.write_text("CVAT_POSTGRES_PASSWORD=another-password-than-before\nCVAT_VERSION=v1.0.0\n")
-    wrong = cvat.make("up", "ARGS=--timeout 8", code=1)
-    assert "likely cause: the database was made with another password" in wrong.stderr
-
 
 def test_another_version_than_the_data_is_refused(cvat: Cvat) -> None:
     cvat.up()
-    answer = cvat.make("up", "CVAT_VERSION=v1.1.0", code=2)
-    assert "make upgrade CVAT_VERSION=v1.1.0" in answer.stderr
+    answer = cvat.make("up", f"CVAT_VERSION={BROKEN}", code=2)
+    assert f"make upgrade CVAT_VERSION={BROKEN}" in answer.stderr
     assert cvat.status()["problem"] is None
 
 
@@ -250,11 +247,9 @@ def test_destroy_asks_for_the_name_and_takes_nothing_of_others(cvat: Cvat, engin
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_up_stops_at_once_when_it_is_told_to(cvat: Cvat, signal_number: int) -> None:
-    # A server that never gets healthy, for the wait to last.
-    environment = cvat.environment(CVAT_REDIS_ONDISK_IMAGE=cvat.settings["CVAT_REDIS_INMEM_IMAGE"])
     script = [sys.executable, "scripts/up_cvat.py"]
     with subprocess.Popen(
-        script, cwd=cvat.root, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+        script, cwd=cvat.root, env=cvat.environment(), stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
     ) as call:
         assert call.stderr is not None
         for line in call.stderr:

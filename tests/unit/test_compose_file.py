@@ -42,6 +42,9 @@ EVERY_VARIABLE = {
     "COMPOSE_PROJECT_NAME": "second",
 }
 
+SETTINGS = {"defaults": {"CVAT_POSTGRES_PASSWORD": "f1rst-p4ssword"}, "every variable": EVERY_VARIABLE}
+NEEDS = yaml.safe_load((ROOT / "tests" / "data" / "image-needs.yml").read_text())
+
 
 def compose_plugin_is_here() -> bool:
     return (
@@ -78,9 +81,102 @@ def rendered(**settings: str) -> dict[str, Any]:
 def configuration(request: pytest.FixtureRequest) -> dict[str, Any]:
     if not compose_plugin_is_here():
         pytest.skip("needs the docker compose plugin (no engine): .ci/install_docker_engine")
-    if request.param == "defaults":
-        return rendered(CVAT_POSTGRES_PASSWORD="f1rst-p4ssword")
-    return rendered(**EVERY_VARIABLE)
+    return rendered(**SETTINGS[request.param])
+
+
+def interpolated(value: Any, settings: dict[str, str]) -> Any:
+    """Put the settings into a value as compose does: ``$$``, ``${NAME:-default}`` and ``${NAME:?reason}``."""
+    if isinstance(value, dict):
+        return {key: interpolated(one, settings) for key, one in value.items()}
+    if isinstance(value, list):
+        return [interpolated(one, settings) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        found = settings.get(match["name"])
+        assert found or match["sign"] == ":-", match[0]
+        return found or match["rest"]
+
+    return re.sub(r"\$\$|\$\{(?P<name>[A-Z_]+)(?P<sign>:[-?])(?P<rest>[^}]*)\}", replaced, value)
+
+
+def services_without_docker(**settings: str) -> dict[str, Any]:
+    """Render the services on any machine; what docker makes of them is compared where it is at hand."""
+    defaults = {name: value or "" for name, value in dotenv_values(VERSIONS_FILE).items()}
+    services: dict[str, Any] = interpolated(yaml.safe_load(COMPOSE_FILE.read_text())["services"], defaults | settings)
+    return services
+
+
+@pytest.mark.parametrize("case", ["defaults", "every variable"])
+@pytest.mark.parametrize("need", NEEDS, ids=lambda need: f"{need['services'][-1]}-{need['why']}")
+def test_the_images_get_what_they_need(need: dict[str, Any], case: str) -> None:
+    services = services_without_docker(**SETTINGS[case])
+    for name in need["services"]:
+        service = services[name]
+        environment = service.get("environment", {})
+        for variable, value in need.get("environment", {}).items():
+            assert variable in environment, f"{name}: {variable}: {need['why']}"
+            assert environment[variable] is not None, f"{name}: {variable} is left to the environment of compose"
+            assert value in (None, environment[variable]), f"{name}: {variable}: {need['why']}"
+        wanted, command = need.get("command", []), service.get("command", [])
+        at = [start for start in range(len(command)) if command[start : start + len(wanted)] == wanted]
+        assert at or not wanted, f"{name}: {need['why']}"
+        assert need.get("check", "") in service["healthcheck"]["test"][-1], f"{name}: {need['why']}"
+        assert not need.get("init") or service.get("init") is True, f"{name}: {need['why']}"
+
+
+@pytest.mark.parametrize("case", ["defaults", "every variable"])
+@needs_plugin
+def test_the_needs_are_held_against_what_docker_renders(case: str) -> None:
+    ours, theirs = services_without_docker(**SETTINGS[case]), rendered(**SETTINGS[case])["services"]
+    assert ours.keys() == theirs.keys()
+    for name, service in ours.items():
+        assert service["image"] == theirs[name]["image"]
+        assert service.get("command") == theirs[name].get("command")
+        assert service.get("init") == theirs[name].get("init")
+        assert service.get("environment", {}) == (theirs[name].get("environment") or {})
+        docker_check = [word.replace("$$", "$") for word in theirs[name]["healthcheck"]["test"]]
+        assert service["healthcheck"]["test"] == docker_check
+
+
+def test_kvrocks_keeps_its_memory_within_its_limit() -> None:
+    service = services_without_docker(CVAT_POSTGRES_PASSWORD="f1rst-p4ssword")["cvat_redis_ondisk"]
+    options = dict(zip(service["command"][::2], service["command"][1::2], strict=True))
+    cache = int(options["--rocksdb.block_cache_size"])
+    buffers = int(options["--rocksdb.write_buffer_size"]) * int(options["--rocksdb.max_write_buffer_number"])
+    assert cache + 2 * buffers < int(service["mem_limit"].removesuffix("m"))
+
+
+@pytest.mark.parametrize(
+    ("said", "number_of_calls"),
+    [("", 1), ("error: unrecognized arguments: --expected-num-workers 3", 2)],
+    ids=["from 2.69 on", "before"],
+)
+def test_the_workers_probe_asks_as_its_version_wants(tmp_path: Path, said: str, number_of_calls: int) -> None:
+    (shell, probe) = services_without_docker(CVAT_POSTGRES_PASSWORD="f1rst-p4ssword")["cvat_worker"]["healthcheck"][
+        "test"
+    ]
+    assert shell == "CMD-SHELL"
+    calls = tmp_path / "calls"
+    (tmp_path / "python3").write_text(
+        f'#!/bin/sh\necho "$@" >>{calls}\n'
+        f'case "$*" in *--expected*) [ -z "{said}" ] || {{ echo "{said}"; exit 2; }};; esac\n'
+    )
+    (tmp_path / "python3").chmod(0o755)
+    probe = probe.replace("/tmp/", f"{tmp_path}/")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NUMPROCS": "3"}
+    for _ in range(2):
+        assert subprocess.run(["sh", "-c", probe], env=environment, check=False).returncode == 0
+    asked = calls.read_text().splitlines()
+    queues = "manage.py workerprobe import export chunks annotation"
+    assert asked[:number_of_calls] == [f"{queues} --expected-num-workers 3", queues][:number_of_calls]
+    assert asked[-1] == asked[number_of_calls - 1]
+    assert len(asked) == number_of_calls + 1, "an older version is not tried twice"
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    assert subprocess.run(["sh", "-c", probe], env=environment, check=False).returncode == 1
 
 
 def test_seven_services_of_which_one_is_published(configuration: dict[str, Any]) -> None:
@@ -186,7 +282,11 @@ def test_every_variable_of_the_file_is_tested_and_has_one_default() -> None:
     images = [service["image"] for service in yaml.safe_load(text)["services"].values()]
     assert all(re.fullmatch(r"(\$\{CVAT_[A-Z_]+:\?[^}]+\}:?)+", image) for image in images)
     versions = dotenv_values(VERSIONS_FILE)
-    assert {name for name in used if name.endswith("IMAGE")} | {"CVAT_VERSION", "CVAT_CLI_VERSION"} == versions.keys()
+    assert {name for name in used if name.endswith("IMAGE")} | {
+        "CVAT_VERSION",
+        "CVAT_OLDEST_VERSION",
+        "CVAT_CLI_VERSION",
+    } == versions.keys()
 
 
 def test_the_pin_of_cvat_cli_stands_in_both_places() -> None:

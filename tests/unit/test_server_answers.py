@@ -123,7 +123,10 @@ def test_a_wrong_password_is_told_with_where_it_comes_from() -> None:
     ("version", "word"),
     [
         (stack.tested_version().lstrip("v"), "tested together"),
-        ("1.9.9", "the oldest that was tested"),
+        (stack.oldest_tested_version().lstrip("v"), "tested together"),
+        ("2.60.1", "tested together"),
+        ("2.53.0", "older than 2.54.0, the oldest that was tested"),
+        ("2.74.0", "newer than 2.73.0, the newest that was tested"),
         ("999.0.0", "the server is newer than the client"),
     ],
 )
@@ -133,6 +136,8 @@ def test_versions_that_go_together_and_those_that_do_not(version: str, word: str
         check = version_check(url)
         assert word in check.found + check.advice
         assert version in check.found
+        assert check.state == ("ok" if word == "tested together" else "warning")
+        assert check.required == "CVAT 2.54.0 to 2.73.0, which were tested"
 
 
 @pytest.fixture

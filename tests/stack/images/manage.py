@@ -1,5 +1,6 @@
 """The commands of CVAT's manage.py that the toolkit uses, on the stand-in's store."""
 
+import argparse
 import os
 import sys
 import time
@@ -19,11 +20,26 @@ def main(command, *arguments):
         assert arguments[0] == "-c"
         exec(arguments[1], {})
     elif command == "workerprobe":
-        served = Path("/tmp/queues").read_text().split()
-        fresh = time.time() - float(Path("/tmp/alive").read_text()) < 10
-        sys.exit(0 if fresh and set(arguments) <= set(served) else 1)
+        probe(arguments)
     else:
         sys.exit(f"Unknown command: '{command}'")
+
+
+def probe(arguments):
+    """Tell whether as many workers as wanted serve each queue; an option says how many since 2.69, NUMPROCS before."""
+    wants_option = tuple(map(int, os.environ["FAKE_VERSION"].lstrip("v").split("."))) >= (2, 69)
+    parser = argparse.ArgumentParser(prog="manage.py workerprobe")
+    parser.add_argument("queue_names", nargs="+")
+    if wants_option:
+        parser.add_argument("--expected-num-workers", type=int, required=True)
+    options = parser.parse_args(arguments)
+    wanted = options.expected_num_workers if wants_option else int(os.environ["NUMPROCS"])
+    served = Path("/tmp/queues").read_text().split()
+    there = int(Path("/tmp/workers").read_text()) if time.time() - float(Path("/tmp/alive").read_text()) < 10 else 0
+    for queue in options.queue_names:
+        found = there if queue in served else 0
+        if found < wanted:
+            sys.exit(f"CommandError: Queue {queue}: expected at least {wanted} live worker(s), found {found}")
 
 
 def create():

@@ -1,6 +1,7 @@
 """Rows in the real PostgreSQL that say what the stand-in holds, in tables named as CVAT names its own."""
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -44,18 +45,25 @@ def sql(text):
     return subprocess.run([*command, "-f", "-"], input=text, env=environment, capture_output=True, text=True)
 
 
+def unprepared():
+    """Return what the database says when it is not ready for this version, None when it is."""
+    answer = sql(f"SELECT 1 / count(*) FROM django_migrations WHERE app = '{os.environ['FAKE_VERSION']}';")
+    return answer.stderr.strip() if answer.returncode else None
+
+
 def prepare():
-    """Wait for the database and make its tables, as `manage.py migrate` does."""
-    for _ in range(120):
-        answer = sql(
-            TABLES + f"INSERT INTO django_migrations VALUES ('{os.environ['FAKE_VERSION']}') ON CONFLICT DO NOTHING;"
-        )
-        if answer.returncode == 0:
+    """Wait for the database's port and make its tables, as `manage.py migrate` does: it ends when it may not."""
+    while True:
+        try:
+            socket.create_connection((os.environ["CVAT_POSTGRES_HOST"], 5432), timeout=2).close()
             break
-        print(answer.stderr.strip(), file=sys.stderr)
-        time.sleep(1)
-    else:
-        sys.exit("the database does not answer")
+        except OSError:
+            time.sleep(1)
+    answer = sql(
+        TABLES + f"INSERT INTO django_migrations VALUES ('{os.environ['FAKE_VERSION']}') ON CONFLICT DO NOTHING;"
+    )
+    if answer.returncode:
+        sys.exit(f"django.db.utils.OperationalError: {answer.stderr.strip()}")
     if os.environ.get("FAKE_BROKEN"):
         sql("DELETE FROM engine_labeledimage;")
         sys.exit('django.db.utils.ProgrammingError: column "something" does not exist')

@@ -1,4 +1,4 @@
-"""The stand-in on CVAT's port, healthy only while what CVAT stands on is."""
+"""The stand-in on the address it is given, healthy only while what CVAT stands on is."""
 
 import json
 import os
@@ -93,5 +93,5 @@ server.app.build = lambda state: RealHealth(build(state))
 key = Path("/home/django/keys/secret_key.py")
 if not key.exists():
     key.write_text(f"SECRET_KEY = {os.urandom(16).hex()!r}\n")
-listener = server.listen("0.0.0.0", 8080)
+listener = server.listen(sys.argv[1], int(sys.argv[2]))
 server.serve(DATA, Settings(), listener, lambda: threading.Thread(target=keep_mirrored, daemon=True).start())
