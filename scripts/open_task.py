@@ -23,6 +23,8 @@ def main(
 ) -> None:
     """Open the newest task of the project in the browser, or print its address where there is no browser.
 
+    Where the project's labels are all tags, it is the task's first job that is not completed, ready for tagging.
+
     In GitHub Codespaces the address is that of the forwarded port. Example: `make open`
     """
     from toolkit.browser import open_page
@@ -36,14 +38,22 @@ def main(
         console.warn(warning)
     keys, connection = read_with_connection(ProjectKeys, file, {"cvat_project_id": project_id}, url, username)
     with session(connection) as api:
-        api.labels(keys.cvat_project_id)  # says clearly that there is no such project
+        labels = api.labels(keys.cvat_project_id)  # says clearly that there is no such project
         tasks = api.tasks(keys.cvat_project_id)
-    if not tasks:
-        raise ToolkitError(f"project {keys.cvat_project_id} has no task yet: put images in with make import")
-    newest = tasks[-1]
-    address = connection.task_url(newest.id)
+        if not tasks:
+            raise ToolkitError(f"project {keys.cvat_project_id} has no task yet: put images in with make import")
+        newest = tasks[-1]
+        job_id = api.next_job(newest.id)
+    is_tagged = bool(labels) and all(label.type == "tag" for label in labels)
+    address = connection.tagging_url(newest.id, job_id) if is_tagged and job_id else connection.task_url(newest.id)
     if as_json:
-        answer = {"task_id": newest.id, "name": newest.name, "frames": newest.frames, "url": address}
+        answer = {
+            "task_id": newest.id,
+            "job_id": job_id,
+            "name": newest.name,
+            "frames": newest.frames,
+            "url": address,
+        }
         console.result(json.dumps(answer, ensure_ascii=False))
         return
     console.result(address)

@@ -23,7 +23,7 @@ def main(
     What it holds now is kept until the restored CVAT is up and holds what the backup says; if it does not come up, the
     old data run again.
 
-    Example: `python scripts/restore_cvat.py --file backups/cvat-v2.54.0-20260102T030405Z.cvat-backup.zip`
+    Example: `python scripts/restore_cvat.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
     from toolkit import backup_file, readiness, restoring, startup, wait_view
     from toolkit.connection import browser_url

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from standin import NEWEST, CvatVersion
 from toolkit import console
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.prompt import can_ask
@@ -39,6 +40,7 @@ def main(
             help="In ImageNet exports leave out a frame's first folder where it is its label's name.",
         ),
     ] = False,
+    cvat_version: Annotated[CvatVersion, typer.Option(help="The CVAT whose answers are imitated.")] = NEWEST,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the URL to this file when requests are answered.")
     ] = None,
@@ -80,7 +82,7 @@ def main(
             if while_stdin_open:
                 threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
 
-        settings = Settings(faults=faults, merge_label_folder=merge_label_folder)
+        settings = Settings(faults, merge_label_folder, cvat_version)
         # A server is meant to be stopped: Ctrl-C and SIGTERM are its ordinary end.
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(folder, settings, listener, announce)

@@ -19,7 +19,7 @@ def main(
 
     Exit code 3 when the backup does not hold what it should.
 
-    Example: `python scripts/verify_backup.py --file backups/cvat-v2.54.0-20260102T030405Z.cvat-backup.zip`
+    Example: `python scripts/verify_backup.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
     from toolkit import backup_file, backup_verification, readiness, startup, wait_view
     from toolkit.compose import DockerUnavailable

@@ -84,6 +84,7 @@ class Background:
             if status in UNFINISHED:
                 raise AlreadyRunningError(order.id)
             self._remove(order.id)
+            asked = now()
             connection.execute(
                 "INSERT INTO requests (id, user_id, type, target, project_id, task_id, job_id, format, status, message,"
                 " created, result_path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', '', ?, ?)",
@@ -96,7 +97,7 @@ class Background:
                     order.task_id,
                     order.job_id,
                     order.format,
-                    now(),
+                    asked,
                     order.download_path,
                 ),
             )
@@ -105,7 +106,7 @@ class Background:
             return order.id
         if fault is not None:
             work = _failing(fault.message)
-        self._pool.submit(self._run, order, work)
+        self._pool.submit(self._run, order, asked, work)
         return order.id
 
     def get(self, request_id: str) -> Row | None:
@@ -122,47 +123,67 @@ class Background:
             now(),
         )
 
-    def cancel(self, request_id: str) -> bool:
-        """Drop a request that has not been started; tell whether it was one."""
+    def cancel(self, request_id: str, *, started: bool) -> str | None:
+        """Drop a request that is queued, or also one that is under way.
+
+        Args:
+            request_id: The request.
+            started: Whether one that is under way may be dropped; what its work makes is thrown away.
+
+        Returns:
+            Nothing when it is gone, else the status that forbids it.
+        """
         with self._lock, self._store.transaction():
-            if self._store.value("SELECT status FROM requests WHERE id = ?", request_id) != "queued":
-                return False
+            status = str(self._store.value("SELECT status FROM requests WHERE id = ?", request_id))
+            if status != "queued" and not (started and status == "started"):
+                return status
             self._remove(request_id)
-        return True
+        return None
 
     def close(self) -> None:
         """Drop what is queued and wait for what runs."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, order: Order, work: Work) -> None:
+    def _run(self, order: Order, asked: str, work: Work) -> None:
         with self._lock:
-            if self._store.value("SELECT status FROM requests WHERE id = ?", order.id) != "queued":
-                return  # cancelled
+            if not self._is_current(order, asked):
+                return
             self._store.update("requests", order.id, status="started", started=now())
         try:
             result = work() or Result()
         except Exception as error:
-            self._finish(order.id, "failed", KEPT_FAILED, message=_last_line(error))
+            self._finish(order, asked, "failed", KEPT_FAILED, message=_last_line(error))
             return
-        self._finish(
-            order.id,
+        kept = self._finish(
+            order,
+            asked,
             "finished",
             order.kept,
             result_file=str(result.file) if result.file else None,
             result_name=result.name,
             result_id=result.id,
         )
+        if not kept and result.file:
+            result.file.unlink(missing_ok=True)
 
-    def _finish(self, request_id: str, status: str, kept: timedelta, **values: Any) -> None:
+    def _is_current(self, order: Order, asked: str) -> bool:
+        """Tell whether a request was neither cancelled nor, after that, made anew."""
+        return bool(self._store.value("SELECT created FROM requests WHERE id = ?", order.id) == asked)
+
+    def _finish(self, order: Order, asked: str, status: str, kept: timedelta, **values: Any) -> bool:
         finished = datetime.now(UTC)
-        self._store.update(
-            "requests",
-            request_id,
-            status=status,
-            finished=timestamp(finished),
-            expiry=timestamp(finished + kept),
-            **values,
-        )
+        with self._lock:
+            if not self._is_current(order, asked):
+                return False
+            self._store.update(
+                "requests",
+                order.id,
+                status=status,
+                finished=timestamp(finished),
+                expiry=timestamp(finished + kept),
+                **values,
+            )
+        return True
 
     def _forget_expired(self) -> None:
         with self._store.transaction():

@@ -27,5 +27,9 @@ class InvalidError(ApiError):
         super().__init__(400, list(sentences))
 
 
+class PlainError(ApiError):
+    """An answer other than success whose body is the sentence itself, not JSON."""
+
+
 class ServerError(Exception):
     """What a CVAT answers with its 500 page."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from standin import CvatVersion
 from standin.errors import InvalidError
 from standin.web import Call, resource
 
@@ -15,38 +16,33 @@ IMPORTED = ("CVAT 1.1",)
 
 
 @cache
-def offered() -> dict[str, list[dict[str, Any]]]:
-    """Return CVAT's list of exporters and importers."""
-    listed = json.loads(Path(__file__).with_name("formats.json").read_text(encoding="utf-8"))
-    return {"exporters": listed["exporters"], "importers": [_importer(name) for name in listed["importers"]]}
+def offered(version: CvatVersion) -> dict[str, list[dict[str, Any]]]:
+    """Return the exporters and importers of a CVAT, in its order."""
+    file = Path(__file__).with_name(f"formats-{version}.json")
+    listed: dict[str, list[dict[str, Any]]] = json.loads(file.read_text(encoding="utf-8"))
+    return listed
 
 
-def _importer(name: str) -> dict[str, Any]:
-    dimension = "3d" if name in ("Datumaro 3D 1.0", "Sly Point Cloud Format 1.0", "Kitti Raw Format 1.0") else "2d"
-    extension = "XML, ZIP" if name in IMPORTED else "ZIP"
-    return {"name": name, "ext": extension, "version": name.split()[-1], "dimension": dimension, "enabled": True}
-
-
-def check_export(name: str) -> None:
+def check_export(name: str, version: CvatVersion) -> None:
     """Refuse a format that no CVAT exports, and one that this stand-in does not.
 
     Raises:
         InvalidError: 400 with the reason.
     """
-    _check(name, "exporters", EXPORTED, "export")
+    _check(name, offered(version)["exporters"], EXPORTED, "export")
 
 
-def check_import(name: str) -> None:
+def check_import(name: str, version: CvatVersion) -> None:
     """Refuse a format that no CVAT imports annotations from, and one that this stand-in does not.
 
     Raises:
         InvalidError: 400 with the reason.
     """
-    _check(name, "importers", IMPORTED, "import")
+    _check(name, offered(version)["importers"], IMPORTED, "import")
 
 
-def _check(name: str, kind: str, supported: tuple[str, ...], verb: str) -> None:
-    if name not in {item["name"] for item in offered()[kind]}:
+def _check(name: str, listed: list[dict[str, Any]], supported: tuple[str, ...], verb: str) -> None:
+    if name not in {item["name"] for item in listed}:
         raise InvalidError("Unknown format specified for the request")
     if name not in supported:
         raise InvalidError(
@@ -54,8 +50,8 @@ def _check(name: str, kind: str, supported: tuple[str, ...], verb: str) -> None:
         )
 
 
-def _list(_call: Call) -> dict[str, Any]:
-    return dict(offered())
+def _list(call: Call) -> dict[str, Any]:
+    return dict(offered(call.state.settings.version))
 
 
 def routes() -> list[Route]:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from standin import SERVER_VERSION, frames
+from standin import frames
 from standin.state import State
 
 PAGE = """<!doctype html>
@@ -23,33 +23,33 @@ there is no annotation tool here.</p>
 MAX_LISTED = 1000
 
 
-def _page(title: str, body: str, status: int = 200) -> Response:
-    return HTMLResponse(PAGE.format(title=escape(title), body=body, version=SERVER_VERSION), status)
-
-
 def routes(state: State) -> list[Route]:
     """Return the routes of this module."""
+    version = state.settings.version.release
+
+    def page(title: str, body: str, status: int = 200) -> Response:
+        return HTMLResponse(PAGE.format(title=escape(title), body=body, version=version), status)
 
     def home(_request: Request) -> Response:
-        return _page("Sign in", "<p>Sign in with cvat-cli, cvat-sdk or the toolkit's scripts.</p>")
+        return page("Sign in", "<p>Sign in with cvat-cli, cvat-sdk or the toolkit's scripts.</p>")
 
     def task(request: Request) -> Response:
         row = state.store.one("SELECT * FROM tasks WHERE id = ?", request.path_params["id"])
         if row is None:
-            return _page("No such task", "", 404)
+            return page("No such task", "", 404)
         rows = frames.of_task(state.store, row["id"])
         items = "".join(f"<li>{escape(frame['name'])}</li>\n" for frame in rows[:MAX_LISTED])
         more = f"<p>and {len(rows) - MAX_LISTED} more</p>" if len(rows) > MAX_LISTED else ""
         title = f"Task {row['id']}: {row['name']}"
-        return _page(title, f'<p>{len(rows)} frames</p>\n<ol start="0">\n{items}</ol>\n{more}')
+        return page(title, f'<p>{len(rows)} frames</p>\n<ol start="0">\n{items}</ol>\n{more}')
 
     def project(request: Request) -> Response:
         row = state.store.one("SELECT * FROM projects WHERE id = ?", request.path_params["id"])
         if row is None:
-            return _page("No such project", "", 404)
+            return page("No such project", "", 404)
         rows = state.store.all("SELECT * FROM tasks WHERE project_id = ? ORDER BY id", row["id"])
         items = "".join(f'<li><a href="/tasks/{task["id"]}">{escape(task["name"])}</a></li>\n' for task in rows)
-        return _page(f"Project {row['id']}: {row['name']}", f"<p>{len(rows)} tasks</p>\n<ul>\n{items}</ul>")
+        return page(f"Project {row['id']}: {row['name']}", f"<p>{len(rows)} tasks</p>\n<ul>\n{items}</ul>")
 
     return [
         Route("/", home),

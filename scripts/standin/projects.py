@@ -5,8 +5,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from standin import frames, labels, users
-from standin.errors import NotFoundError, ServerError
+from standin import CvatVersion, frames, labels, users
+from standin.errors import ApiError, PlainError, ServerError
 from standin.records import asked_for, checked_name, named_by_path
 from standin.store import Row, now
 from standin.web import Call, answer, paged, resource
@@ -44,7 +44,7 @@ def existing(call: Call) -> Row:
     """Return the project that the path names.
 
     Raises:
-        NotFoundError: There is none.
+        ApiError: There is none (404).
     """
     return named_by_path(call, "projects", "Project")
 
@@ -103,12 +103,14 @@ def _delete(call: Call) -> None:
 
 def _preview(call: Call) -> Response:
     project = existing(call)
-    task = call.state.store.one("SELECT * FROM tasks WHERE project_id = ? ORDER BY id LIMIT 1", project["id"])
+    task = call.state.store.one("SELECT * FROM tasks WHERE project_id = ? ORDER BY id DESC LIMIT 1", project["id"])
     if task is None:
-        raise NotFoundError("Preview")
+        raise PlainError(404, "Project image preview not found")
     if not task["size"]:
-        # A CVAT stumbles over a task without data; leftovers of failed uploads hurt the project's page.
-        raise ServerError
+        # The newest task is asked, also where it has no data; leftovers of failed uploads hurt the project's page.
+        if call.state.settings.version == CvatVersion.V2_54:
+            raise ServerError
+        raise ApiError(404, {"detail": "Task has no media"})
     return frames.preview(call.state.store, task["id"])
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from standin.errors import ApiError, NotFoundError
+from standin import CvatVersion
+from standin.errors import ApiError, PlainError
 from standin.store import Row
 from standin.web import Call, paged, resource
 
@@ -14,6 +15,7 @@ def show(call: Call, request: Row) -> dict[str, Any]:
     """Return a request as the API shows it."""
     user = call.state.accounts.get(request["user_id"])
     has_file = request["status"] == "finished" and request["result_file"]
+    organization = {} if call.state.settings.version == CvatVersion.V2_54 else {"org_id": None}
     return {
         "status": request["status"],
         "message": request["message"],
@@ -24,6 +26,7 @@ def show(call: Call, request: Row) -> dict[str, Any]:
             "project_id": request["project_id"],
             "task_id": request["task_id"],
             "job_id": request["job_id"],
+            **organization,
             "format": request["format"],
             "lightweight": None,
         },
@@ -41,7 +44,7 @@ def show(call: Call, request: Row) -> dict[str, Any]:
 def _existing(call: Call) -> Row:
     request = call.state.background.get(call.params["id"])
     if request is None or request["user_id"] != call.owner["id"]:
-        raise NotFoundError("Request")
+        raise PlainError(404, "There is no request with specified id")
     return request
 
 
@@ -63,9 +66,20 @@ def _retrieve(call: Call) -> dict[str, Any]:
 
 
 def _cancel(call: Call) -> Response:
-    if not call.state.background.cancel(_existing(call)["id"]):
+    request = _existing(call)
+    of_2_54 = call.state.settings.version == CvatVersion.V2_54
+    stoppable = not of_2_54 and request["type"].startswith("export:")
+    status = call.state.background.cancel(request["id"], started=stoppable)
+    if status is None:
+        return Response(status_code=200)
+    if of_2_54:
         raise ApiError(400, ["Only requests that have not yet been started can be cancelled"])
-    return Response(status_code=200)
+    if status == "started":
+        raise PlainError(
+            400,
+            "Cancellation of started requests is supported only for export requests executed by production workers",
+        )
+    raise PlainError(400, f"Requests with status '{status}' cannot be cancelled")
 
 
 def routes() -> list[Route]:

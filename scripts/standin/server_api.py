@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from standin import SERVER_VERSION
 from standin.web import Call, resource
 
 HEALTHY = (
@@ -25,7 +24,7 @@ def _about(call: Call) -> dict[str, Any]:
         "name": "CVAT stand-in server",
         "description": "This is not CVAT. It is a small stand-in for tests, dry runs and the demo that answers as a "
         "CVAT of the version below was recorded to answer; it has no annotation tool.",
-        "version": SERVER_VERSION,
+        "version": call.state.settings.version.release,
         "logo_url": call.url("/static/logo.svg"),
         "subtitle": "A stand-in, not CVAT",
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from standin import NEWEST, CvatVersion
 from standin.accounts import Accounts
 from standin.background import Background
 from standin.faults import Faults
@@ -17,13 +18,15 @@ class Settings:
     Attributes:
         faults: Whether tests may order faults under ``/standin/faults``.
         merge_label_folder: Whether an ImageNet export leaves out a frame name's first folder where it is the label's
-            name, as the datumaro fork inside CVAT's own images does (``cat/1.jpg`` tagged cat comes out as
-            ``cat/1.jpg``); the server whose answers are imitated used datumaro 1.10, which gives ``cat/cat/1.jpg``.
+            name, as the datumaro fork inside CVAT's images did up to 2024 (``cat/1.jpg`` tagged cat comes out as
+            ``cat/1.jpg``); datumaro 1.10 gives ``cat/cat/1.jpg``.
+        version: The CVAT whose answers are imitated.
         workers: How many background requests run at once.
     """
 
     faults: bool = False
     merge_label_folder: bool = False
+    version: CvatVersion = NEWEST
     workers: int = 2
 
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from standin import frames, labels, media, uploads, users, web
+from standin import CvatVersion, frames, labels, media, uploads, users, web
 from standin.background import AlreadyRunningError, Order
 from standin.errors import ApiError, InvalidError, ServerError
 from standin.records import asked_for, checked_name, named_by_path
@@ -30,13 +30,18 @@ def show(call: Call, task: Row) -> dict[str, Any]:
         "data_compressed_chunk_type": "imageset",
         "data_cloud_storage_id": None,
     }
+    of_2_54 = call.state.settings.version == CvatVersion.V2_54
+    project = {} if of_2_54 else {"project_name": project_name(call, task)}
+    kind = {} if of_2_54 else {"media_type": "image" if with_data else ""}
     data = {"size": task["size"], "image_quality": task["image_quality"], "data": task["id"]}
     return {
         "url": call.url(f"/api/tasks/{task['id']}"),
         "id": task["id"],
         "name": task["name"],
         "project_id": task["project_id"],
+        **project,
         "mode": "annotation" if with_data else "",
+        **kind,
         "owner": users.show_short(call, task["owner_id"]),
         "assignee": None,
         "bug_tracker": task["bug_tracker"],
@@ -65,6 +70,12 @@ def show(call: Call, task: Row) -> dict[str, Any]:
         "validation_mode": None,
         "consensus_enabled": False,
     }
+
+
+def project_name(call: Call, task: Row) -> str | None:
+    """Return the name of the project that a task belongs to, if it does."""
+    name: str | None = call.state.store.value("SELECT name FROM projects WHERE id = ?", task["project_id"])
+    return name
 
 
 def existing(call: Call) -> Row:
@@ -197,7 +208,9 @@ def _offset(call: Call) -> Response:
 def _meta(call: Call) -> dict[str, Any]:
     task = existing(call)
     if task["size"] is None:
-        raise ServerError  # measured of the preview; a task without data has no row that this could show
+        if call.state.settings.version == CvatVersion.V2_54:
+            raise ServerError  # measured of the preview; a task without data has no row that this could show
+        raise InvalidError("Data is not uploaded for the task yet")
     return frames.meta(call.state.store, task)
 
 

@@ -48,7 +48,8 @@ def create(call: Call, target: str) -> Response:
         target: The path of the resource that the file is for.
 
     Raises:
-        ApiError: It is too large (413), or its headers make no sense (400).
+        ApiError: It is too large (413), a file of this name has come already (409), or its headers make no sense
+            (400).
     """
     try:
         length = int(call.request.headers["upload-length"])
@@ -57,6 +58,8 @@ def create(call: Call, target: str) -> Response:
         raise ApiError(400, ["Upload-Length and a filename in Upload-Metadata are needed"]) from None
     if not 0 <= length <= MAX_SIZE:
         raise ApiError(413, f"File size exceeds max limit of {MAX_SIZE} bytes")
+    if target.endswith("/data") and (_task_folder(call, target) / base_name(filename)).exists():
+        raise ApiError(409, "File with same name already exists", TUS_HEADERS)
     upload_id = f"{call.owner['id']}_{uuid4()}"
     (call.state.store.scratch_folder("uploads") / upload_id).touch()
     call.state.store.insert(
@@ -124,12 +127,17 @@ async def append(call: Call, target: str) -> Response:
             await run_in_threadpool(stream.write, part)
     await run_in_threadpool(call.state.store.update, "uploads", upload["id"], received=received)
     if received == upload["length"] and target.endswith("/data"):
-        task_id = int(target.split("/")[3])
-        await run_in_threadpool(_hand_over, call, upload, call.state.store.upload_folder(task_id) / upload["file"])
+        await run_in_threadpool(_hand_over, call, upload, _task_folder(call, target) / upload["file"])
     return Response(status_code=204, headers={**TUS_HEADERS, "upload-offset": str(received)})
 
 
+def _task_folder(call: Call, target: str) -> Path:
+    return call.state.store.upload_folder(int(target.split("/")[3]))
+
+
 def _hand_over(call: Call, upload: Row, target: Path) -> None:
+    if target.exists():  # two uploads of one name at once: the second meets the database's constraint
+        raise ServerError
     (call.state.store.scratch_folder("uploads") / upload["id"]).rename(target)
 
 

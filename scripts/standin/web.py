@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from standin import auth
-from standin.errors import ApiError, ServerError
+from standin.errors import ApiError, PlainError, ServerError
 from standin.state import State
 from standin.store import Row
 
@@ -125,6 +125,8 @@ def resource(path: str, *, public: bool = False, **handlers: Handler) -> Route:
     async def endpoint(request: Request) -> Response:
         try:
             response = await _dispatch(request, handlers, public)
+        except PlainError as error:
+            response = Response(error.body, error.status, error.headers, "text/html; charset=utf-8")
         except ApiError as error:
             response = answer(error.body, error.status, error.headers)
         except ServerError:

@@ -34,6 +34,10 @@ class Connection:
         """Return the address of a task's page in the web UI."""
         return f"{browser_url(self.url)}/tasks/{task_id}"
 
+    def tagging_url(self, task_id: int, job_id: int) -> str:
+        """Return the address at which the web UI shows a job ready for its images to be tagged."""
+        return f"{self.task_url(task_id)}/jobs/{job_id}?defaultWorkspace=TAGS"
+
     def project_url(self, project_id: int) -> str:
         """Return the address of a project's page in the web UI."""
         return f"{browser_url(self.url)}/projects/{project_id}"

@@ -117,6 +117,16 @@ class Api:
             tasks = [Task(int(task.id), str(task.name), _size(task)) for task in found]
         return sorted(tasks, key=lambda task: task.id)
 
+    def next_job(self, task_id: int) -> int | None:
+        """Return the number of a task's first job that is not completed, else of its first; None if it has none."""
+        from cvat_sdk.core.helpers import get_paginated_collection
+
+        endpoint = self._client.api_client.jobs_api.list_endpoint
+        with self._explained():
+            found = get_paginated_collection(endpoint, page_size=_PAGE, task_id=task_id, type="annotation")
+            jobs = [(str(job.state) == "completed", int(job.start_frame), int(job.id)) for job in found]
+        return min(jobs)[2] if jobs else None
+
     def frame_names(self, task_id: int) -> list[str]:
         """Return the names of a task's frames, in the order of the frames."""
         with self._explained():

@@ -1,11 +1,23 @@
 """The CVAT that the contract tests are about: the stand-in, or with ``--against-real-cvat`` the one of CVAT_URL."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 from cvat_under_test import CvatUnderTest, jpeg, write_zip
+
+from standin import CvatVersion
+from standin.process import StandinProcess
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what differs by version on a stand-in of each; a real CVAT has the one that it has."""
+    if "each_cvat" in metafunc.fixturenames:
+        real = metafunc.config.getoption("--against-real-cvat")
+        metafunc.parametrize("each_cvat", [None] if real else list(CvatVersion), indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +33,29 @@ def _cvat(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return CvatUnderTest(url, given["USERNAME"] or "django", given["PASSWORD"], given["ACCESS_TOKEN"], home)
 
 
+@pytest.fixture(scope="session")
+def _cvat_of_version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[CvatVersion], CvatUnderTest]]:
+    with ExitStack() as stack:
+
+        @cache
+        def start(version: CvatVersion) -> CvatUnderTest:
+            server = stack.enter_context(StandinProcess(options=("--cvat-version", version)))
+            return CvatUnderTest(server.url, server.username, server.password, None, tmp_path_factory.mktemp("home"))
+
+        yield start
+
+
+@pytest.fixture
+def each_cvat(request: pytest.FixtureRequest) -> Iterator[CvatUnderTest]:
+    """Each CVAT in turn, where ``each_cvat.version`` decides what is right; cleaned up as ``cvat`` is."""
+    version = request.param
+    one: CvatUnderTest = (
+        request.getfixturevalue("_cvat_of_version")(version) if version else request.getfixturevalue("_cvat")
+    )
+    yield one
+    one.clean_up()
+
+
 @pytest.fixture
 def cvat(_cvat: CvatUnderTest) -> Iterator[CvatUnderTest]:
     """A CVAT; what the test makes in it with ``new_project`` and ``delete_later`` is deleted afterwards."""
@@ -29,11 +64,11 @@ def cvat(_cvat: CvatUnderTest) -> Iterator[CvatUnderTest]:
 
 
 @pytest.fixture
-def password(cvat: CvatUnderTest) -> str:
+def password(_cvat: CvatUnderTest) -> str:
     """The user's password; tests that need one skip where only a token was given."""
-    if cvat.password is None:
+    if _cvat.password is None:
         pytest.skip("needs CVAT_USERNAME and CVAT_PASSWORD, only CVAT_ACCESS_TOKEN was given")
-    return cvat.password
+    return _cvat.password
 
 
 @pytest.fixture

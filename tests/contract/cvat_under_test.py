@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +62,12 @@ class CvatUnderTest:
     token: str | None
     home: Path
     _undo: list[Callable[[Client], None]] = field(default_factory=list)
+
+    @cached_property
+    def version(self) -> tuple[int, int]:
+        """The first two numbers of the server's version, for what differs by version."""
+        major, minor, *_ = self.http("GET", "/api/server/about").json()["version"].split(".")
+        return int(major), int(minor)
 
     def run(self, *arguments: object, password: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run the real cvat-cli as a process, whatever comes of it."""

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
@@ -141,6 +142,29 @@ def test_an_unknown_format_is_refused(cvat: CvatUnderTest, tmp_path: Path, forma
     assert done.returncode == 1
     assert "Status Code: 400" in done.stderr
     assert "Unknown format specified for the request" in done.stderr
+
+
+def test_an_export_can_be_asked_after(each_cvat: CvatUnderTest, tree: Path) -> None:
+    project_id = each_cvat.new_project("cat")
+    each_cvat.new_task(project_id, tree)
+    with each_cvat.client() as client:
+        headers = each_cvat.signed_in(client)
+        path = f"/api/projects/{project_id}/dataset/export?format=ImageNet%201.0&save_images=true"
+        request_id = each_cvat.http("POST", path, headers=headers).json()["rq_id"]
+        client.wait_for_completion(request_id)
+        request = each_cvat.http("GET", f"/api/requests/{quote(request_id)}", headers=headers).json()
+    operation = {"type": "export:dataset", "target": "project", "project_id": project_id, "format": "ImageNet 1.0"}
+    operation |= {"task_id": None, "job_id": None, "lightweight": None}
+    if each_cvat.version >= (2, 65):
+        operation |= {"org_id": None}
+    assert request["operation"] == operation
+    assert request["result_url"].startswith(each_cvat.url)
+
+
+def test_a_request_that_is_not_there(cvat: CvatUnderTest) -> None:
+    with cvat.client() as client:
+        path = "/api/requests/" + quote("action=export&target=project&target_id=999999999&user_id=1&subresource=backup")
+        assert cvat.http("GET", path, headers=cvat.signed_in(client)).status == 404
 
 
 def test_a_backup_makes_the_same_project_again(cvat: CvatUnderTest, tree: Path, tmp_path: Path) -> None:

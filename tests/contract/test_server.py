@@ -16,7 +16,7 @@ def test_health_is_json_of_working_parts(cvat: CvatUnderTest) -> None:
     assert response.status == 200
     assert response.headers["Content-Type"] == "application/json"
     assert set(response.json().values()) == {"working"}
-    assert "OPAHealthCheck" in response.json()
+    assert {"DatabaseBackend", "DiskUsage", "MemoryUsage", "OPAHealthCheck"} <= set(response.json())
 
 
 def test_formats_need_signing_in(cvat: CvatUnderTest) -> None:
@@ -32,6 +32,22 @@ def test_formats_are_offered(cvat: CvatUnderTest) -> None:
     assert {"ImageNet 1.0", "CVAT for images 1.1", "COCO 1.0", "YOLO 1.1", "PASCAL VOC 1.1"} <= exporters
     assert "TFRecord 1.0" not in exporters
     assert "CVAT 1.1" in {item.name for item in listed.importers}
+
+
+def test_the_list_of_formats(each_cvat: CvatUnderTest) -> None:
+    with each_cvat.client() as client:
+        headers = each_cvat.signed_in(client)
+        listed = each_cvat.http("GET", "/api/server/annotation/formats", headers=headers).json()
+    keys = {"name", "ext", "version", "enabled", "dimension"}
+    assert all(set(item) == keys for items in listed.values() for item in items)
+    new = {"name": "Generic TSV 1.0", "ext": "TSV", "version": "1.0", "enabled": True, "dimension": "1d"}
+    if each_cvat.version >= (2, 73):
+        assert (len(listed["exporters"]), len(listed["importers"])) == (33, 31)
+        assert new in listed["exporters"]
+        assert new in listed["importers"]
+    elif each_cvat.version == (2, 54):
+        assert (len(listed["exporters"]), len(listed["importers"])) == (32, 30)
+        assert new["name"] not in {item["name"] for item in listed["exporters"] + listed["importers"]}
 
 
 def test_unknown_paths_are_not_found(cvat: CvatUnderTest) -> None:

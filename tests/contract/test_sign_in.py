@@ -56,6 +56,27 @@ def test_access_token_serves_until_it_is_deleted(cvat: CvatUnderTest, password: 
     assert cvat.http("GET", "/api/users/self", headers=bearer).status == 401
 
 
+def test_a_foreign_site_may_sign_in_without_cookies_by_version(each_cvat: CvatUnderTest, password: str) -> None:
+    body = {"username": each_cvat.username, "password": each_cvat.password or password}
+    headers = {"Origin": "http://elsewhere.example"}
+    response = each_cvat.http("POST", "/api/auth/login", headers=headers, json=body)
+    if each_cvat.version >= (2, 73):
+        assert response.status == 200
+    elif each_cvat.version == (2, 54):
+        assert response.status == 403
+        assert "Origin checking failed" in response.data.decode()
+
+
+def test_a_foreign_site_cannot_sign_in_with_a_session(cvat: CvatUnderTest, password: str) -> None:
+    with cvat.client(by_password=True) as client:
+        headers = cvat.signed_in(client) | {"Origin": "http://elsewhere.example"}
+        headers.pop("Authorization", None)
+        body = {"username": cvat.username, "password": password}
+        response = cvat.http("POST", "/api/auth/login", headers=headers, json=body)
+    assert response.status == 403
+    assert "CSRF Failed: Origin checking failed" in response.data.decode()
+
+
 def test_a_foreign_site_cannot_post_with_a_session(cvat: CvatUnderTest, password: str) -> None:
     with cvat.client(by_password=True) as client:
         headers = cvat.signed_in(client) | {"Origin": "http://elsewhere.example"}

@@ -13,6 +13,7 @@ from recorded import EXPORTS, RECORDINGS, Replay, cases, images, plain, primed_f
 from standin.process import StandinProcess
 
 # Other tests had made projects before; which ones is no matter of the stand-in.
+OF_THE_RECORDINGS = ("--cvat-version", "2.54")
 LISTS_OTHERS = ("/api/projects?page=1", "/api/tasks?page=1")
 ANNOTATIONS = b"""<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version>
@@ -42,9 +43,15 @@ def uploads() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
+def recorded() -> Iterator[StandinProcess]:
+    with StandinProcess(options=OF_THE_RECORDINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
     folder = primed_folder(tmp_path_factory.mktemp("data"), projects=6, tasks=14, labels=14, annotations=16)
-    with StandinProcess(folder) as server:
+    with StandinProcess(folder, OF_THE_RECORDINGS) as server:
         yield Replay(server, uploads())
 
 
@@ -84,7 +91,7 @@ def test_the_recorded_run_of_the_clients(replay: Replay) -> None:
 
 def test_the_recorded_import_with_annotations(tmp_path: Path) -> None:
     folder = primed_folder(tmp_path, projects=1, tasks=3, labels=4)
-    with StandinProcess(folder) as server:
+    with StandinProcess(folder, OF_THE_RECORDINGS) as server:
         replay = Replay(server, uploads())
         exchanges = cases()["cvat-cli task create with --annotation_path (CVAT 1.1 tags)"]
         replay.run(exchanges[0])
@@ -100,8 +107,8 @@ def test_the_recorded_import_with_annotations(tmp_path: Path) -> None:
             upload = response.headers.get("Upload-Filename", upload)
 
 
-def test_the_recorded_access_token(standin: StandinProcess) -> None:
-    replay = Replay(standin)
+def test_the_recorded_access_token(recorded: StandinProcess) -> None:
+    replay = Replay(recorded)
     exchanges = cases()["access token: create, use"]
     login, create, use, health = exchanges
     replay.run(login)
@@ -109,23 +116,23 @@ def test_the_recorded_access_token(standin: StandinProcess) -> None:
     value = replay.run(create).json()["value"]
     assert replay.run(health).json()
     headers = {"Authorization": f"Bearer {value}"}
-    user = urllib3.request("GET", f"{standin.url}/api/users/self", headers=headers).json()
+    user = urllib3.request("GET", f"{recorded.url}/api/users/self", headers=headers).json()
     assert list(user) == list(use["response_body"])
 
 
-def test_the_formats_are_those_of_the_recording(standin: StandinProcess) -> None:
-    headers = urllib3.make_headers(basic_auth=f"{standin.username}:{standin.password}")
-    listed = urllib3.request("GET", f"{standin.url}/api/server/annotation/formats", headers=headers).json()
-    recorded = json.loads((RECORDINGS / "formats.json").read_text(encoding="utf-8"))
-    assert listed["exporters"] == recorded["exporters"]
-    assert [item["name"] for item in listed["importers"]] == recorded["importers"]
+def test_the_formats_are_those_of_the_recording(recorded: StandinProcess) -> None:
+    headers = urllib3.make_headers(basic_auth=f"{recorded.username}:{recorded.password}")
+    listed = urllib3.request("GET", f"{recorded.url}/api/server/annotation/formats", headers=headers).json()
+    formats = json.loads((RECORDINGS / "formats.json").read_text(encoding="utf-8"))
+    assert listed["exporters"] == formats["exporters"]
+    assert [item["name"] for item in listed["importers"]] == formats["importers"]
 
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandinProcess, dict[str, str]]]:
     """The recorded detection project, made again."""
     folder = primed_folder(tmp_path_factory.mktemp("street"), projects=7, tasks=18, jobs=11)
-    with StandinProcess(folder) as server:
+    with StandinProcess(folder, OF_THE_RECORDINGS) as server:
         headers = urllib3.make_headers(basic_auth=f"{server.username}:{server.password}")
 
         def ask(method: str, path: str, **options: object) -> urllib3.BaseHTTPResponse:

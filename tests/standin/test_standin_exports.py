@@ -62,6 +62,15 @@ def test_the_label_folder_is_repeated(api: Api) -> None:
     assert set(api.export(f"projects/{project_id}")) == {"cat/cat/1.jpg"}
 
 
+def test_what_stands_before_the_first_colon_is_dropped(api: Api) -> None:
+    project_id = api.project("cat")
+    names = ("a:b.jpg", "b.jpg", "c:b.jpg", "x:y/1.jpg")
+    task_id = api.images(project_id, {name: jpeg(number) for number, name in enumerate(names)})
+    api.tag(task_id, *((number, "cat") for number in range(len(names))))
+    # Three became one without a word, the last of them.
+    assert api.export(f"projects/{project_id}") == {"cat/b.jpg": jpeg(2), "cat/y/1.jpg": jpeg(3)}
+
+
 def test_or_merged_as_cvats_own_datumaro_does(merging: Api) -> None:
     project_id = merging.project("cat", "dog")
     task_id = merging.images(project_id, {"cat.jpg": jpeg(1), "cat/1.jpg": jpeg(2), "no_label/2.jpg": jpeg(3)})

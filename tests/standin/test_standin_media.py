@@ -66,11 +66,14 @@ def test_a_long_task_is_cut_into_jobs(api: Api) -> None:
     assert [frame["name"] for frame in api.json("GET", f"jobs/{last['id']}/data/meta")["frames"]] == ["4.jpg"]
 
 
+def announced(length: int, name: str) -> dict[str, str]:
+    encoded = base64.b64encode(name.encode()).decode()
+    return {"Upload-Length": str(length), "Upload-Metadata": f"filename {encoded}"}
+
+
 def begin(api: Api, length: int, name: str = "images.zip") -> tuple[int, str]:
     task_id = api.json("POST", "tasks", json={"name": "t"})["id"]
-    encoded = base64.b64encode(name.encode()).decode()
-    headers = {"Upload-Length": str(length), "Upload-Metadata": f"filename {encoded}"}
-    begun = api.ask("POST", f"tasks/{task_id}/data", headers=headers)
+    begun = api.ask("POST", f"tasks/{task_id}/data", headers=announced(length, name))
     assert begun.status == 201, begun.data
     return task_id, begun.headers["Location"].split("/api/")[1]
 
@@ -90,6 +93,18 @@ def test_an_upload_in_parts_goes_on_where_it_stopped(api: Api) -> None:
     finish = api.json("POST", f"tasks/{task_id}/data", headers={"Upload-Finish": ""}, json={"image_quality": 70})
     assert api.wait(finish["rq_id"])["status"] == "finished"
     assert names(api, task_id) == ["a/1.jpg"]
+
+
+def test_a_file_name_comes_once_in_an_upload(api: Api) -> None:
+    task_id = api.json("POST", "tasks", json={"name": "t"})["id"]
+    path = f"tasks/{task_id}/data"
+    assert api.ask("POST", path, headers={"Upload-Start": ""}).status == 202
+    several = {"Upload-Multiple": ""}
+    assert api.ask("POST", path, headers=several, fields={"client_files[0]": ("a/1.jpg", jpeg())}).status == 200
+    twice = {"client_files[0]": ("2.jpg", jpeg()), "client_files[1]": ("b/2.jpg", jpeg())}
+    for fields in (twice, {"client_files[0]": ("b/1.jpg", jpeg())}):
+        assert api.ask("POST", path, headers=several, fields=fields).status == 500
+    assert api.ask("POST", path, headers=announced(10, "1.jpg")).status == 409
 
 
 def test_25_gib_are_the_most(api: Api) -> None:

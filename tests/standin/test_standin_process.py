@@ -15,7 +15,12 @@ def test_it_says_that_it_is_a_stand_in(standin: StandinProcess) -> None:
     answer = about(standin.url)
     assert "stand-in" in answer["name"]
     assert "not CVAT" in answer["description"]
-    assert answer["version"] == "2.54.1"
+    assert answer["version"] == "2.73.0"
+
+
+def test_it_can_be_told_which_cvat_to_imitate() -> None:
+    with StandinProcess(options=("--cvat-version", "2.54")) as server:
+        assert about(server.url)["version"] == "2.54.1"
 
 
 def test_it_stops_cleanly_on_sigterm() -> None:

@@ -1,5 +1,6 @@
 """Forwarded names, other sites' requests, tokens."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,23 +45,40 @@ def test_the_own_site_may_sign_in_and_post(standin: StandinProcess, headers: dic
         assert post(standin, "projects", session(standin) | headers, {"name": "mine"}).status == 201
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "http://elsewhere.example"},
-        {"Origin": "null"},
-        {**FORWARDED, "Origin": "http://localhost:8080"},
-        {"X-Forwarded-Host": PUBLIC, "Origin": f"https://{PUBLIC}"},
-    ],
-)
-def test_another_site_may_not(standin: StandinProcess, headers: dict[str, str]) -> None:
-    sentence = f"Origin checking failed - {headers['Origin']} does not match any trusted origins."
-    for response in (
-        login(standin, headers),
-        post(standin, "projects", session(standin) | headers, {"name": "foreign"}),
-    ):
+@pytest.fixture(scope="module")
+def standin_2_54() -> Iterator[StandinProcess]:
+    with StandinProcess(options=("--cvat-version", "2.54")) as server:
+        yield server
+
+
+FOREIGN = [
+    {"Origin": "http://elsewhere.example"},
+    {"Origin": "null"},
+    {**FORWARDED, "Origin": "http://localhost:8080"},
+    {"X-Forwarded-Host": PUBLIC, "Origin": f"https://{PUBLIC}"},
+]
+
+
+def refusal(headers: dict[str, str]) -> dict[str, str]:
+    origin = headers["Origin"]
+    return {"detail": f"CSRF Failed: Origin checking failed - {origin} does not match any trusted origins."}
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_another_site_may_not_use_a_session(standin: StandinProcess, headers: dict[str, str]) -> None:
+    mine = session(standin) | headers
+    for response in (login(standin, mine), post(standin, "projects", mine, {"name": "foreign"})):
         assert response.status == 403
-        assert response.json() == {"detail": f"CSRF Failed: {sentence}"}
+        assert response.json() == refusal(headers)
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_whether_another_site_may_sign_in_depends_on_the_version(
+    standin: StandinProcess, standin_2_54: StandinProcess, headers: dict[str, str]
+) -> None:
+    assert login(standin, headers).status == 200
+    refused = login(standin_2_54, headers)
+    assert (refused.status, refused.json()) == (403, refusal(headers))
 
 
 def test_a_session_needs_the_csrf_token(standin: StandinProcess) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from standin_api import Api, jpeg
 
-from .conftest import TOP, Tutorial, signed_in
+from .conftest import DETECTION, TOP, Tutorial, signed_in
 
 
 def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -28,8 +28,28 @@ def two_tasks(made: Tutorial) -> int:
     return [api.images(made.project_id, {"1.jpg": jpeg()}) for _ in range(2)][1]
 
 
-def test_the_newest_task(tutorial, standin, tmp_path):
+def test_of_a_classification_project_the_next_job_ready_for_tagging(tutorial, standin):
     made = tutorial(standin)
+    api = Api(standin)
+    task_id = api.images(made.project_id, {f"{number}.jpg": jpeg(number) for number in range(4)}, segment_size=2)
+    first, second = sorted(job["id"] for job in api.json("GET", f"jobs?task_id={task_id}")["results"])
+
+    def address(job_id: int) -> str:
+        return f"{standin.url}/tasks/{task_id}/jobs/{job_id}?defaultWorkspace=TAGS"
+
+    assert open_task(made).stdout == f"{address(first)}\n"
+    api.json("PATCH", f"jobs/{first}", json={"state": "completed"})
+    answer = json.loads(open_task(made, "--json").stdout)
+    assert (answer["task_id"], answer["job_id"], answer["url"]) == (task_id, second, address(second))
+    api.json("PATCH", f"jobs/{second}", json={"state": "completed"})
+    assert open_task(made).stdout == f"{address(first)}\n"
+
+    empty = api.json("POST", "tasks", json={"name": "no data", "project_id": made.project_id})["id"]
+    assert open_task(made).stdout == f"{standin.url}/tasks/{empty}\n"
+
+
+def test_the_newest_task(tutorial, standin, tmp_path):
+    made = tutorial(standin, DETECTION)
     nothing = open_task(made)
     assert nothing.returncode == 1
     assert "has no task yet" in nothing.stderr

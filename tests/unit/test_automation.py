@@ -1,9 +1,12 @@
-"""The dev container and the workflow call targets that exist, with what they need."""
+"""The dev container and the workflows call targets that exist, with what they need."""
 
+import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,17 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEVCONTAINER = ROOT / ".devcontainer" / "devcontainer.json"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+READS = {"contents": "read"}
+OPENS_PULL_REQUESTS = {"contents": "write", "pull-requests": "write"}
+WRITERS = {("follow-cvat.yml", "propose")}
 
 
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def workflow_named(name: str) -> Any:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())
 
 
 def called_targets(command: str) -> set[str]:
@@ -68,9 +78,15 @@ def test_workflows_are_pinned_and_may_only_read(workflow: Path) -> None:
     text = workflow.read_text()
     content = yaml.safe_load(text)
     assert content["permissions"] == {"contents": "read"}
-    for job in content["jobs"].values():
+    for name, job in content["jobs"].items():
         assert job["timeout-minutes"] <= 60
-        assert job.get("permissions", {"contents": "read"}) == {"contents": "read"}
+        may_write = (workflow.name, name) in WRITERS
+        assert job.get("permissions", content["permissions"]) == (OPENS_PULL_REQUESTS if may_write else READS)
+        if may_write:  # and then runs nothing that a test, an image or a package could have changed
+            assert [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step] == ["actions/checkout"]
+            assert not re.search(
+                r"\b(make|python|pip|docker|curl)\b", "".join(step.get("run", "") for step in job["steps"])
+            )
         for step in job["steps"]:
             if "uses" in step:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), step["uses"]
@@ -81,8 +97,139 @@ def test_workflows_are_pinned_and_may_only_read(workflow: Path) -> None:
 
 
 def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
-    (workflow,) = WORKFLOWS
-    content = yaml.safe_load(workflow.read_text())
+    content = workflow_named("test.yml")
     steps = " ".join(step.get("run", "") + "; " for job in content["jobs"].values() for step in job["steps"])
     assert {"test", "lint", "test-stack", "test-cvat"} <= called_targets(steps)
     assert content["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+class Follower:
+    """Runs the steps of follow-cvat.yml as GitHub does; its ``gh`` answers from a folder and notes what it was told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tree = folder / "tree"
+        (self.tree / "compose").mkdir(parents=True)
+        self.versions = self.tree / "compose" / "versions.env"
+        self.versions.write_text("# Tested together.\nCVAT_VERSION=v2.73.0\nCVAT_SERVER_IMAGE=cvat/server\n")
+        for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
+            who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
+            subprocess.run(["git", *who, *command], cwd=self.tree, check=True)
+        gh = folder / "bin" / "gh"
+        gh.parent.mkdir()
+        gh.write_text(
+            f"""#!/bin/bash
+printf '%s\\0' "$@" >> {folder}/told; printf '\\n' >> {folder}/told
+case "$2" in
+    repos/cvat-ai/cvat/releases/latest) cat {folder}/newest ;;
+    repos/own/tree/branches/*) grep -qxF "${{2##*/}}" {folder}/branches ;;
+esac
+"""
+        )
+        gh.chmod(0o755)
+        self.branches()
+
+    def branches(self, *names: str) -> None:
+        (self.folder / "branches").write_text("".join(f"{name}\n" for name in names))
+
+    def run(self, job: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        (step,) = (step for step in workflow_named("follow-cvat.yml")["jobs"][job]["steps"] if "run" in step)
+        github = {
+            "GITHUB_REPOSITORY": "own/tree",
+            "GITHUB_SHA": "0" * 40,
+            "GITHUB_REF_NAME": "main",
+            "GITHUB_RUN_ID": "7",
+        }
+        github |= {"GITHUB_OUTPUT": str(self.folder / "output"), "GITHUB_SERVER_URL": "https://github.com"}
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self.tree,
+            env={"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", **github, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def find(self, newest: str) -> tuple[int, str]:
+        """Let CVAT's newest release have a tag; return the exit code and what the later jobs get."""
+        (self.folder / "newest").write_text(newest)
+        (self.folder / "output").write_text("")
+        code = self.run("find").returncode
+        return code, (self.folder / "output").read_text()
+
+    def told(self) -> list[list[str]]:
+        return [line.split("\0")[:-1] for line in (self.folder / "told").read_text().splitlines()]
+
+
+@pytest.fixture
+def follower(tmp_path: Path) -> Follower:
+    return Follower(tmp_path)
+
+
+def test_a_newer_release_is_tried(follower: Follower) -> None:
+    assert follower.find("v2.74.0\n") == (0, "current=v2.73.0\nnewer=v2.74.0\n")
+    assert follower.find("v2.100.0\n") == (0, "current=v2.73.0\nnewer=v2.100.0\n")
+
+
+@pytest.mark.parametrize("newest", ["v2.73.0", "v2.9.0", "v2.72.1"])
+def test_an_older_one_is_not(follower: Follower, newest: str) -> None:
+    assert follower.find(f"{newest}\n") == (0, "")
+
+
+def test_nor_one_that_was_proposed_before(follower: Follower) -> None:
+    follower.branches("cvat-v2.74.0")
+    assert follower.find("v2.74.0\n") == (0, "")
+    assert follower.find("v2.74.1\n") == (0, "current=v2.73.0\nnewer=v2.74.1\n")
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "null", "v2.74", "nightly", "v2.74.0-rc1", "v2.74.0; touch owned", "$(touch owned)", "v2.74.0\nevil=1"]
+)
+def test_a_tag_that_is_no_version_goes_no_further(follower: Follower, tag: str) -> None:
+    assert follower.find(f"{tag}\n") == (1, "")
+    assert not (follower.tree / "owned").exists()
+
+
+def test_what_passed_is_proposed(follower: Follower) -> None:
+    jobs = workflow_named("follow-cvat.yml")["jobs"]
+    assert jobs["try"]["if"] == "needs.find.outputs.newer != ''"
+    assert jobs["try"]["env"] == {"TEST_CVAT_REQUIRED": "1"}
+    assert set(jobs["propose"]["needs"]) == {"find", "try"}
+    assert "if" not in jobs["propose"]  # a job whose needs failed or were skipped does not run
+
+    done = follower.run("propose", NEWER="v2.74.0")
+    assert done.returncode == 0, done.stderr
+    branch, change, request = follower.told()
+    assert branch[1] == "repos/own/tree/git/refs"
+    assert {"ref=refs/heads/cvat-v2.74.0", f"sha={'0' * 40}"} <= set(branch)
+    fields = dict(field.split("=", 1) for field in change if "=" in field)
+    before = follower.versions.read_text()
+    assert base64.b64decode(fields["content"]).decode() == before.replace("v2.73.0", "v2.74.0")
+    blob = subprocess.run(
+        ["git", "hash-object", follower.versions], cwd=follower.tree, capture_output=True, text=True, check=True
+    )
+    assert (fields["branch"], fields["sha"]) == ("cvat-v2.74.0", blob.stdout.strip())
+    assert request[:2] == ["pr", "create"]
+    assert request[request.index("--head") + 1 : request.index("--head") + 4] == ["cvat-v2.74.0", "--base", "main"]
+
+
+def test_images_that_cannot_be_had_are_a_failure_where_they_are_required(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "cvat",
+        "tests/cvat",
+        "-k",
+        "superuser",
+    ]
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    environment.pop("TEST_CVAT_REQUIRED", None)
+    for required, code in (({}, 0), ({"TEST_CVAT_REQUIRED": "1"}, 1)):
+        call = subprocess.run(command, cwd=ROOT, env=environment | required, capture_output=True, text=True)
+        assert call.returncode == code, call.stdout
+        assert "no Docker engine answers here" in call.stdout

@@ -49,7 +49,7 @@ def submit(call: Call, order: Order, work: Callable[[], Result]) -> Response:
 
 def _start(call: Call, kind: str, row: Row) -> Response:
     format_name = call.query.get("format", "")
-    formats.check_export(format_name)
+    formats.check_export(format_name, call.state.settings.version)
     with_images = call.query.get("save_images", "").lower() in ("true", "1", "yes")
     state = call.state
     origin = auth.external_origin(call.request)
