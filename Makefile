@@ -201,6 +201,11 @@ lint: $(VENV)/.dev ## Check style, types and formatting.
 fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.
 	@WRITE_FAULT_TABLE=1 $(VENV)/bin/python -m pytest -q -n auto tests/faults/test_matrix.py $(ARGS)
 
+.PHONY: test-sweeps
+test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be stopped at many more moments (some minutes).
+	@SWEEPS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
+		tests/convert tests/faults tests/report $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
 	@FUZZ=1 $(VENV)/bin/python -m pytest -q -n auto --timeout=1800 tests/fuzz $(ARGS)

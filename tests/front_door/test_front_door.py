@@ -18,7 +18,7 @@ from standin.process import StandinProcess
 FRONT_DOOR = Path(__file__).resolve().parents[2] / "compose" / "front-door.conf"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 PUBLIC = "name-8080.app.github.dev"
-START_SECONDS = 10
+START_SECONDS = 120
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light), then: make test")
 

@@ -108,7 +108,7 @@ FLAGS = {"--no-deps", "--require-hashes", "-r"}
 
 def make(*words: str, **variables: str) -> str:
     answer = subprocess.run(
-        ["make", "-C", ROOT, *words], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60
+        ["make", "-C", ROOT, *words], env={**os.environ, **variables}, capture_output=True, text=True, timeout=240
     )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
