@@ -84,5 +84,7 @@ def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
     (workflow,) = WORKFLOWS
     content = yaml.safe_load(workflow.read_text())
     steps = " ".join(step.get("run", "") + "; " for job in content["jobs"].values() for step in job["steps"])
-    assert {"test", "lint", "test-stack", "test-cvat"} <= called_targets(steps)
+    assert {"test", "lint", "test-sweeps", "fuzz", "test-stack", "test-cvat"} <= called_targets(steps)
+    assert "schedule" in content["jobs"]["sweeps"]["if"]
+    assert content[True]["schedule"]  # what YAML makes of `on`
     assert content["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
