@@ -204,7 +204,7 @@ fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when 
 .PHONY: test-sweeps
 test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be stopped at many more moments (some minutes).
 	@SWEEPS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
-		tests/convert tests/faults tests/report $(ARGS)
+		tests/convert tests/faults tests/report tests/unit $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
