@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 from standin.process import StandinProcess
 
-# The same examples in every run, so that one fails for what has changed; `make test-sweeps` and `make fuzz` look for new.
+# The same examples in every run, so that one fails for what has changed; test-sweeps and fuzz look for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 if not FULL and not os.environ.get("FUZZ"):
     settings.load_profile("steady")

@@ -150,6 +150,27 @@ def test_interrupt_takes_back_what_is_unfinished_and_stays_resumable(faulty_shel
     assert shell.leftovers() == []
 
 
+@pytest.mark.parametrize("options", [[], ["--images-per-task=1"]], ids=["one task", "several"])
+def test_interrupt_ends_on_a_server_that_answers_no_more(faulty_shell, tasks_of, options):
+    """And the next run knows what could not be taken back."""
+    shell = faulty_shell
+    options = [*settings(shell.project("x"), shell.images("1.jpg", "2.jpg")), *options]
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", count=None, seconds=HELD)
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    tasks = 2 if "--images-per-task=1" in options else 1
+    wait_until(lambda: shell.server.faults()[0]["hit"] >= tasks)
+    shell.server.clear_faults()
+    shell.server.order_fault("hang", method="DELETE", path="/api/tasks/*", count=None, seconds=HELD)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, errors
+    assert len(re.findall(r"task \d+ could not be deleted", errors)) == tasks
+    shell.server.clear_faults()
+    answer = shell.run("import_images", *options, "--remove-leftover")
+    assert answer.returncode == 0, answer.stderr
+    assert shell.leftovers() == []
+
+
 def stat_of(number: int | str) -> list[str]:
     """Return what the system tells of a process behind its name: state, parent, …; nothing if it is gone."""
     try:
