@@ -231,7 +231,7 @@ def test_without_a_terminal_nobody_is_asked(stack, script):
         stderr=subprocess.PIPE,
         start_new_session=True,  # no terminal to fall back on either
     ) as process:
-        assert process.wait(60) == code
+        assert process.wait(240) == code
         assert process.stderr is not None
         assert said in process.stderr.read().decode()
     assert not stack.was_removed()
