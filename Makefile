@@ -11,6 +11,9 @@ RUN := $(VENV)/bin/python scripts
 # (coverage[toml]) apart from its pin and then finds whatever was released since.
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 
+# An environment that is there keeps its own pip: `python3 -m venv .venv && .venv/bin/pip install pip==…` before the first target.
+MAKE_VENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(1)
+
 # What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
 # so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
 override CONFIG := $(value CONFIG)
@@ -39,7 +42,7 @@ $(VENV)/.runtime: requirements.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "error: $(PYTHON) lacks its venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Setting up $(VENV) (once, and again when requirements change) …" >&2
-	@$(PYTHON) -m venv $(VENV)
+	@$(call MAKE_VENV,$(VENV))
 	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements.txt
 	@touch $@
 
@@ -192,11 +195,16 @@ test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, o
 lint: $(VENV)/.dev ## Check style, types and formatting.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy scripts/toolkit
+	@$(VENV)/bin/mypy scripts
 
 .PHONY: fault-table
 fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.
 	@WRITE_FAULT_TABLE=1 $(VENV)/bin/python -m pytest -q -n auto tests/faults/test_matrix.py $(ARGS)
+
+.PHONY: test-sweeps
+test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be stopped at many more moments (some minutes).
+	@SWEEPS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
+		tests/convert tests/faults tests/report tests/unit $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
@@ -231,7 +239,7 @@ bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, sp
 	@$(RUN)/bench_convert.py $(ARGS)
 
 $(VENV)-bench/.done: requirements-bench.txt
-	@$(PYTHON) -m venv --clear $(VENV)-bench
+	@$(call MAKE_VENV,$(VENV)-bench)
 	@$(VENV)-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt
 	@touch $@
 

@@ -34,8 +34,9 @@ def main(
     Example: `make lock ARGS=--upgrade`
     """
     for output, sources in LOCKS.items():
-        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--no-strip-extras"]
-        command += ["--generate-hashes", "--no-emit-index-url", "--no-header", f"--output-file={output}", *sources]
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11"]
+        command += ["--generate-hashes", "--no-strip-extras", "--no-emit-index-url", "--no-header"]
+        command += [f"--output-file={output}", *sources]
         if subprocess.run(command + ["--upgrade"] * upgrade, cwd=ROOT, env=without_secrets()).returncode:
             raise ToolkitError(f"{output} could not be locked; uv said why above")
         console.say(f"locked {output}")

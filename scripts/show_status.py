@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from toolkit.status import Status
 
 
-FIRST_ANSWER = (
-    "(the server's first answer; a person waits longer, for the scripts and images that a browser loads)"
-)
+FIRST_ANSWER = "(the server's first answer; a person waits longer, for the scripts and images that a browser loads)"
 
 
 def main(

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+from sweeps import FULL
 
 # Neither the token nor the settings of the person who runs the tests have a say in them.
 os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"
@@ -14,6 +16,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from standin.process import StandinProcess
+
+# The same examples in every run, so that one fails for what has changed; test-sweeps and fuzz look for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None)
+if not FULL and not os.environ.get("FUZZ"):
+    settings.load_profile("steady")
 
 
 def pytest_configure() -> None:

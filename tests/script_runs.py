@@ -16,6 +16,6 @@ def run_script(script: str, *arguments: str, environment: Mapping[str, str]) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from standin.process import StandinProcess
 
-DEADLINE = 30
+DEADLINE = 240
 
 
 def jpeg(colour: int = 0) -> bytes:
@@ -44,7 +44,7 @@ class Api:
         headers = urllib3.make_headers(basic_auth=f"{self.server.username}:{self.server.password}")
         headers |= options.pop("headers", {})
         return urllib3.request(
-            method, f"{self.server.url}/api/{path}", headers=headers, retries=False, timeout=60, **options
+            method, f"{self.server.url}/api/{path}", headers=headers, retries=False, timeout=240, **options
         )
 
     def json(self, method: str, path: str, **options: Any) -> Any:

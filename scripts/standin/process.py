@@ -12,7 +12,7 @@ from typing import Any, Self
 from toolkit.child_environment import without_secrets
 
 SCRIPT = Path(__file__).resolve().parent.parent / "run_standin.py"
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 15
 
 

@@ -41,8 +41,9 @@ def asked_for(call: Call, table: str, *equal: str) -> list[Row]:
             rows = [row for row in rows if row[column] == wanted]
     if text := call.query.get("search"):
         rows = [row for row in rows if text.lower() in row["name"].lower()]
-    if (column := call.query.get("sort")) in SORTED_BY:
-        rows = sorted(rows, key=lambda row: row[column])
+    order = call.query.get("sort")
+    if order in SORTED_BY:
+        rows = sorted(rows, key=lambda row: row[order])
     return rows
 
 

@@ -145,7 +145,8 @@ def _send(
                 watch.say(f"kept the unfinished task {upload.task_id}: {connection.task_url(upload.task_id)}")
                 on_gone()
                 raise
-            undone = undo(connection, upload, watch.warn)
+            # Ctrl-C on a server that is silent must not take minutes; the journal keeps what cannot be undone in time.
+            undone = undo(connection, upload, watch.warn, hurried=isinstance(error, KeyboardInterrupt | Stopped))
             if undone.message:
                 watch.say(undone.message)
             if undone.is_clean:

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit import cvat_cli
@@ -11,11 +11,15 @@ from toolkit.connection import Connection
 from toolkit.cvat_api import session
 from toolkit.errors import ToolkitError
 from toolkit.folder_tags import ANNOTATION_FORMAT
+from toolkit.patience import read_patience
 from toolkit.queue_watch import QueueWatch
 
 _CREATED = re.compile(r"INFO: Created task ID: (\d+) NAME: ")
 _POLL_EVERY = 0.5
 """Seconds between looks at the server; cvat-cli's own 2 s are most of a small task's time."""
+
+_HURRIED_ANSWER = 10.0
+"""Seconds."""
 
 TASK_TIMEOUT = 6 * 3600.0
 """Seconds that one task may take: an upload of 25 GiB over a slow line, and the server's work on it."""
@@ -136,7 +140,9 @@ def _compare_frames(connection: Connection, upload: Upload, warn: Callable[[str]
         )
 
 
-def undo(connection: Connection, upload: Upload, warn: Callable[[str], None] = lambda line: None) -> Undone:
+def undo(
+    connection: Connection, upload: Upload, warn: Callable[[str], None] = lambda line: None, hurried: bool = False
+) -> Undone:
     """Delete the task of a failed import.
 
     A task whose number never reached us, because the connection broke in between, is known by its name, by being empty
@@ -146,12 +152,16 @@ def undo(connection: Connection, upload: Upload, warn: Callable[[str], None] = l
         connection: The server.
         upload: What was to be sent.
         warn: Called with a line when a request is tried again.
+        hurried: Somebody waits for the end: ask once, and wait for no answer longer than ten seconds.
 
     Returns:
         What was done.
     """
+    patience = read_patience()
+    if hurried:
+        patience = replace(patience, answer=min(patience.answer, _HURRIED_ANSWER), attempts=1)
     try:
-        with session(connection, warn) as api:
+        with session(connection, warn, patience) as api:
             if upload.task_id is None:
                 new = api.empty_tasks(upload.project_id, upload.task_name) - upload.namesakes
                 if len(new) != 1:

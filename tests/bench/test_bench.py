@@ -14,7 +14,7 @@ def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(BENCH), *size, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

@@ -32,7 +32,7 @@ def command(script: str, *arguments: object) -> list[str]:
 
 def run(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(script, *arguments), capture_output=True, text=True, timeout=120, check=False, **options
+        command(script, *arguments), capture_output=True, text=True, timeout=240, check=False, **options
     )
 
 

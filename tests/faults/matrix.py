@@ -1,5 +1,6 @@
 """What can go wrong at which step: the rows and columns of docs/faults.md."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,4 +102,20 @@ RACES = {("send the images", "reset in the answer"), ("send the images", "cut sh
 
 
 CASES = [(step, fault) for step in STEPS for fault in faults_of(step)]
+
+
+def _few() -> list[tuple[Step, Fault]]:
+    """Choose cases so that every script meets every fault, at one of its steps in turn."""
+    cases: dict[tuple[str, str], list[tuple[Step, Fault]]] = {}
+    for step, fault in CASES:
+        cases.setdefault((step.script, fault.name), []).append((step, fault))
+    turns: Counter[str] = Counter()
+    chosen = []
+    for (script, _), same in cases.items():
+        chosen.append(same[turns[script] % len(same)])
+        turns[script] += 1
+    return chosen
+
+
+FEW = _few()
 COLUMNS = [fault.name for fault in REQUEST_FAULTS + FOR_EVER + UNREACHABLE + WORKER_FAULTS]

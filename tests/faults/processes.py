@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 MARK = "STARTED_BY_TEST"
-_PATIENCE = 10.0
+_PATIENCE = 120.0
 
 
 def new_mark() -> dict[str, str]:

@@ -10,7 +10,8 @@ TABLE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 HEAD = """# What happens when something goes wrong
 
 Each line is one thing that goes wrong at one step, and what the script does. The table is written by the tests
-(`make fault-table`), and the tests fail when a script does something else. In every case they check as well:
+(`make fault-table`), and the tests fail when a script does something else: `make test` tries each fault with each
+script, `make test-sweeps` at each step. In every case they check as well:
 
 - the exit code, and at most one `error:` line; no traceback;
 - no task, token, file, folder or journal is left of a run that failed;

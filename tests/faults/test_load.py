@@ -65,7 +65,7 @@ def test_two_exports_of_one_project_at_once_share_the_servers_work(faulty_shell)
     options = [f"--project-id={project}", f"--import-dir={shell.images('cat/1.jpg')}", "--extension=jpg"]
     assert shell.run("import_images", *options, "--task-name=t").returncode == 0
     shell.server.order_fault("hang", method="GET", path="/api/requests/*", seconds=3, stage="response")
-    options = [f"--project-id={project}", "--format=ImageNet 1.0", "--timeout=120"]
+    options = [f"--project-id={project}", "--format=ImageNet 1.0", "--timeout=240"]
     finish([shell.start("export_dataset", *options, f"--export-dir={name}") for name in ("one", "two")])
     for name in ("one", "two"):
         assert zipfile.is_zipfile(shell.folder / f"{name}/project_id_{project}.zip")
@@ -82,13 +82,13 @@ def test_an_export_that_another_process_has_queued_is_waited_for_but_not_taken_b
     shell.server.order_fault("stay-queued", path="export:dataset")
     auth = (shell.server.username, shell.server.password)
     address = f"{shell.server.url}/api/projects/{project}/dataset/export?format=ImageNet%201.0&save_images=true"
-    requests.post(address, auth=auth, timeout=30).raise_for_status()
+    requests.post(address, auth=auth, timeout=120).raise_for_status()
     options = [f"--project-id={project}", "--format=ImageNet 1.0", "--export-dir=out", "--timeout=5"]
     answer = shell.run("export_dataset", *options)
     assert answer.returncode == 1
     assert "warning: the server prepares this export already, waiting for that" in answer.stderr
     assert "error: no export after 5 s" in answer.stderr
-    running = requests.get(f"{shell.server.url}/api/requests?status=queued", auth=auth, timeout=30).json()
+    running = requests.get(f"{shell.server.url}/api/requests?status=queued", auth=auth, timeout=120).json()
     assert running["count"] == 1
 
 
@@ -103,5 +103,5 @@ def test_a_request_that_nobody_waits_for_is_taken_back(faulty_shell):
     options = [f"--project-id={project}", "--format=ImageNet 1.0", "--export-dir=out"]
     assert shell.run("export_dataset", *options, "--timeout=5").returncode == 1
     auth = (shell.server.username, shell.server.password)
-    assert requests.get(f"{shell.server.url}/api/requests?status=queued", auth=auth, timeout=30).json()["count"] == 0
+    assert requests.get(f"{shell.server.url}/api/requests?status=queued", auth=auth, timeout=120).json()["count"] == 0
     assert shell.run("export_dataset", *options).returncode == 0

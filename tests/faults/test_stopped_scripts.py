@@ -191,7 +191,7 @@ def test_stopped_at_any_step(shell, make_target, number):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
 
     through = run("never")

@@ -9,15 +9,16 @@ import zipfile
 import pytest
 import requests
 from pipeline.conftest import Shell
+from sweeps import FULL
 
-MOMENTS = 6
+MOMENTS = 6 if FULL else 3
 LONGEST = 4.0
 """Seconds; an undisturbed run takes less on most machines."""
 
 
 def ask(shell: Shell, path: str) -> dict:
     server = shell.server
-    answer = requests.get(server.url + path, auth=(server.username, server.password), timeout=30)
+    answer = requests.get(server.url + path, auth=(server.username, server.password), timeout=120)
     answer.raise_for_status()
     return answer.json()
 
@@ -38,7 +39,7 @@ def run_and_stop(shell: Shell, script: str, arguments: list[str], seconds: float
         output, errors = process.communicate(timeout=seconds)
     except Exception:
         process.send_signal(number)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=240)
     if process.returncode == -signal.SIGINT and "run_script(main)" not in errors:
         return 130, output, ""  # Python itself was still starting: it answers in its own way, and nothing has begun
     return process.returncode, output, errors
@@ -80,7 +81,7 @@ def test_an_import_killed_at_any_moment_is_found_by_the_next(shell):
         assert shell.leftovers() == []
         for task in tasks_of(shell, project):
             auth = (shell.server.username, shell.server.password)
-            requests.delete(f"{shell.server.url}/api/tasks/{task['id']}", auth=auth, timeout=30).raise_for_status()
+            requests.delete(f"{shell.server.url}/api/tasks/{task['id']}", auth=auth, timeout=120).raise_for_status()
 
 
 @pytest.mark.slow

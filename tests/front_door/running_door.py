@@ -16,7 +16,7 @@ import yaml
 
 FRONT_DOOR = Path(__file__).resolve().parents[2] / "compose" / "front-door.yml"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-START_SECONDS = 10
+START_SECONDS = 120
 
 MIME_TYPES = """types {
     text/html html; text/css css; application/javascript js; application/json json map; application/wasm wasm;

@@ -137,7 +137,7 @@ def tasks_of() -> Callable[[StandinProcess, int], list[dict]]:
             f"{server.url}/api/tasks",
             params={"project_id": project_id, "page_size": 100},
             auth=(server.username, server.password),
-            timeout=30,
+            timeout=120,
         )
         answer.raise_for_status()
         return answer.json()["results"]

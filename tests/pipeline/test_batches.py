@@ -5,20 +5,13 @@ import os
 import re
 import signal
 import stat
-import time
 from pathlib import Path
 
 import pytest
 import requests
+from waiting import HELD, wait_until
 
 from .test_import import one_line, settings
-
-
-def wait_for(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def names(tasks) -> dict[str, int]:
@@ -27,7 +20,7 @@ def names(tasks) -> dict[str, int]:
 
 def frames_of(server, task: int) -> list[str]:
     auth = (server.username, server.password)
-    meta = requests.get(f"{server.url}/api/tasks/{task}/data/meta", auth=auth, timeout=30).json()
+    meta = requests.get(f"{server.url}/api/tasks/{task}/data/meta", auth=auth, timeout=240).json()
     return [frame["name"] for frame in meta["frames"]]
 
 
@@ -61,15 +54,17 @@ def test_few_images_make_one_task_of_the_plain_name(shell, tasks_of):
 def test_no_more_tasks_at_a_time_than_asked_for(faulty_shell):
     shell = faulty_shell
     project = shell.project("x")
-    folder = shell.images(*(f"{number}.jpg" for number in range(4)))
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", count=None, seconds=3, stage="response")
-    process = shell.start("import_images", *settings(project, folder), "--images-per-task=1", "--parallel=2")
-    wait_for(lambda: sum(rule["hit"] for rule in shell.server.faults()) >= 2)
-    time.sleep(1)
-    made = [entry for entry in shell.server.requests() if (entry["method"], entry["path"]) == ("POST", "/api/tasks")]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert len(made) == 2
+    folder = shell.images(*(f"{number}.jpg" for number in range(6)))
+    shell.server.clear_requests()
+    answer = shell.run("import_images", *settings(project, folder), "--images-per-task=1", "--parallel=2")
+    assert answer.returncode == 0, answer.stderr
+    under_way = [0]
+    for entry in shell.server.requests():
+        if (entry["method"], entry["path"]) == ("POST", "/api/tasks"):
+            under_way.append(under_way[-1] + 1)
+        elif entry["method"] == "GET" and re.fullmatch(r"/api/tasks/\d+/data/meta", entry["path"]):  # a task's last
+            under_way.append(under_way[-1] - 1)
+    assert (len(under_way), max(under_way), under_way[-1]) == (1 + 6 + 6, 2, 0)
 
 
 def test_a_failed_task_is_taken_back_and_resume_goes_on(faulty_shell, tasks_of):
@@ -127,7 +122,7 @@ def test_a_task_that_was_deleted_meanwhile_is_made_again(faulty_shell, tasks_of)
     assert shell.run("import_images", *options).returncode == 1
     first = min(task["id"] for task in tasks_of(shell.server, project))
     auth = (shell.server.username, shell.server.password)
-    requests.delete(f"{shell.server.url}/api/tasks/{first}", auth=auth, timeout=30).raise_for_status()
+    requests.delete(f"{shell.server.url}/api/tasks/{first}", auth=auth, timeout=240).raise_for_status()
     assert shell.run("import_images", *options, "--resume").returncode == 0
     assert names(tasks_of(shell.server, project)) == {f"first-00{number}": 1 for number in (1, 2)}
 
@@ -136,19 +131,43 @@ def test_interrupt_takes_back_what_is_unfinished_and_stays_resumable(faulty_shel
     shell = faulty_shell
     project = shell.project("x")
     folder = shell.images(*(f"{number}.jpg" for number in range(5)))
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", skip=6, count=None, seconds=60)
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", skip=6, count=None, seconds=HELD)
     options = [*settings(project, folder), "--images-per-task=1"]
-    process = shell.start("import_images", *options)
-    wait_for(lambda: shell.server.faults()[0]["hit"] >= 2)
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"] >= 2)
     shell.server.clear_faults()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     assert len(re.findall("deleted the unfinished task", errors)) == 2
-    assert names(tasks_of(shell.server, project)) == {"first-001": 1, "first-002": 1}
+    # Six requests were let through: of one task or of two, as the two under way took turns.
+    finished = re.findall(r"^task \d+: (first-\d+), 1 frames", errors, re.MULTILINE)
+    assert finished
+    assert names(tasks_of(shell.server, project)) == dict.fromkeys(sorted(finished), 1)
     assert list((shell.folder / "tmp").iterdir()) == []
     assert shell.run("import_images", *options, "--resume").returncode == 0
     assert len(tasks_of(shell.server, project)) == 5
+    assert shell.leftovers() == []
+
+
+@pytest.mark.parametrize("options", [[], ["--images-per-task=1"]], ids=["one task", "several"])
+def test_interrupt_ends_on_a_server_that_answers_no_more(faulty_shell, tasks_of, options):
+    """And the next run knows what could not be taken back."""
+    shell = faulty_shell
+    options = [*settings(shell.project("x"), shell.images("1.jpg", "2.jpg")), *options]
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", count=None, seconds=HELD)
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    tasks = 2 if "--images-per-task=1" in options else 1
+    wait_until(lambda: shell.server.faults()[0]["hit"] >= tasks)
+    shell.server.clear_faults()
+    shell.server.order_fault("hang", method="DELETE", path="/api/tasks/*", count=None, seconds=HELD)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, errors
+    assert len(re.findall(r"task \d+ could not be deleted", errors)) == tasks
+    shell.server.clear_faults()
+    answer = shell.run("import_images", *options, "--remove-leftover")
+    assert answer.returncode == 0, answer.stderr
     assert shell.leftovers() == []
 
 
@@ -175,14 +194,14 @@ def killed(faulty_shell, tasks_of):
     shell = faulty_shell
     shell.number = shell.project("x")
     shell.options = settings(shell.number, shell.images("1.jpg", "2.jpg"))
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=60)
-    process = shell.start("import_images", *shell.options)
-    wait_for(lambda: shell.server.faults()[0]["hit"])
-    wait_for(lambda: any('"created": "2' in path.read_text() for path in shell.state().glob("*.json")))
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=HELD)
+    process = shell.start("import_images", *shell.options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"])
+    wait_until(lambda: any('"created": "2' in path.read_text() for path in shell.state().glob("*.json")))
     (client,) = children_of(process)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
-    wait_for(lambda: not is_alive(client), seconds=5)
+    process.communicate(timeout=240)
+    wait_until(lambda: not is_alive(client))
     shell.server.clear_faults()
     assert len(tasks_of(shell.server, shell.number)) == 1
     assert shell.leftovers() != []
@@ -212,15 +231,15 @@ def test_an_orphan_that_became_complete_is_never_deleted(killed, tasks_of):
     address = f"{server.url}/api/tasks/{orphan['id']}/data"
     with (killed.folder / "images/1.jpg").open("rb") as picture:
         answer = requests.post(
-            address, auth=auth, data={"image_quality": 70}, files={"client_files[0]": picture}, timeout=30
+            address, auth=auth, data={"image_quality": 70}, files={"client_files[0]": picture}, timeout=240
         )
     answer.raise_for_status()
-    wait_for(lambda: tasks_of(server, killed.number)[0].get("size") == 1)
-    labels = requests.get(f"{server.url}/api/labels?project_id={killed.number}", auth=auth, timeout=30).json()
+    wait_until(lambda: tasks_of(server, killed.number)[0].get("size") == 1)
+    labels = requests.get(f"{server.url}/api/labels?project_id={killed.number}", auth=auth, timeout=240).json()
     tag = {"frame": 0, "label_id": labels["results"][0]["id"], "attributes": []}
     body = {"version": 0, "tags": [tag], "shapes": [], "tracks": []}
     address = f"{server.url}/api/tasks/{orphan['id']}/annotations?action=create"
-    requests.patch(address, auth=auth, json=body, timeout=30).raise_for_status()
+    requests.patch(address, auth=auth, json=body, timeout=240).raise_for_status()
     answer = killed.run("import_images", *killed.options, "--remove-leftover", "--start-over")
     assert answer.returncode == 0, answer.stderr
     assert f"complete: {server.url}/tasks/{orphan['id']}" in answer.stderr
@@ -242,14 +261,15 @@ def test_the_journal_of_a_living_import_is_left_alone(faulty_shell, tasks_of):
     shell = faulty_shell
     project = shell.project("x")
     options = settings(project, shell.images("1.jpg"))
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=4)
-    living = shell.start("import_images", *options, CVAT_ATTEMPTS="1")
-    wait_for(lambda: shell.server.faults()[0]["hit"])
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=HELD)
+    living = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"])
     answer = shell.run("import_images", *options, "--remove-leftover")
     assert answer.returncode == 0, answer.stderr
     assert "earlier import" not in answer.stderr
-    _, errors = living.communicate(timeout=60)
-    assert (living.returncode, "error: " in errors) == (1, True)
+    living.send_signal(signal.SIGINT)
+    _, errors = living.communicate(timeout=240)
+    assert (living.returncode, "deleted the unfinished task" in errors) == (130, True)
     assert len(tasks_of(shell.server, project)) == 1
     assert shell.leftovers() == []
 

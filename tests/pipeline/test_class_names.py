@@ -19,7 +19,7 @@ def create(standin: StandinProcess, labels: str, *arguments: str) -> subprocess.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -6,10 +6,10 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import HELD, wait_until
 
 FRAMES = (
     "a/1.jpg",
@@ -115,9 +115,9 @@ def test_tags_from_folders_are_set(shell):
 
     server, task = shell.server, json.loads(answer.stdout)["task_id"]
     auth = (server.username, server.password)
-    tags = requests.get(f"{server.url}/api/tasks/{task}/annotations", auth=auth, timeout=30).json()["tags"]
-    meta = requests.get(f"{server.url}/api/tasks/{task}/data/meta", auth=auth, timeout=30).json()
-    labels = requests.get(f"{server.url}/api/labels", params={"project_id": project}, auth=auth, timeout=30).json()
+    tags = requests.get(f"{server.url}/api/tasks/{task}/annotations", auth=auth, timeout=120).json()["tags"]
+    meta = requests.get(f"{server.url}/api/tasks/{task}/data/meta", auth=auth, timeout=120).json()
+    labels = requests.get(f"{server.url}/api/labels", params={"project_id": project}, auth=auth, timeout=120).json()
     names = {label["id"]: label["name"] for label in labels["results"]}
     assert {meta["frames"][tag["frame"]]["name"]: names[tag["label_id"]] for tag in tags} == {
         "cat/1.jpg": "cat",
@@ -179,15 +179,13 @@ def test_a_failure_on_the_server_removes_the_task(faulty_shell, tasks_of):
 def test_interrupt_removes_the_task_and_the_archive(faulty_shell, tasks_of, number):
     shell = faulty_shell
     project = shell.project("x")
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=60)
-    process = shell.start("import_images", *settings(project, shell.images("1.jpg", "b/1.jpg")))
-    deadline = time.monotonic() + 30
-    while not tasks_of(shell.server, project):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=HELD)
+    options = settings(project, shell.images("1.jpg", "b/1.jpg"))
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: tasks_of(shell.server, project))
     shell.server.clear_faults()
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     assert (output, "Traceback" in errors) == ("", False)
     assert "deleted the unfinished task" in errors
@@ -228,7 +226,7 @@ def test_labels_by_type_of_work(shell):
             f"{shell.server.url}/api/labels",
             params={"project_id": project},
             auth=(shell.server.username, shell.server.password),
-            timeout=30,
+            timeout=120,
         ).json()["results"]
         assert sorted((label["name"], label["type"]) for label in labels) == [("a b", label_type), ("c", label_type)]
 

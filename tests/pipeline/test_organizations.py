@@ -32,7 +32,7 @@ class _Forwarder(http.server.BaseHTTPRequestHandler):
         if self.command == "POST" and self.path == "/api/tasks" and organization != "team":
             self._answer(400, [("Content-Type", "application/vnd.cvat+json")], ELSEWHERE)
             return
-        connection = http.client.HTTPConnection(self.server.target, timeout=30)
+        connection = http.client.HTTPConnection(self.server.target, timeout=120)
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         content = answer.read()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pexpect
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-SECONDS = 60
+SECONDS = 240
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 

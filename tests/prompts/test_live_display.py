@@ -22,7 +22,7 @@ def on_a_terminal(command: list[str], environment: Mapping[str, str], folder: Pa
         " ".join(f"'{word}'" for word in command),
         env={**environment, "TERM": "xterm-256color"},
         cwd=str(folder),
-        timeout=120,
+        timeout=240,
         withexitstatus=False,
     ).decode()
 
@@ -45,7 +45,7 @@ def test_unpacking_and_verifying_draw_a_bar(tmp_path: Path) -> None:
     assert '"images": 20' in shown
     shown = on_a_terminal(script("verify_dataset", "dataset"), outside(), tmp_path)
     assert "Verifying" in shown
-    piped = subprocess.run(convert, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=120)
+    piped = subprocess.run(convert, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=240)
     assert "Unpacking" not in piped.stdout + piped.stderr
 
 
@@ -56,7 +56,7 @@ def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: Standi
         Image.new("L", (8, 8), number).save(tmp_path / f"images/{number}.jpg")
     made = subprocess.run(
         script("create_project", "--name=live display", "--labels=cat", "--json"),
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=True,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     project = f"--project-id={json.loads(made.stdout)['project_id']}"
     options = ["--import-dir=images", "--extension=jpg", "--task-name=t"]
@@ -90,7 +90,7 @@ def test_a_wait_is_one_live_line_a_service_or_a_line_for_each_change(tmp_path: P
     assert "cvat_db" in shown
     assert "waits\\x1b[31m" in shown
     assert "took 2.4 s" in shown
-    piped = subprocess.run(command, env=outside(), capture_output=True, text=True, timeout=60)
+    piped = subprocess.run(command, env=outside(), capture_output=True, text=True, timeout=240)
     assert piped.stdout == "took 2.4 s\n"
     assert [" ".join(line.split()) for line in piped.stderr.splitlines()] == [
         "1 s cvat_db starting",

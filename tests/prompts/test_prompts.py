@@ -207,7 +207,7 @@ def test_the_stand_in_asks_for_the_password_of_its_user(tmp_path):
         terminal.asked("Password for django:").type_secretly(GOOD_PASSWORD).asked("http://127.0.0.1:")
         port = terminal.asked("\n").shown.splitlines()[-1].rpartition(":")[2].strip()
         login = {"username": "django", "password": GOOD_PASSWORD}
-        assert requests.post(f"http://127.0.0.1:{port}/api/auth/login", json=login, timeout=30).status_code == 200
+        assert requests.post(f"http://127.0.0.1:{port}/api/auth/login", json=login, timeout=120).status_code == 200
         assert terminal.press(CTRL_C).end() == 0
         assert GOOD_PASSWORD not in terminal.shown
 
@@ -231,7 +231,7 @@ def test_without_a_terminal_nobody_is_asked(stack, script):
         stderr=subprocess.PIPE,
         start_new_session=True,  # no terminal to fall back on either
     ) as process:
-        assert process.wait(60) == code
+        assert process.wait(240) == code
         assert process.stderr is not None
         assert said in process.stderr.read().decode()
     assert not stack.was_removed()

@@ -29,7 +29,7 @@ def run(*arguments: object, cwd: Path, **more: str) -> subprocess.CompletedProce
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

@@ -49,7 +49,7 @@ def test_conversion_and_report_agree(tmp_path: Path) -> None:
         export.writestr("cat/twin.jpg", jpeg(1))  # equal to an image of dog
     convert = [sys.executable, ROOT / "scripts" / "convert_dataset.py"]
     command = [*convert, "--base-file", archive, "--output-dir", tmp_path / "dataset", "--seed", "7", "--json"]
-    converted = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+    converted = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
     assert converted.returncode == 0, converted.stderr
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     facts, page = report(tmp_path / "dataset", tmp_path)
@@ -75,7 +75,7 @@ def test_a_tree_that_differs_from_its_manifest_is_named(tmp_path: Path) -> None:
         for number in range(20):
             export.writestr(f"cat/{number}.jpg", jpeg(number))
     convert = [sys.executable, ROOT / "scripts" / "convert_dataset.py", "--base-file", archive, "--output-dir"]
-    subprocess.run([*convert, tmp_path / "d"], env=environment(), check=True, capture_output=True, timeout=60)
+    subprocess.run([*convert, tmp_path / "d"], env=environment(), check=True, capture_output=True, timeout=240)
     gone = next((tmp_path / "d" / "training" / "cat").iterdir())
     gone.unlink()
     facts, page = report(tmp_path / "d", tmp_path)
@@ -193,6 +193,6 @@ def test_nothing_of_cvat_docker_or_globox_is_loaded_for_a_dataset(tmp_path: Path
         env=environment(PYTHONPATH=str(ROOT / "scripts")),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr

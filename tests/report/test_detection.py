@@ -218,7 +218,7 @@ def test_names_of_other_scripts_in_a_latin_1_locale(tmp_path: Path, format_name:
         env=environment(LC_ALL="en_US.ISO-8859-1", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert "日本 語.jpg" in (tmp_path / "report.html").read_text("utf-8")

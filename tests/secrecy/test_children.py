@@ -56,7 +56,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert answer.returncode == code, answer.stderr
     return answer
@@ -163,7 +163,7 @@ def test_the_browser_gets_no_secret(recorder, standin, tmp_path):
         ).stdout
     )["project_id"]  # fmt: skip
     wish = {"name": "a task", "project_id": project}
-    requests.post(f"{standin.url}/api/tasks", json=wish, auth=(standin.username, standin.password), timeout=30)
+    requests.post(f"{standin.url}/api/tasks", json=wish, auth=(standin.username, standin.password), timeout=120)
     variables = {**signed_in(standin), "BROWSER": str(browser)}
     answer = run("open_task", f"--project-id={project}", recorder=recorder, variables=variables)
     (call,) = recorder.calls()
@@ -180,7 +180,7 @@ def test_cvat_cli_gets_the_one_secret_that_it_signs_in_with(standin, recorder, w
     if way == "token":
         wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
         auth = (standin.username, standin.password)
-        made = requests.post(f"{standin.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=30)
+        made = requests.post(f"{standin.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=120)
         variables["CVAT_ACCESS_TOKEN"] = made.json()["value"]
     with Processes() as processes:
         run("create_project", f"--name=by {way}", "--labels=cat", recorder=recorder, variables=variables)

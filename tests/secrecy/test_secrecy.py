@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 from pipeline.conftest import Shell, new_shell
+from waiting import HELD, wait_until
 
 from standin.process import StandinProcess
 
@@ -116,7 +116,7 @@ def shell(tmp_path, server) -> Shell:
 def token(server) -> str:
     wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
     answer = requests.post(
-        f"{server.url}/api/auth/access_tokens", json=wish, auth=(server.username, PASSWORD), timeout=30
+        f"{server.url}/api/auth/access_tokens", json=wish, auth=(server.username, PASSWORD), timeout=120
     )
     return answer.json()["value"]
 
@@ -242,7 +242,7 @@ def test_the_token_file_is_for_its_owner_alone(shell, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert answer.returncode == 0, answer.stderr
     file = copy / "config/access-token"
@@ -256,16 +256,14 @@ def test_the_journal_is_for_its_owner_alone(shell):
     project = shell.project("x")
     folder = shell.images("1.jpg")
     options = [f"--project-id={project}", f"--import-dir={folder}", "--extension=jpg", "--task-name=t"]
-    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=30)
-    process = shell.start("import_images", *options)
-    end = time.monotonic() + 30
-    while not (files := list(shell.state().glob("*.json"))):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    text = files[0].read_text()
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=HELD)
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"])
+    (file,) = shell.state().glob("*.json")
+    text = file.read_text()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in shell.state().iterdir()}
     shell.server.clear_faults()
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert modes == {0o600}
     assert PASSWORD not in text

@@ -18,7 +18,7 @@ RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 EXPORTS = RECORDINGS / "exports"
 RECORDED_ORIGIN = "http://127.0.0.1:8081"
 COMPARED_HEADERS = ("content-type", "allow", "location", "content-disposition")
-DEADLINE = 30
+DEADLINE = 240
 
 # What differs from server to server and moment to moment.
 VARYING = (
@@ -134,7 +134,7 @@ class Replay:
             self.server.url + exchange["path"],
             headers=headers,
             retries=False,
-            timeout=60,
+            timeout=240,
             **options,
         )
 

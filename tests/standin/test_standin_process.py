@@ -34,4 +34,4 @@ def test_it_ends_with_the_process_that_started_it() -> None:
     server = StandinProcess()
     assert server.process.stdin is not None
     server.process.stdin.close()
-    assert server.process.wait(15) == 0
+    assert server.process.wait(240) == 0

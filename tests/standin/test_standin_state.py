@@ -22,7 +22,7 @@ def manage(folder: Path, *arguments: str, **environment: str) -> "subprocess.Com
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parent), "STANDIN_DATA": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 
@@ -66,7 +66,7 @@ def test_without_a_folder_nothing_is_left(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0
     assert "stand-in" in done.stderr
@@ -121,7 +121,7 @@ def test_a_port_that_cannot_be_had(standin: StandinProcess, options: list[str]) 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode in (1, 2)
     assert "error: " in done.stderr

@@ -78,7 +78,9 @@ class Tutorial:
         return answer["results"]
 
     def ask(self, path: str) -> Any:
-        answer = requests.get(f"{self.server.url}{path}", auth=(self.server.username, self.server.password), timeout=30)
+        answer = requests.get(
+            f"{self.server.url}{path}", auth=(self.server.username, self.server.password), timeout=120
+        )
         answer.raise_for_status()
         return answer.json()
 
@@ -107,7 +109,7 @@ def make_project(server: StandinProcess, labels: list[str], kind: str) -> int:
             "labels": [{"name": name, "type": "tag" if kind == CLASSIFICATION else "rectangle"} for name in labels],
         },
         auth=(server.username, server.password),
-        timeout=30,
+        timeout=120,
     )
     answer.raise_for_status()
     return int(answer.json()["id"])
@@ -139,7 +141,7 @@ def run_script(name: str, *arguments: str, environment: Mapping[str, str], folde
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout

@@ -16,7 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-SECONDS = 90
+SECONDS = 240
 """What a notebook may take before its test gives up."""
 
 

@@ -72,7 +72,7 @@ def makefile() -> dict[str, str]:
 def options_of(script: str) -> set[str]:
     path = TOP / f"scripts/{script}.py"
     assert path.is_file(), f"there is no scripts/{script}.py"
-    answer = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, timeout=60)
+    answer = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, timeout=240)
     assert answer.returncode == 0, answer.stderr
     return set(OPTION.findall(answer.stdout))
 
@@ -222,7 +222,7 @@ def shell(command: Command, folder: Path, server: StandinProcess, line: str) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

@@ -18,7 +18,7 @@ def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.C
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 

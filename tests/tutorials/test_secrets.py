@@ -34,7 +34,7 @@ def server():
 def token(server) -> str:
     wish = {"name": "x", "expiry_date": "2036-01-01T00:00:00Z", "read_only": False}
     auth = (server.username, PASSWORD)
-    return requests.post(f"{server.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=30).json()["value"]
+    return requests.post(f"{server.url}/api/auth/access_tokens", json=wish, auth=auth, timeout=120).json()["value"]
 
 
 def add_a_look_at_everything(made, name: str) -> None:

@@ -63,7 +63,7 @@ def run(line: str, folder: Path, environment: dict[str, str]) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"

@@ -42,7 +42,7 @@ def run(tree: Path, script: str, *arguments: str) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

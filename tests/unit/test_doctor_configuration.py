@@ -20,7 +20,7 @@ def check_of_configuration(folder: Path, *arguments: str) -> dict[str, str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert call.returncode == 3, call.stderr  # there is no Docker on this PATH
@@ -86,7 +86,7 @@ def test_make_hands_the_named_file_over(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert "FAIL  my configuration.json" in call.stdout

@@ -212,7 +212,7 @@ def test_runs_that_begin_together_do_not_take_each_others_folders(tmp_path):
     scripts = next(path for path in sys.path if path.endswith("scripts"))
     command = [sys.executable, "-c", USE_OFTEN, scripts, str(tmp_path)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
+    assert [process.communicate(timeout=240)[1] for process in processes] == [""] * 3
     assert list(tmp_path.iterdir()) == []
 
 
