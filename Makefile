@@ -245,4 +245,4 @@ $(VENV)-bench/.done: requirements-bench.txt
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
-	@$(VENV)/bin/python scripts/lock_requirements.py $(ARGS)
+	@$(VENV)/bin/python scripts/dev/lock_requirements.py $(ARGS)

@@ -1,13 +1,13 @@
 """Write everything the local CVAT holds into one file."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -24,9 +24,10 @@ def main(
 
     Example: `python scripts/backup_cvat.py --file /media/disk/cvat.zip`
     """
-    from toolkit import backup, readiness, wait_view
-    from toolkit.engine import engine, service_states
-    from toolkit.stack import ROOT, find_stack
+    from toolkit.cli import wait_view
+    from toolkit.config.local_cvat import ROOT, find_stack
+    from toolkit.stack import backup, readiness
+    from toolkit.stack.engine import engine, service_states
 
     stack = find_stack()
     target = file or backup.default_target(stack, ROOT / "backups")

@@ -1,6 +1,6 @@
 """Make a training-ready dataset of an ImageNet export of CVAT."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import time
@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.leaks import MultiLabel, OnLeak
-from toolkit.links import LinkMode
-from toolkit.selection import Unlabelled
-from toolkit.split import SplitMethod
+from toolkit.cli import console
+from toolkit.dataset.duplicates import MultiLabel, OnLeak
+from toolkit.dataset.selection import Unlabelled
+from toolkit.dataset.sides import LinkMode
+from toolkit.dataset.split import SplitMethod
 
 WARNINGS_SHOWN = 20
 
@@ -80,10 +80,11 @@ def main(
     Needs neither CVAT nor Docker nor a network. Example:
     `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`
     """
-    from toolkit import conversion, dataset_summary
-    from toolkit.assignment import Rules
-    from toolkit.conversion_settings import read_settings
-    from toolkit.grouping import GroupRule
+    from toolkit.config.conversion_settings import read_settings
+    from toolkit.dataset import convert as conversion
+    from toolkit.dataset import summary as dataset_summary
+    from toolkit.dataset.assignment import Rules
+    from toolkit.dataset.grouping import GroupRule
 
     started = time.monotonic()
     settings = read_settings(config, base_file, output_dir, validation_split, seed)

@@ -1,14 +1,14 @@
 """Make a project with labels, so that a first one needs no Web UI."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.export_formats import TaskType
+from toolkit.cli import console
+from toolkit.core.formats import TaskType
 
 
 def main(
@@ -27,9 +27,9 @@ def main(
 
     Example: `make project NAME=flowers LABELS="daisy rose tulip"`
     """
-    from toolkit.connection import resolve_connection
-    from toolkit.project import create_project, parse_labels
-    from toolkit.settings import find_configuration
+    from toolkit.config.load import find_configuration
+    from toolkit.cvat.connection import resolve_connection
+    from toolkit.cvat.project import create_project, parse_labels
 
     file, warnings = find_configuration(config)
     for warning in warnings:

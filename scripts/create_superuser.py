@@ -1,12 +1,12 @@
 """Make the administrator of the local CVAT."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 PASSWORD_VARIABLE = "CVAT_SUPERUSER_PASSWORD"
 
@@ -29,11 +29,11 @@ def main(
     """
     import os
 
-    from toolkit import superuser
-    from toolkit.connection import browser_url
-    from toolkit.engine import engine, running_container
-    from toolkit.prompt import ask
-    from toolkit.stack import find_stack
+    from toolkit.cli.prompt import ask
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.cvat.connection import browser_url
+    from toolkit.stack import superuser
+    from toolkit.stack.engine import engine, running_container
 
     stack = find_stack()
     with engine() as client:

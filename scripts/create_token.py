@@ -1,12 +1,12 @@
 """Make a personal access token and keep it for the other scripts."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -27,11 +27,12 @@ def main(
     """
     import os
 
-    from toolkit import access_token, server
-    from toolkit.connection import check_url
-    from toolkit.errors import ToolkitError
-    from toolkit.prompt import ask
-    from toolkit.stack import ROOT, find_stack
+    from toolkit.cli.prompt import ask
+    from toolkit.config.local_cvat import ROOT, find_stack
+    from toolkit.core.errors import ToolkitError
+    from toolkit.cvat import probes as server
+    from toolkit.cvat import tokens as access_token
+    from toolkit.cvat.connection import check_url
 
     address = check_url(url) if url else find_stack().url
     username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")

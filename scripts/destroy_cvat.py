@@ -1,12 +1,12 @@
 """Remove the local CVAT with all its data."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -19,11 +19,11 @@ def main(
 
     Example: `python scripts/destroy_cvat.py --confirm cvat`
     """
-    from toolkit import removal
-    from toolkit.engine import engine
-    from toolkit.errors import UsageError
-    from toolkit.prompt import ask
-    from toolkit.stack import find_stack
+    from toolkit.cli.prompt import ask
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.core.errors import UsageError
+    from toolkit.stack import removal
+    from toolkit.stack.engine import engine
 
     stack = find_stack()
     with engine() as client:

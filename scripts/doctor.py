@@ -1,6 +1,6 @@
 """Check everything that CVAT and this toolkit need, and say what to do about what is missing."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 if TYPE_CHECKING:
-    from toolkit.checks import Check
+    from toolkit.stack.checks import Check
 
 
 def main(
@@ -29,8 +29,8 @@ def main(
     import json
     from dataclasses import asdict
 
-    from toolkit.checks import FAILED
-    from toolkit.errors import ProblemsFound
+    from toolkit.core.errors import ProblemsFound
+    from toolkit.stack.checks import FAILED
 
     checks = _all_checks(config, url)
     if as_json:
@@ -44,11 +44,12 @@ def main(
 
 
 def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
-    from toolkit import checks, server_checks
-    from toolkit.configuration import DEFAULT_FILE
-    from toolkit.connection import check_url
-    from toolkit.engine import connect, service_states
-    from toolkit.stack import find_stack
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.config.model import DEFAULT_FILE
+    from toolkit.cvat import server_checks
+    from toolkit.cvat.connection import check_url
+    from toolkit.stack import checks
+    from toolkit.stack.engine import connect, service_states
 
     stack = find_stack()
     found = [checks.python_check()]

@@ -1,6 +1,6 @@
 """Take the dataset of a project out of CVAT."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import time
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.export_formats import IMAGENET, TaskType
+from toolkit.cli import console
+from toolkit.core.formats import IMAGENET, TaskType
 
 
 def main(
@@ -38,11 +38,11 @@ def main(
 
     Example: `make export CONFIG=configuration.json`
     """
-    from toolkit import project_export
-    from toolkit.configuration import ExportKeys
-    from toolkit.cvat_api import session
-    from toolkit.export_archive import image_count
-    from toolkit.settings import find_configuration, read_with_connection
+    from toolkit.config.load import find_configuration, read_with_connection
+    from toolkit.config.model import ExportKeys
+    from toolkit.cvat.api import session
+    from toolkit.transfer import export as project_export
+    from toolkit.transfer.export_archive import image_count
 
     started = time.monotonic()
     file, warnings = find_configuration(config)

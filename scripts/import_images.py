@@ -1,6 +1,6 @@
 """Put a folder of images into CVAT as one task, or as several."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import time
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 if TYPE_CHECKING:
-    from toolkit.connection import Connection
-    from toolkit.cvat_api import Api
-    from toolkit.images import Found
-    from toolkit.import_journal import Journal, Part, Record
-    from toolkit.leftovers import Leftover
+    from toolkit.cvat.api import Api
+    from toolkit.cvat.connection import Connection
+    from toolkit.transfer.images import Found
+    from toolkit.transfer.journal import Journal, Part, Record
+    from toolkit.transfer.leftovers import Leftover
 
 
 def main(
@@ -67,16 +67,16 @@ def main(
 
     Example: `make import CONFIG=configuration.json ARGS="--tags-from-folders --images-per-task 1000"`
     """
-    from toolkit.batches import import_batches, split
-    from toolkit.batches import resume as go_on
-    from toolkit.configuration import ImportKeys
-    from toolkit.cvat_api import session
-    from toolkit.folder_tags import check_folders
-    from toolkit.images import find_images
-    from toolkit.import_journal import DONE, Aim, Record, abandoned
-    from toolkit.import_run import Plan, Watch
-    from toolkit.preflight import check_images
-    from toolkit.settings import find_configuration, read_with_connection
+    from toolkit.config.load import find_configuration, read_with_connection
+    from toolkit.config.model import ImportKeys
+    from toolkit.cvat.api import session
+    from toolkit.transfer.batches import import_batches, split
+    from toolkit.transfer.batches import resume as go_on
+    from toolkit.transfer.folder_tags import check_folders
+    from toolkit.transfer.images import find_images
+    from toolkit.transfer.import_run import Plan, Watch
+    from toolkit.transfer.journal import DONE, Aim, Record, abandoned
+    from toolkit.transfer.preflight import check_images
 
     started = time.monotonic()
     file, warnings = find_configuration(config)
@@ -131,7 +131,7 @@ def main(
 
 
 def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection") -> "list[Leftover]":
-    from toolkit.leftovers import describe, examine
+    from toolkit.transfer.leftovers import describe, examine
 
     leftovers = examine(api, journals)
     for leftover in leftovers:
@@ -143,8 +143,8 @@ def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection"
 
 def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> "Leftover | None":
     """Choose the earlier import to go on with."""
-    from toolkit.errors import UsageError
-    from toolkit.prompt import can_ask
+    from toolkit.cli.prompt import can_ask
+    from toolkit.core.errors import UsageError
 
     begun = next((leftover for leftover in reversed(leftovers) if leftover.done), None)
     if resume and start_over:
@@ -166,8 +166,8 @@ def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> 
 
 def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget: bool) -> None:
     """Delete what killed imports have left, if the person wants that."""
-    from toolkit.leftovers import remove
-    from toolkit.prompt import can_ask
+    from toolkit.cli.prompt import can_ask
+    from toolkit.transfer.leftovers import remove
 
     for leftover in leftovers:
         numbers = ", ".join(str(part.task_id) for part in leftover.unfinished)
@@ -185,7 +185,7 @@ def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget
 
 
 def _begin(stack: ExitStack, record: "Record") -> "Journal":
-    from toolkit.import_journal import Journal, begin
+    from toolkit.transfer.journal import Journal, begin
 
     try:
         return stack.enter_context(begin(record))

@@ -1,6 +1,6 @@
 """List the tutorials' notebooks and say how to open them."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 TUTORIALS = Path(__file__).resolve().parent.parent / "tutorials"
 
@@ -29,7 +29,7 @@ def main(
 
     Example: `make notebooks`
     """
-    from toolkit.notebook_files import find_notebooks
+    from toolkit.notebook.files import find_notebooks
 
     notebooks = [_from_here(path) for path in find_notebooks(folder)]
     if as_json:

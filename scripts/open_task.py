@@ -1,13 +1,13 @@
 """Open the newest task in the browser, to tag its images."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -27,11 +27,11 @@ def main(
 
     In GitHub Codespaces the address is that of the forwarded port. Example: `make open`
     """
-    from toolkit.browser import open_page
-    from toolkit.configuration import ProjectKeys
-    from toolkit.cvat_api import session
-    from toolkit.errors import ToolkitError
-    from toolkit.settings import find_configuration, read_with_connection
+    from toolkit.cli.browser import open_page
+    from toolkit.config.load import find_configuration, read_with_connection
+    from toolkit.config.model import ProjectKeys
+    from toolkit.core.errors import ToolkitError
+    from toolkit.cvat.api import session
 
     file, warnings = find_configuration(config)
     for warning in warnings:

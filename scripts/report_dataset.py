@@ -1,6 +1,6 @@
 """Show what is in a dataset: one HTML page with counts, warnings, sizes and thumbnails."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import os
@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.errors import UsageError
+from toolkit.cli import console
+from toolkit.core.errors import UsageError
 
 SHOWN = 3
 """Offenders that a warning names; the page names more."""
@@ -46,8 +46,10 @@ def main(
     In a CI job the facts are also added to the summary ($GITHUB_STEP_SUMMARY). Example:
     `make report DATASET=dataset ARGS="--output report.html"`
     """
-    from toolkit import report, report_markdown, report_page
-    from toolkit.report_file import check_target, write_report
+    from toolkit.report import html as report_page
+    from toolkit.report import make as report
+    from toolkit.report import markdown as report_markdown
+    from toolkit.report.report_file import check_target, write_report
 
     started = time.monotonic()
     source = _source(dataset, dataset_dir, config)
@@ -86,7 +88,7 @@ def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> P
         raise UsageError("name the dataset once: report_dataset.py DATASET, or --dataset-dir DATASET")
     if (given := dataset or folder) is not None:
         return given.absolute()
-    from toolkit.report_source import source_by_configuration
+    from toolkit.config.report_source import source_by_configuration
 
     source, warnings = source_by_configuration(config)
     for warning in warnings:

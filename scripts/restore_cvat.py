@@ -1,13 +1,13 @@
 """Bring a backup back into the local CVAT."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -25,10 +25,12 @@ def main(
 
     Example: `python scripts/restore_cvat.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
-    from toolkit import backup_file, readiness, restoring, startup, wait_view
-    from toolkit.connection import browser_url
-    from toolkit.engine import engine
-    from toolkit.stack import find_stack
+    from toolkit.cli import wait_view
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.cvat.connection import browser_url
+    from toolkit.stack import backup_file, readiness, startup
+    from toolkit.stack import restore as restoring
+    from toolkit.stack.engine import engine
 
     stack = find_stack()
     console.say(f"Checking {file} …")

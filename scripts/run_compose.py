@@ -1,12 +1,12 @@
 """Run docker compose on the local CVAT, with the toolkit's file and settings."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -19,11 +19,11 @@ def main(
     """
     import subprocess
 
-    from toolkit import startup
-    from toolkit.compose import compose_command, compose_environment, compose_version
-    from toolkit.engine import engine
-    from toolkit.errors import ToolkitError
-    from toolkit.stack import PASSWORD_KEY, find_stack
+    from toolkit.config.local_cvat import PASSWORD_KEY, find_stack
+    from toolkit.core.errors import ToolkitError
+    from toolkit.stack import startup
+    from toolkit.stack.compose import compose_command, compose_environment, compose_version
+    from toolkit.stack.engine import engine
 
     compose_version()
     stack = find_stack()

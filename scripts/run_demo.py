@@ -1,6 +1,6 @@
 """Go the whole way once, from a folder of images to a dataset, with a stand-in for CVAT."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import functools
 import json
@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.errors import ToolkitError
+from toolkit.cli import console
+from toolkit.core.errors import ToolkitError
 
 SCRIPTS = Path(__file__).resolve().parent
 EXPORT = "project_id_1.zip"
@@ -51,7 +51,7 @@ def main(
 
     Example: `make demo`
     """
-    from toolkit.sample_images import FLOWERS, write_sample_images
+    from standin.sample_images import FLOWERS, write_sample_images
 
     started = time.monotonic()
     _clear(output)

@@ -1,6 +1,6 @@
 """Run the stand-in server: a small CVAT-compatible server for dry runs and tests."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import contextlib
 import json
@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from standin import NEWEST, CvatVersion
-from toolkit import console
-from toolkit.errors import ToolkitError, UsageError
-from toolkit.prompt import can_ask
+from toolkit.cli import console
+from toolkit.cli.prompt import can_ask
+from toolkit.core.errors import ToolkitError, UsageError
 
 
 def main(
@@ -57,7 +57,7 @@ def main(
     Example: CVAT_PASSWORD=… python scripts/run_standin.py --port 8080 --data standin-data
     """
     from standin import manage, server
-    from standin.state import Settings
+    from standin.data.state import Settings
 
     password = _password(username, password_from_env)
     with contextlib.ExitStack() as stack:

@@ -1,15 +1,15 @@
 """Show how the CVAT is: services, health, versions, response times, disk and memory."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 if TYPE_CHECKING:
-    from toolkit.status import Status
+    from toolkit.stack.status import Status
 
 
 FIRST_ANSWER = "(the server's first answer; a person waits longer, for the scripts and images that a browser loads)"
@@ -29,10 +29,10 @@ def main(
     import json
     from dataclasses import asdict
 
-    from toolkit import engine, status
-    from toolkit.connection import check_url
-    from toolkit.errors import ProblemsFound
-    from toolkit.stack import find_stack
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.core.errors import ProblemsFound
+    from toolkit.cvat.connection import check_url
+    from toolkit.stack import engine, status
 
     stack = find_stack()
     if url and check_url(url) != stack.url:

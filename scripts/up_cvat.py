@@ -1,13 +1,13 @@
 """Start CVAT on this machine and wait until it can be used."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 class Discard(StrEnum):
@@ -32,13 +32,14 @@ def main(
     """
     import time
 
-    from toolkit import checks as checks_of
-    from toolkit import engine, prompt, readiness, startup, wait_view
-    from toolkit.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
-    from toolkit.compose import compose_version
-    from toolkit.connection import browser_url
-    from toolkit.errors import ToolkitError
-    from toolkit.stack import find_stack, tested_version
+    from toolkit.cli import prompt, wait_view
+    from toolkit.config.local_cvat import find_stack, tested_version
+    from toolkit.core.errors import ToolkitError
+    from toolkit.cvat.connection import browser_url
+    from toolkit.stack import checks as checks_of
+    from toolkit.stack import engine, readiness, startup
+    from toolkit.stack.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
+    from toolkit.stack.compose import compose_version
 
     stack = find_stack()
     with engine.engine() as client:

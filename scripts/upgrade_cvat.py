@@ -1,13 +1,13 @@
 """Move the local CVAT to another version, with a way back."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -23,11 +23,13 @@ def main(
 
     Example: `python scripts/upgrade_cvat.py --version v2.55.0`
     """
-    from toolkit import backup, readiness, restoring, startup, upgrade, wait_view
-    from toolkit.connection import browser_url
-    from toolkit.engine import engine
-    from toolkit.errors import ToolkitError
-    from toolkit.stack import ROOT, Stack
+    from toolkit.cli import wait_view
+    from toolkit.config.local_cvat import ROOT, Stack
+    from toolkit.core.errors import ToolkitError
+    from toolkit.cvat.connection import browser_url
+    from toolkit.stack import backup, readiness, startup, upgrade
+    from toolkit.stack import restore as restoring
+    from toolkit.stack.engine import engine
 
     def wait(stack: Stack) -> None:
         wait_view.show(readiness.wait_for_stack(client, stack, timeout))

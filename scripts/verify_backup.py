@@ -1,13 +1,13 @@
 """Prove that a backup can be restored."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -21,11 +21,12 @@ def main(
 
     Example: `python scripts/verify_backup.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
-    from toolkit import backup_file, backup_verification, readiness, startup, wait_view
-    from toolkit.compose import DockerUnavailable
-    from toolkit.engine import engine
-    from toolkit.errors import ProblemsFound, ToolkitError
-    from toolkit.stack import find_stack
+    from toolkit.cli import wait_view
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.core.errors import ProblemsFound, ToolkitError
+    from toolkit.stack import backup_file, backup_verification, readiness, startup
+    from toolkit.stack.compose import DockerUnavailable
+    from toolkit.stack.engine import engine
 
     try:
         console.say(f"Checking {file} …")

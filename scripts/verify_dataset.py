@@ -1,6 +1,6 @@
 """Compare a converted dataset with its manifest."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 import json
 import time
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from toolkit import console
-from toolkit.errors import ProblemsFound, UsageError
+from toolkit.cli import console
+from toolkit.core.errors import ProblemsFound, UsageError
 
 
 def main(
@@ -29,8 +29,8 @@ def main(
     Names what is missing, what is there too much, and what has changed; exits with 3 if there is any such thing.
     Example: `make verify DATASET=dataset`
     """
-    from toolkit.conversion_settings import read_settings
-    from toolkit.verification import verify
+    from toolkit.config.conversion_settings import read_settings
+    from toolkit.dataset.verify import verify
 
     if dataset is not None and dataset_dir is not None:
         raise UsageError("name the folder of the dataset once: verify_dataset.py FOLDER, or --dataset-dir FOLDER")

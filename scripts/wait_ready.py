@@ -1,12 +1,12 @@
 """Wait until a CVAT can be used: the local one, or the one at CVAT_URL."""
 
-from toolkit.entry import run_script
+from toolkit.cli.script import run_script
 
 from typing import Annotated
 
 import typer
 
-from toolkit import console
+from toolkit.cli import console
 
 
 def main(
@@ -18,9 +18,10 @@ def main(
 
     Example: `python scripts/wait_ready.py --timeout 600`
     """
-    from toolkit import engine, readiness, wait_view
-    from toolkit.connection import browser_url, check_url
-    from toolkit.stack import find_stack
+    from toolkit.cli import wait_view
+    from toolkit.config.local_cvat import find_stack
+    from toolkit.cvat.connection import browser_url, check_url
+    from toolkit.stack import engine, readiness
 
     stack = find_stack()
     if url and check_url(url) != stack.url:

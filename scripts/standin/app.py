@@ -5,23 +5,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from standin import (
-    annotations,
-    backups,
-    fault_api,
-    formats,
-    jobs,
-    labels,
-    pages,
-    projects,
-    requests_api,
-    server_api,
-    tasks,
-    users,
-    web,
-)
-from standin.exports import views
-from standin.state import State
+from standin.api import annotations, formats, jobs, labels, pages, projects, tasks, users, web
+from standin.api import faults as fault_api
+from standin.api import requests as requests_api
+from standin.api import server as server_api
+from standin.data.state import State
+from standin.exports import backups, views
 
 
 class _WithoutLastSlash:

@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from standin.accounts import Accounts, UsernameTakenError
-from standin.store import Store
+from standin.data.accounts import Accounts, UsernameTakenError
+from standin.data.store import Store
 
 DATA_VARIABLE = "STANDIN_DATA"
 

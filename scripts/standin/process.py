@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from toolkit.child_environment import without_secrets
+from toolkit.core.secrets import without_secrets
 
 SCRIPT = Path(__file__).resolve().parent.parent / "run_standin.py"
 START_SECONDS = 120
@@ -88,7 +88,7 @@ class StandinProcess:
         return {"CVAT_URL": self.url, "CVAT_USERNAME": self.username, "CVAT_PASSWORD": self.password}
 
     def order_fault(self, action: str, **rule: Any) -> None:
-        """Order a fault (needs the option ``--faults``); :mod:`standin.faults` says what a rule is made of."""
+        """Order a fault (needs the option ``--faults``); :mod:`standin.faults.rules` says what a rule is made of."""
         self._ask("POST", "faults", {"action": action, **rule})
 
     def faults(self) -> list[dict[str, Any]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from standin import app, fault_api
-from standin.state import Settings, State
+from standin import app
+from standin.api import faults as fault_api
+from standin.data.state import Settings, State
 
 
 class _KnownConnections(AutoHTTPProtocol):  # type: ignore[misc,valid-type]

@@ -1,6 +1,7 @@
 """What the scripts share: one subject a module.
 
-Nothing in here prints or exits, but :mod:`toolkit.console` and :mod:`toolkit.entry`, which all scripts have in common.
+Only :mod:`toolkit.cli`, which all scripts have in common, and the displays of :mod:`toolkit.notebook` print;
+nothing else prints or exits.
 """
 
 __version__ = "0.1.0"

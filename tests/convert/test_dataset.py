@@ -295,7 +295,7 @@ def test_needs_neither_cvat_nor_docker_nor_a_network(script: str, tmp_path: Path
         f"    runpy.run_path({str(SCRIPTS / f'{script}.py')!r}, run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert not end.code, end.code\n"
-        "heavy = {'cvat_sdk', 'cvat_cli', 'docker', 'requests', 'ssl', 'rich', 'PIL', 'toolkit.configuration'}\n"
+        "heavy = {'cvat_sdk', 'cvat_cli', 'docker', 'requests', 'ssl', 'rich', 'PIL', 'toolkit.config.model'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPTS, check=True)

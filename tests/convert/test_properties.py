@@ -11,11 +11,11 @@ from conversions import names_in, side, tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolkit.assignment import Rules
-from toolkit.conversion import Request, convert
-from toolkit.errors import ToolkitError
-from toolkit.selection import Unlabelled
-from toolkit.verification import verify
+from toolkit.core.errors import ToolkitError
+from toolkit.dataset.assignment import Rules
+from toolkit.dataset.convert import Request, convert
+from toolkit.dataset.selection import Unlabelled
+from toolkit.dataset.verify import verify
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 LETTERS = st.sampled_from("aAbéz日\u0301\u212b\U0001f600ß .-_\\\n\x00\u202e")

@@ -44,7 +44,7 @@ def is_code(path: object) -> bool:
 
 def is_work() -> bool:
     """Tell whether Ctrl-C raises again what Python makes of it: before and after the work it does not."""
-    return "toolkit.entry" in sys.modules and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return "toolkit.cli.script" in sys.modules and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def count(kind: str) -> None:

@@ -24,7 +24,7 @@ def signalled(moment: str, script: str, *arguments: str) -> subprocess.Completed
 def test_every_script_begins_with_its_entry_and_ends_in_it(script):
     statements = ast.parse((SCRIPTS / f"{script}.py").read_text("utf-8")).body
     imports = [statement for statement in statements if isinstance(statement, ast.Import | ast.ImportFrom)]
-    assert ast.unparse(imports[0]) == "from toolkit.entry import run_script"
+    assert ast.unparse(imports[0]) == "from toolkit.cli.script import run_script"
     assert ast.unparse(statements[-1]).splitlines() == ["if __name__ == '__main__':", "    run_script(main)"]
 
 

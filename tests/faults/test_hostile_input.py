@@ -13,8 +13,8 @@ from pipeline.conftest import Shell, jpeg
 from pipeline.test_import import one_line, settings
 from sweeps import some
 
-from toolkit import export_archive
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
+from toolkit.transfer import export_archive
 
 from .servers import make_certificate, recorder, tls_in_front_of, with_slow_head, without_end
 

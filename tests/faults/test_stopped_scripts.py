@@ -144,7 +144,7 @@ def schema(shell: Shell) -> Target:
     def check(_output: str) -> None:
         assert file.read_text("utf-8") in ("{}", whole)
 
-    return Target(copy / "scripts/describe_configuration.py", [], begin=lambda: file.write_text("{}"), check=check)
+    return Target(copy / "scripts/dev/describe_configuration.py", [], begin=lambda: file.write_text("{}"), check=check)
 
 
 def strip(shell: Shell) -> Target:

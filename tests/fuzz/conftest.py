@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
 
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 
 settings.register_profile("glance", max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("long", max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,10 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.archive import open_archive
-from toolkit.assignment import Rules
-from toolkit.conversion import Request, convert
-from toolkit.export_archive import check_archive
+from toolkit.dataset.archive import open_archive
+from toolkit.dataset.assignment import Rules
+from toolkit.dataset.convert import Request, convert
+from toolkit.transfer.export_archive import check_archive
 
 from .conftest import examples, refusal
 

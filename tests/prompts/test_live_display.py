@@ -71,8 +71,8 @@ def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: Standi
 WAIT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from toolkit.readiness import Progress
-from toolkit.wait_view import show
+from toolkit.stack.readiness import Progress
+from toolkit.cli.wait_view import show
 
 def wait():
     yield Progress(1.0, {"cvat_db": "starting", "cvat_server": "waits\\x1b[31m"}, False)

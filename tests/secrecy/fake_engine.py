@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from toolkit.stack import PASSWORD_KEY, SERVICES, VOLUMES
+from toolkit.config.local_cvat import PASSWORD_KEY, SERVICES, VOLUMES
 
 PROJECT = "cvat-fake"
 STDOUT = 1

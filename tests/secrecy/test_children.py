@@ -9,14 +9,14 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import lock_requirements
 import pytest
 import requests
 
-import lock_requirements
+from dev import vulnerabilities
 from standin.process import StandinProcess
-from toolkit import vulnerabilities
-from toolkit.child_environment import SECRETS
-from toolkit.stack import PASSWORD_KEY
+from toolkit.config.local_cvat import PASSWORD_KEY
+from toolkit.core.secrets import SECRETS
 
 from .fake_engine import PROJECT, FakeEngine
 from .recorder import Call, Recorder

@@ -45,7 +45,7 @@ class Processes:
         for number in _descendants(os.getpid()):
             arguments = _read(number, "cmdline").replace("\0", " ")
             self.arguments.add(arguments)
-            if "careful_cvat_cli" in arguments:
+            if "cli_launcher" in arguments:
                 self.clients.add(_read(number, "environ"))
             elif arguments and "python" not in arguments.split()[0]:
                 self.environments[arguments] = _read(number, "environ")
@@ -203,8 +203,8 @@ def test_a_secret_is_nowhere_to_be_found(shell, token, way):
 
 def test_the_client_gets_no_secret_that_it_does_not_need(shell, token, tmp_path):
     """With a token the password stays here, and the other way round."""
-    from toolkit.connection import Connection
-    from toolkit.cvat_cli import _environment
+    from toolkit.cvat.cli import _environment
+    from toolkit.cvat.connection import Connection
 
     os.environ["CVAT_PASSWORD"] = PASSWORD
     try:

@@ -11,8 +11,8 @@ from typing import Any
 
 import urllib3
 
+from standin.data.store import Store
 from standin.process import StandinProcess
-from standin.store import Store
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 EXPORTS = RECORDINGS / "exports"

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from standin.process import StandinProcess
-from toolkit.sample_images import write_sample_images
+from standin.sample_images import write_sample_images
 
 from .notebook_runs import Run, kernel_environment, run_notebook
 

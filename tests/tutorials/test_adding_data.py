@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from toolkit.sample_images import write_sample_images
+from standin.sample_images import write_sample_images
 
 from .conftest import CLASSIFICATION, TOP, run_script, signed_in
 

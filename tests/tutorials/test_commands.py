@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from standin.process import StandinProcess
-from toolkit.export_formats import FORMATS, TaskType
-from toolkit.sample_images import write_sample_images
+from standin.sample_images import write_sample_images
+from toolkit.core.formats import FORMATS, TaskType
 
 from .conftest import CLASSIFICATION, DETECTION, copy_tutorials, make_project, run_script, signed_in
 from .markdown_pages import TOP, Command, code_spans, commands, name_of, pages

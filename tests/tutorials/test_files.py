@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from toolkit.configuration import Configuration
-from toolkit.notebook_files import find_notebooks
+from toolkit.config.model import Configuration
+from toolkit.notebook.files import find_notebooks
 
 from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
 
@@ -72,7 +72,7 @@ def test_outputs_are_found_and_stripped(tmp_path):
     notebook["metadata"]["vscode"] = {"interpreter": "/home/me"}
     path = tmp_path / source.name
     path.write_text(json.dumps(notebook))
-    strip = [sys.executable, TOP / "scripts/strip_notebooks.py", f"--folder={tmp_path}"]
+    strip = [sys.executable, TOP / "scripts/dev/strip_notebooks.py", f"--folder={tmp_path}"]
     answer = subprocess.run([*strip, "--check"], capture_output=True, text=True)
     assert answer.returncode == 3
     assert str(path) in answer.stderr
@@ -104,7 +104,7 @@ def test_make_notebooks_lists_them():
 def test_the_first_cell_can_be_read_by_old_pythons():
     """A person may choose any kernel; the first cell and the module that it loads must get as far as the message."""
     sources = [
-        (TOP / "scripts/toolkit/notebook_kernel.py").read_text(),
+        (TOP / "scripts/toolkit/notebook/kernel.py").read_text(),
         (TOP / "scripts/toolkit/__init__.py").read_text(),
     ]
     for path in find_notebooks(TUTORIALS):

@@ -2,10 +2,11 @@
 
 import contextlib
 
-from standin import NEWEST, formats
-from toolkit.detection_export import open_export
-from toolkit.errors import UsageError
-from toolkit.export_formats import ALL_FORMATS, task_type_of
+from standin import NEWEST
+from standin.api import formats
+from toolkit.core.errors import UsageError
+from toolkit.core.formats import ALL_FORMATS, task_type_of
+from toolkit.report.detection_export import open_export
 
 from .conftest import TOP
 

@@ -6,8 +6,8 @@ import nbformat
 import pytest
 import requests
 
-from toolkit.child_environment import SECRETS
-from toolkit.notebook_files import find_notebooks
+from toolkit.core.secrets import SECRETS
+from toolkit.notebook.files import find_notebooks
 
 from .conftest import TOP
 from .notebook_runs import Run

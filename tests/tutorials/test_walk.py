@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from standin.process import StandinProcess
-from toolkit.sample_images import write_sample_images
+from standin.sample_images import write_sample_images
 
 from .markdown_pages import TOP, commands
 from .test_commands import copy_repository

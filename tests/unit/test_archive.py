@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit import archive
-from toolkit.archive import BOMB_RATIO, BOMB_SIZE, Archive, open_archive
-from toolkit.archive_names import unsafe_names
-from toolkit.errors import ToolkitError, UsageError
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.safe_names import unsafe_names
+from toolkit.dataset import archive
+from toolkit.dataset.archive import BOMB_RATIO, BOMB_SIZE, Archive, open_archive
 
 Entry = tuple[zipfile.ZipInfo | str, bytes]
 

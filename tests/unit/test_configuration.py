@@ -11,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolkit.configuration import (
+from dev.configuration_docs import json_schema
+from toolkit.config.file import ConfigurationFile, exposed_password, open_configuration
+from toolkit.config.load import read_with_connection
+from toolkit.config.model import (
     Configuration,
     ConvertKeys,
     CredentialKeys,
@@ -20,12 +23,9 @@ from toolkit.configuration import (
     read,
     unknown_keys,
 )
-from toolkit.configuration_description import json_schema
-from toolkit.configuration_file import ConfigurationFile, exposed_password, open_configuration
-from toolkit.connection import resolve_connection
-from toolkit.errors import UsageError
-from toolkit.export_formats import FORMATS, TaskType
-from toolkit.settings import read_with_connection
+from toolkit.core.errors import UsageError
+from toolkit.core.formats import FORMATS, TaskType
+from toolkit.cvat.connection import resolve_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def test_samples_are_valid_but_for_the_password(sample):
 
 
 def test_written_schema_and_table_are_current():
-    command = [sys.executable, ROOT / "scripts/describe_configuration.py", "--check"]
+    command = [sys.executable, ROOT / "scripts/dev/describe_configuration.py", "--check"]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
 

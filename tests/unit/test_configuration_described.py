@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from toolkit.configuration_description import json_schema, markdown_table
+from dev.configuration_docs import json_schema, markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

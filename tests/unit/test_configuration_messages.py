@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.configuration import (
+from toolkit.config.file import ConfigurationFile
+from toolkit.config.model import (
     ConvertKeys,
     CredentialKeys,
     ImportKeys,
@@ -14,8 +15,7 @@ from toolkit.configuration import (
     unknown_keys,
     wrong_values,
 )
-from toolkit.configuration_file import ConfigurationFile
-from toolkit.errors import UsageError
+from toolkit.core.errors import UsageError
 
 
 def file_with(**values: object) -> ConfigurationFile:

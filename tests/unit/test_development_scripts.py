@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.vulnerabilities import audit
+from dev.vulnerabilities import audit
 
 ROOT = Path(__file__).resolve().parents[2]
 

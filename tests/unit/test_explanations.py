@@ -2,9 +2,9 @@
 
 import pytest
 
-from toolkit.connection import Connection
-from toolkit.errors import ToolkitError
-from toolkit.server_errors import AlreadyRunning, TransientError, busy, explain
+from toolkit.core.errors import ToolkitError
+from toolkit.cvat.connection import Connection
+from toolkit.cvat.errors import AlreadyRunning, TransientError, busy, explain
 
 URL = "http://localhost:8080"
 

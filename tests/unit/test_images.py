@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
-from toolkit.cvat_api import Label
-from toolkit.errors import ToolkitError
-from toolkit.folder_tags import check_folders, write_annotations
-from toolkit.images import HIDDEN, NO_JPEG, OTHER_SPELLING, SPECIAL, Image, find_images
-from toolkit.jpeg import NotAJpeg, check_whole, picture_size
-from toolkit.preflight import check_images
+from toolkit.core.errors import ToolkitError
+from toolkit.core.images import NotAJpeg, check_whole, picture_size
+from toolkit.cvat.api import Label
+from toolkit.transfer.folder_tags import check_folders, write_annotations
+from toolkit.transfer.images import HIDDEN, NO_JPEG, OTHER_SPELLING, SPECIAL, Image, find_images
+from toolkit.transfer.preflight import check_images
 
 
 def jpeg(width: int = 8, height: int = 6, **options) -> bytes:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from toolkit.licences import markdown, read_packages
+from dev.licences import markdown, read_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,15 +11,15 @@ import local_server
 import pytest
 import urllib3
 
-from toolkit import queue_watch
-from toolkit import server as server_questions
-from toolkit.careful_http import harden
-from toolkit.claims import claim
-from toolkit.errors import UsageError
-from toolkit.import_journal import Aim, Part, Record, abandoned, begin
-from toolkit.patience import LONGEST_WAIT, Patience, read_patience
-from toolkit.queue_watch import QueueWatch
-from toolkit.workspace import remove_abandoned, temporary_folder
+from toolkit.core.claims import claim
+from toolkit.core.errors import UsageError
+from toolkit.core.files import remove_abandoned, temporary_folder
+from toolkit.core.retry import LONGEST_WAIT, Patience, read_patience
+from toolkit.cvat import probes as server_questions
+from toolkit.cvat import queue_watch
+from toolkit.cvat.http import harden
+from toolkit.cvat.queue_watch import QueueWatch
+from toolkit.transfer.journal import Aim, Part, Record, abandoned, begin
 
 
 def test_limits_come_from_the_environment():
@@ -163,7 +163,7 @@ HOLD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from toolkit.workspace import temporary_folder
+from toolkit.core.files import temporary_folder
 with temporary_folder(Path(sys.argv[2]), ".work-") as folder:
     (folder / "large").write_text("x")
     print(folder, flush=True)
@@ -200,7 +200,7 @@ USE_OFTEN = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from toolkit.workspace import temporary_folder
+from toolkit.core.files import temporary_folder
 for number in range(300):
     with temporary_folder(Path(sys.argv[2]), ".work-") as folder:
         (folder / "file").write_text(str(number))

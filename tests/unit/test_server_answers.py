@@ -13,10 +13,12 @@ from pathlib import Path
 import local_server
 import pytest
 
-from toolkit import access_token, server, stack
-from toolkit.access_token import StoredToken
-from toolkit.errors import ToolkitError
-from toolkit.server_checks import server_checks, version_check
+from toolkit.config import local_cvat as stack
+from toolkit.core.errors import ToolkitError
+from toolkit.cvat import probes as server
+from toolkit.cvat import tokens as access_token
+from toolkit.cvat.server_checks import server_checks, version_check
+from toolkit.cvat.tokens import StoredToken
 
 
 class Answers:

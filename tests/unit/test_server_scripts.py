@@ -155,8 +155,8 @@ def test_a_server_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("password", ["123", "12345678", "passw0rd", "ana-ana-1", "aaaaaaaaaa"])
 def test_weak_passwords_are_refused_and_not_shown(password: str) -> None:
-    from toolkit.errors import UsageError
-    from toolkit.superuser import check_account
+    from toolkit.core.errors import UsageError
+    from toolkit.stack.superuser import check_account
 
     with pytest.raises(UsageError) as refusal:
         check_account("ana-ana", password)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from PIL import Image as Picture
 
-from toolkit.archive_hash import hash_in_background
-from toolkit.errors import ToolkitError, UsageError
-from toolkit.exchange import CannotExchange, exchange
-from toolkit.image_archive import write_archive
-from toolkit.image_headers import NoImage
-from toolkit.images import Image
-from toolkit.jpeg import NotAJpeg, check_whole, picture_size
-from toolkit.labels import read_pinned
-from toolkit.thumbnails import MAX_BYTES, make_thumbnail
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.image_headers import NoImage
+from toolkit.core.images import NotAJpeg, check_whole, picture_size
+from toolkit.dataset.archive_hash import hash_in_background
+from toolkit.dataset.exchange import CannotExchange, exchange
+from toolkit.dataset.labels import read_pinned
+from toolkit.report.thumbnails import MAX_BYTES, make_thumbnail
+from toolkit.transfer.images import Image
+from toolkit.transfer.pack import write_archive
 
 
 def picture(size: tuple[int, int] = (16, 12), form: str = "JPEG", mode: str = "L", **options) -> bytes:

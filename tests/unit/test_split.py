@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit import leaks, split
-from toolkit.assignment import Rules
-from toolkit.errors import UsageError
-from toolkit.grouping import GroupRule, units
-from toolkit.leaks import Kind
-from toolkit.selection import Image
+from toolkit.core.errors import UsageError
+from toolkit.dataset import duplicates as leaks
+from toolkit.dataset import split
+from toolkit.dataset.assignment import Rules
+from toolkit.dataset.duplicates import Kind
+from toolkit.dataset.grouping import GroupRule, units
+from toolkit.dataset.selection import Image
 
 SHARES = st.floats(0.01, 0.99)
 SEEDS = st.integers(0, 2**32 - 1)

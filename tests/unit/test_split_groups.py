@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolkit.split import reference, stratified
+from toolkit.dataset.split import reference, stratified
 
 
 def sides(units: list[list[int]], classes: list[str], share: float, seed: int) -> tuple[Counter, Counter, set[int]]:

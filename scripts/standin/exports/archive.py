@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from standin import frames
+from standin.api import frames
+from standin.data.store import Store
 from standin.exports.dataset import Item
-from standin.store import Store
 
 Contents = dict[str, "Item | bytes"]
 """What goes under which name."""

@@ -5,9 +5,9 @@ from typing import Any
 from xml.sax.saxutils import XMLGenerator
 from xml.sax.xmlreader import AttributesImpl
 
+from standin.data.store import Row, now
 from standin.exports.archive import Contents, placed
 from standin.exports.dataset import DEFAULT_SUBSET, Dataset, Item
-from standin.store import Row, now
 
 
 def contents(dataset: Dataset, with_images: bool) -> Contents:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from standin import annotations, frames, labels, tasks
-from standin.store import Row, Store
+from standin.api import annotations, frames, labels, tasks
+from standin.data.store import Row, Store
 
 DEFAULT_SUBSET = "default"
 

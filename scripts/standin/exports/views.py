@@ -9,14 +9,14 @@ from urllib.parse import quote
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from standin import auth, formats, projects, tasks
-from standin.background import AlreadyRunningError, Order, Result
+from standin.api import auth, formats, projects, tasks
+from standin.api.web import Call, answer, resource
+from standin.data.background import AlreadyRunningError, Order, Result
+from standin.data.state import State
+from standin.data.store import Row, new_key
 from standin.errors import ApiError, InvalidError
 from standin.exports import archive, coco, cvat_xml, dataset, imagenet
 from standin.exports.dataset import Dataset
-from standin.state import State
-from standin.store import Row, new_key
-from standin.web import Call, answer, resource
 
 KEPT = timedelta(days=1)
 

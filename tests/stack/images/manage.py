@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from standin.accounts import Accounts, UsernameTakenError
-from standin.store import Store
+from standin.data.accounts import Accounts, UsernameTakenError
+from standin.data.store import Store
 
 DATA = Path("/home/django/data")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import mirror
 
 from standin import server
-from standin.state import Settings
+from standin.data.state import Settings
 
 DATA = Path("/home/django/data")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until uvicorn has its own way

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from standin.accounts import Accounts
-from standin.store import Store
+from standin.data.accounts import Accounts
+from standin.data.store import Store
 
 
 class User:

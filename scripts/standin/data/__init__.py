@@ -1,0 +1,1 @@
+"""What the stand-in server remembers, and what works in its background."""

@@ -1,0 +1,1 @@
+"""The face of every script: its entry, what it prints and asks."""

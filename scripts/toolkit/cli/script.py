@@ -1,0 +1,112 @@
+"""The way into every script and out of it: Ctrl-C, errors, exit codes.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found problems, 130 interrupted.
+
+It is the first thing that a script imports, for with it Ctrl-C ends the script without a traceback, also while Python
+still reads the rest of what it needs. So it imports next to nothing itself.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+
+from toolkit.core.errors import ToolkitError, UsageError
+
+INTERRUPTED = 130
+
+
+def _end_quietly(_number: int, _frame: FrameType | None) -> None:
+    """End where nothing has begun that would have to be undone."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have told us to ignore it
+    signal.signal(signal.SIGINT, _end_quietly)
+
+
+def run_script(command: Callable[..., None]) -> None:
+    """Run a command function as a script and exit with its code.
+
+    ``typer`` makes the options from the function's signature. While the function runs, SIGTERM and SIGHUP are handled
+    like Ctrl-C, so that a stopped container or a closed terminal cleans up as well.
+
+    Args:
+        command: The function behind the script; it returns nothing or raises one of :mod:`toolkit.core.errors`.
+
+    Raises:
+        SystemExit: Always, with the exit codes of this module's description.
+    """
+    import typer
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(_interruptible(command))
+    sys.exit(_exit_code_of(app, command))
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def work(*arguments: object, **options: object) -> None:
+        if signal.getsignal(signal.SIGINT) is _end_quietly:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        try:
+            command(*arguments, **options)
+        finally:
+            # All is done or undone: what is left is to say so and to end, and that takes no time.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+
+    return work
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> int:
+    import typer
+
+    from toolkit.cli import console
+    from toolkit.cli.empty_paths import refuse_empty_paths
+
+    try:
+        refuse_empty_paths(command, sys.argv[1:])
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`): nothing more can be said, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        problem = _as_toolkit_error(error)
+        console.report(problem)
+        return problem.exit_code
+    if code == INTERRUPTED:  # typer makes this of Ctrl-C, and an Abort of Ctrl-D at a prompt
+        console.say("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _as_toolkit_error(error: Exception) -> ToolkitError:
+    from typer.exceptions import TyperException
+
+    if isinstance(error, ToolkitError):
+        return error
+    if isinstance(error, TyperException):
+        return UsageError(f"{' '.join(error.format_message().split())} (--help shows the options)")
+    if isinstance(error, OSError):
+        return ToolkitError(_describe(error))
+    return ToolkitError(
+        f"this should not happen ({type(error).__name__}): run again with --debug and report what it says"
+    )
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason

@@ -1,0 +1,1 @@
+"""configuration.json and config/cvat.env: what they may hold, and what a step is to do."""

@@ -1,0 +1,63 @@
+"""How long the toolkit waits for a server, and how often it tries again."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolkit.core.errors import UsageError
+
+LONGEST_WAIT = 60.0
+"""Seconds that a server may ask for with Retry-After; one that wants more is not waited for."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Limits of one conversation with a server.
+
+    Attributes:
+        answer: Seconds that a server may take for an answer, and be silent in the middle of a transfer.
+        attempts: How often a thing is tried that is safe to try again.
+        wait: Seconds before the second attempt; every further wait is twice as long.
+    """
+
+    answer: float = 60.0
+    attempts: int = 3
+    wait: float = 1.0
+
+    def pause(self, failures: int) -> float:
+        """Return the seconds to wait after a number of failures."""
+        return float(min(self.wait * 2.0 ** (failures - 1), LONGEST_WAIT))
+
+
+def read_patience(environ: Mapping[str, str] | None = None) -> Patience:
+    """Read the limits from the environment.
+
+    Args:
+        environ: The environment (`CVAT_ANSWER_TIMEOUT`, `CVAT_ATTEMPTS`, `CVAT_RETRY_WAIT`).
+
+    Returns:
+        The limits, with defaults for what is not set.
+
+    Raises:
+        UsageError: A value is no number in its range.
+    """
+    environ = os.environ if environ is None else environ
+    answer = _number(environ, "CVAT_ANSWER_TIMEOUT", Patience.answer, 0.1, 3600)
+    attempts = _number(environ, "CVAT_ATTEMPTS", Patience.attempts, 1, 10)
+    wait = _number(environ, "CVAT_RETRY_WAIT", Patience.wait, 0, LONGEST_WAIT)
+    if attempts != int(attempts):
+        raise UsageError(f"CVAT_ATTEMPTS must be a whole number, found {environ['CVAT_ATTEMPTS']}")
+    return Patience(answer, int(attempts), wait)
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, smallest: float, largest: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not smallest <= value <= largest:
+        raise UsageError(f"{name} must be a number from {smallest:g} to {largest:g}, found {text}")
+    return value

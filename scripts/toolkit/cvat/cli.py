@@ -1,0 +1,201 @@
+"""The upstream command-line client, run as a process of its own.
+
+The password goes to it through the environment, never through its arguments, where every user could read it.
+"""
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.secrets import without_secrets
+from toolkit.cvat.cli_launcher import NOTICE
+from toolkit.cvat.connection import Connection
+from toolkit.cvat.errors import explain
+
+_LAUNCHER = Path(__file__).with_name("cli_launcher.py")
+
+_KEPT_LINES = 200
+_GRACE = 3.0
+_TELL_EVERY = 0.5
+
+
+class DeadlineExceeded(ToolkitError):
+    """The client was stopped because it took longer than it may."""
+
+
+class Stopped(ToolkitError):
+    """The client was stopped because another thread asked for it."""
+
+
+def run(
+    connection: Connection,
+    arguments: Sequence[str],
+    on_line: Callable[[str], None] = lambda line: None,
+    deadline: float | None = None,
+    on_idle: Callable[[], None] = lambda: None,
+    may_stop: Callable[[], bool] = lambda: True,
+    notice: Callable[[str], None] = lambda line: None,
+    stop: threading.Event | None = None,
+) -> str:
+    """Run cvat-cli and wait for its end.
+
+    Args:
+        connection: The server, and as whom to sign in.
+        arguments: The command and its arguments, such as ``["project", "create", …]``.
+        on_line: Called with each line of progress or log that the client prints.
+        deadline: Seconds that it may take; None for no limit.
+        on_idle: Called about every second while nothing is printed.
+        may_stop: Whether the client may be stopped now. An interrupt waits for it, three seconds at most: a client that
+            is stopped between asking for a task and hearing its number leaves a task that nobody knows of.
+        notice: Called with a line when a request is tried again.
+        stop: Set by another thread to stop the client, which counts as an interrupt.
+
+    Returns:
+        What it printed to standard output, without white space at the ends.
+
+    Raises:
+        DeadlineExceeded: It took longer than ``deadline``; it has been stopped.
+        Stopped: ``stop`` was set; it has been stopped.
+        ToolkitError: It failed; the message says why.
+        KeyboardInterrupt: Ctrl-C; it has been stopped.
+    """
+    client = _Client(connection, arguments)
+    log: list[str] = []
+
+    def check() -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped("interrupted")
+        on_idle()
+
+    try:
+        for line in client.lines(deadline, check):
+            if line.startswith(NOTICE):
+                notice(line.removeprefix(NOTICE))
+                continue
+            log = [*log[-_KEPT_LINES:], line]
+            on_line(line)
+    except (KeyboardInterrupt, Stopped):
+        with suppress(DeadlineExceeded):
+            for line in client.lines(_GRACE, lambda: None, until=may_stop):
+                on_line(line)
+        raise
+    finally:
+        client.stop()
+    if client.exit_code != 0:
+        raise explain("\n".join(log), connection)
+    return client.output()
+
+
+class _Client:
+    """A running cvat-cli, its standard error read line by line."""
+
+    def __init__(self, connection: Connection, arguments: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            # -P: a file of the working directory must not be taken for a module.
+            [sys.executable, "-P", _LAUNCHER, connection.url, *_sign_in_arguments(connection), *arguments],
+            env=_environment(connection),
+            stdin=subprocess.PIPE,  # its end tells the client that we are gone, even by SIGKILL
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us: we stop the client, then undo what it began
+        )
+        self._output: list[bytes] = []
+        self._chunks: queue.Queue[bytes] = queue.Queue()
+        self._rest = b""
+        self._pending: deque[str] = deque()
+        self._readers = [
+            threading.Thread(target=_read, args=(self._process.stdout, self._output.append), daemon=True),
+            threading.Thread(target=_read, args=(self._process.stderr, self._chunks.put), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    def output(self) -> str:
+        return b"".join(self._output).decode(errors="replace").strip()
+
+    def lines(
+        self, deadline: float | None, on_idle: Callable[[], None], until: Callable[[], bool] = lambda: False
+    ) -> Iterator[str]:
+        """Yield lines until the client closes its standard error; a progress bar's carriage return ends one as well.
+
+        ``on_idle`` is called at least about every second, also between lines that come faster.
+        """
+        told = time.monotonic()
+        end = None if deadline is None else time.monotonic() + deadline
+        while not until():
+            while self._pending:  # what an interrupt has cut off
+                yield self._pending.popleft()
+            if end is not None and time.monotonic() >= end:
+                raise DeadlineExceeded(f"gave up after {deadline:g} s")
+            if time.monotonic() - told >= _TELL_EVERY:
+                told = time.monotonic()
+                on_idle()
+            try:
+                chunk = self._chunks.get(timeout=_TELL_EVERY)
+            except queue.Empty:
+                continue
+            *lines, self._rest = re.split(rb"[\r\n]+", self._rest + (chunk or b"\n"))
+            self._pending.extend(line.decode(errors="replace") for line in lines if line.strip())
+            while self._pending:
+                yield self._pending.popleft()
+            if not chunk:
+                self._process.wait()
+                return
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for reader in self._readers:
+            reader.join(_GRACE)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _read(stream: IO[bytes], sink: Callable[[bytes], None]) -> None:
+    """Pass on what arrives, then an empty chunk for the end."""
+    chunk = b"-"
+    while chunk:
+        chunk = os.read(stream.fileno(), 65536)
+        sink(chunk)
+
+
+def _sign_in_arguments(connection: Connection) -> list[str]:
+    arguments = [f"--server-host={connection.url}"]
+    if connection.organization is not None:
+        arguments.append(f"--organization={connection.organization}")
+    if connection.username is not None:
+        if ":" in connection.username:
+            raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")
+        arguments.append(f"--auth={connection.username}")
+    return arguments
+
+
+def _environment(connection: Connection) -> dict[str, str]:
+    environment = without_secrets()
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONIOENCODING"] = "utf-8"
+    if connection.token is not None:
+        environment["CVAT_ACCESS_TOKEN"] = connection.token
+    elif connection.password is not None:
+        environment["PASS"] = connection.password
+    return environment

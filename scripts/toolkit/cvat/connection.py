@@ -1,0 +1,148 @@
+"""Which CVAT is talked to, and as whom."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from toolkit.config.file import ConfigurationFile
+from toolkit.config.local_cvat import find_stack
+from toolkit.config.model import CredentialKeys, problems_in, read
+from toolkit.core.errors import UsageError
+from toolkit.cvat.tokens import stored_token
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server and the means to sign in to it.
+
+    Attributes:
+        url: Scheme, host and port, without a slash at the end.
+        username: The user name, or None with a token.
+        password: The password, or None with a token.
+        token: A personal access token, or None with a password.
+        organization: The short name of the organization that projects and tasks belong to; None for one's own.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    organization: str | None = None
+
+    def task_url(self, task_id: int) -> str:
+        """Return the address of a task's page in the web UI."""
+        return f"{browser_url(self.url)}/tasks/{task_id}"
+
+    def tagging_url(self, task_id: int, job_id: int) -> str:
+        """Return the address at which the web UI shows a job ready for its images to be tagged."""
+        return f"{self.task_url(task_id)}/jobs/{job_id}?defaultWorkspace=TAGS"
+
+    def project_url(self, project_id: int) -> str:
+        """Return the address of a project's page in the web UI."""
+        return f"{browser_url(self.url)}/projects/{project_id}"
+
+
+def browser_url(url: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the address at which a person's browser finds a server of this machine.
+
+    In GitHub Codespaces that is the forwarded port; the variables that name it are described at
+    https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace
+
+    Args:
+        url: The server's address for programs.
+        environ: The environment (`CODESPACE_NAME`, `GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN`).
+
+    Returns:
+        The forwarded address of a local server in Codespaces; any other address as it is.
+    """
+    environ = os.environ if environ is None else environ
+    name, domain = environ.get("CODESPACE_NAME"), environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    parts = urlsplit(url)
+    if not name or not domain or parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return url
+    return f"https://{name}-{parts.port or 80}.{domain}"
+
+
+def default_url(environ: Mapping[str, str] | None = None) -> str:
+    """Return the address of the local stack, on the port that `CVAT_PORT` or config/cvat.env names.
+
+    Raises:
+        UsageError: A setting of the stack is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    return find_stack(environ).url
+
+
+def resolve_connection(
+    file: ConfigurationFile | None = None,
+    url: str | None = None,
+    username: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Connection:
+    """Find the server and the credentials; an option wins over the environment, that over the file.
+
+    The access token that `make token` keeps for exactly this address is taken before the credentials of the file.
+
+    Args:
+        file: The opened configuration file, or None.
+        url: The server's address from the command line.
+        username: The user name from the command line.
+        environ: The environment (`CVAT_URL`, `CVAT_ACCESS_TOKEN`, `CVAT_USERNAME`, `CVAT_PASSWORD`,
+            `CVAT_ORGANIZATION`).
+
+    Returns:
+        The connection; nothing has been asked of the server yet.
+
+    Raises:
+        UsageError: The address is no http(s) address, or credentials are missing; one detail line each.
+    """
+    environ = os.environ if environ is None else environ
+    token = environ.get("CVAT_ACCESS_TOKEN") if username is None else None
+    problems: list[UsageError] = []
+    address, credentials = "", None
+    try:
+        address = check_url(url or environ.get("CVAT_URL") or default_url(environ))
+    except UsageError as error:
+        problems.append(error)
+    if not token and not username and not environ.get("CVAT_USERNAME") and not environ.get("CVAT_PASSWORD"):
+        token = stored_token(address)
+    if not token:
+        try:
+            credentials = read(CredentialKeys, file, {"cvat_username": username}, environ)
+        except UsageError as error:
+            problems.append(error)
+    if problems:
+        details = [line for problem in problems for line in problem.details or [problem.message]]
+        raise problems[0] if len(problems) == 1 else problems_in(file, details)
+    organization = environ.get("CVAT_ORGANIZATION") or None
+    if credentials is None:
+        return Connection(address, token=token, organization=organization)
+    password = credentials.cvat_password.get_secret_value()
+    return Connection(address, credentials.cvat_username, password, organization=organization)
+
+
+def check_url(url: str) -> str:
+    """Check a server's address.
+
+    Args:
+        url: The address as given.
+
+    Returns:
+        The address without a slash at the end.
+
+    Raises:
+        UsageError: It is not of the form http(s)://host[:port], or holds credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_valid = urlsplit(""), False
+    if parts.username or parts.password:
+        raise UsageError("CVAT_URL holds a user name or password: put them into CVAT_USERNAME and CVAT_PASSWORD")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise UsageError(f"CVAT_URL must be of the form http://host:port, found {url}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise UsageError(f"CVAT_URL must end after the host and port, found {url}")
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,248 @@
+"""How cvat-sdk, and with it cvat-cli, talks HTTP: with limits, tried again where that is safe, to the one server named.
+
+Left alone, the SDK waits without end for a silent server, reads an answer of any length into memory, follows a redirect
+with the password in its body, and sends its credentials to whatever host a server names as the place of a download.
+"""
+
+import http.client
+import io
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+
+from toolkit.core.retry import LONGEST_WAIT, Patience
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from _typeshed import WriteableBuffer
+    from urllib3.connectionpool import ConnectionPool
+    from urllib3.response import BaseHTTPResponse
+
+LONGEST_ANSWER = 256 * 1024**2
+"""Bytes of an answer that is read into memory; the frame names of a task with a million images take half of it."""
+
+LOGIN_PATH = "/api/auth/login"
+_AT_ONCE = 256 * 1024
+_CONNECT_WITHIN = 10.0
+_FAILED_SERVER = (500, 502, 503, 504)
+_NOT_YET = 429
+_TURNED_AWAY = (_NOT_YET, 503)
+"""Statuses by which a server says that it has not carried a request out, so that any may be sent again."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class RedirectedElsewhere(HTTPError):
+    """The server sends us to another host, where credentials must not follow."""
+
+
+class UntrustedServer(HTTPError):
+    """TLS with the server fails, most often for its certificate."""
+
+
+class EndlessAnswer(HTTPError):
+    """An answer is longer than any that CVAT gives."""
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+class _Hurried(io.RawIOBase):
+    """The bytes of a connection, which must come before an end in time as long as there is one."""
+
+    def __init__(self, raw: io.RawIOBase, end: float) -> None:
+        self._raw = raw
+        self.end: float | None = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        if self.end is not None and time.monotonic() > self.end:
+            raise TimeoutError("timed out")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """An answer that must be there, whole, within a time and a size when it is read in one piece."""
+
+    within: float
+
+    def begin(self) -> None:
+        raw = _Hurried(self.fp.detach(), time.monotonic() + self.within)
+        self.fp = io.BufferedReader(raw)
+        super().begin()
+        raw.end = None  # the body has limits of its own: a large download may take its time
+
+    def read(self, amt: int | None = None) -> bytes:
+        if amt is not None:
+            return super().read(amt)
+        end = time.monotonic() + self.within
+        parts, size = [], 0
+        while part := self.read1(_AT_ONCE):
+            parts.append(part)
+            size += len(part)
+            if size > LONGEST_ANSWER:
+                raise EndlessAnswer(f"the answer is longer than {LONGEST_ANSWER // 1024**2} MiB")
+            if time.monotonic() > end:
+                raise TimeoutError("timed out")
+        missing = self.length
+        self.close()  # read1 leaves that to us, and the connection could not be used again
+        if missing:
+            raise http.client.IncompleteRead(b"".join(parts), missing)
+        return b"".join(parts)
+
+
+class _InPieces:
+    """A connection whose time limit is for each piece that it sends, not for a whole upload."""
+
+    def send(self, data: Any) -> None:
+        if not isinstance(data, bytes | bytearray):
+            super().send(data)  # type: ignore[misc]
+            return
+        with memoryview(data) as view:
+            for start in range(0, len(view), _AT_ONCE):
+                super().send(view[start : start + _AT_ONCE])  # type: ignore[misc]
+
+
+class _CarefulRetry(urllib3.Retry):
+    """Tries again what is safe to send twice, and says so."""
+
+    notice: Callable[[str], None]
+    attempts: int
+    queue_for: float = 0.0
+    """Seconds for which turns may be waited for that the server gives out one by one, over and above the attempts."""
+
+    def new(self, **values: Any) -> "_CarefulRetry":
+        retry = super().new(**values)
+        retry.notice, retry.attempts, retry.queue_for = self.notice, self.attempts, self.queue_for
+        return retry
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        return status_code in _TURNED_AWAY or super().is_retry(method, status_code, has_retry_after)
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        try:
+            return super().parse_retry_after(retry_after)
+        except HTTPError:  # a header that means nothing
+            return 0.0
+
+    def get_backoff_time(self) -> float:
+        failures = sum(entry.redirect_location is None for entry in self.history)
+        return Patience(wait=self.backoff_factor).pause(failures) if failures else 0.0
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: "BaseHTTPResponse | None" = None,
+        error: Exception | None = None,
+        _pool: "ConnectionPool | None" = None,
+        _stacktrace: "TracebackType | None" = None,
+    ) -> "_CarefulRetry":
+        if isinstance(error, SSLError):
+            # A certificate does not get better. As an SSLError, cvat-sdk would stumble over it.
+            raise UntrustedServer(f"SSLError: {error}") from error
+        if response is not None and (location := response.get_redirect_location()):
+            target = urljoin(url or "", location)
+            if origin(target) != origin(url or ""):
+                scheme, host, port = origin(target)
+                raise RedirectedElsewhere(f"redirected to {scheme}://{host}:{port}")
+            return super().increment(method, url, response, error, _pool, _stacktrace)
+        asked = self.get_retry_after(response) if response is not None else None
+        if response is not None and response.status == _NOT_YET and asked and asked <= self.queue_for:
+            self.notice(f"HTTP {_NOT_YET} for {method} {(url or '').split('?')[0]}, another attempt in {asked:g} s")
+            waiting = self.new(total=cast("int", self.total) + 1)
+            waiting.queue_for -= asked
+            return super(_CarefulRetry, waiting).increment(method, url, response, error, _pool, _stacktrace)
+        retry = super().increment(method, url, response, error, _pool, _stacktrace)
+        if asked is not None and asked > LONGEST_WAIT:
+            return self.new(total=0).increment(method, url, response, error, _pool, _stacktrace)
+        reason = f"HTTP {response.status}" if response is not None else _reason(error)
+        pause = asked or retry.get_backoff_time()
+        self.notice(
+            f"{reason} for {method} {(url or '').split('?')[0]}, "
+            f"attempt {len(retry.history) + 1} of {self.attempts} in {pause:g} s"
+        )
+        return retry
+
+
+def _reason(error: Exception | None) -> str:
+    text = str(error)
+    for sign, words in (
+        ("refused", "connection refused"),
+        ("timed out", "no answer in time"),
+        ("resolve", "no such host"),
+    ):
+        if sign in text:
+            return words
+    return "connection broken"
+
+
+def harden(pool_manager: Any, url: str, patience: Patience, notice: Callable[[str], None]) -> None:
+    """Make a pool manager of urllib3 careful.
+
+    Args:
+        pool_manager: The ``urllib3.PoolManager`` of a client of cvat-sdk.
+        url: The server; no request goes to another.
+        patience: The limits.
+        notice: Called with a line whenever something is tried again.
+    """
+    retries = _CarefulRetry(
+        total=patience.attempts - 1,
+        status_forcelist=_FAILED_SERVER,
+        backoff_factor=patience.wait,
+        raise_on_status=False,
+        respect_retry_after_header=True,
+        retry_after_max=3600,
+    )
+    retries.notice, retries.attempts = notice, patience.attempts
+    sign_in = retries.new(allowed_methods=None)  # signing in twice does no harm
+    if patience.attempts > 1:
+        # The front door of a local stack lets one sign-in through every two seconds when many come at once. Of several
+        # programs side by side, the last waits for more turns than it has attempts.
+        sign_in.queue_for = LONGEST_WAIT
+    timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, patience.answer), read=patience.answer)
+    pool_manager.connection_pool_kw.update(_authority())
+    pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, patience.answer)
+    plain = pool_manager.urlopen
+
+    def urlopen(method: str, address: str, redirect: bool = True, **options: Any) -> Any:
+        if origin(address) != origin(url):
+            # Behind some proxies a server names itself by an address that is not ours; the path is right all the same.
+            parts = urlsplit(address)
+            address = url + parts.path + (f"?{parts.query}" if parts.query else "")
+        policy = sign_in if urlsplit(address).path == LOGIN_PATH else retries
+        return plain(method, address, redirect=redirect, **({"retries": policy} | options | {"timeout": timeout}))
+
+    pool_manager.urlopen = urlopen
+
+
+def _authority() -> dict[str, str]:
+    """Trust the certificate authority that ``requests`` is told to trust: one variable serves the whole toolkit."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE")
+    if not named:
+        return {}
+    return {"ca_cert_dir" if os.path.isdir(named) else "ca_certs": named}  # noqa: PTH112
+
+
+def _pool_classes(plain: dict[str, Any], within: float) -> dict[str, Any]:
+    answer = type("BoundedResponse", (_BoundedResponse,), {"within": within})
+    classes = {}
+    for scheme, pool in plain.items():
+        connection = type("CarefulConnection", (_InPieces, pool.ConnectionCls), {"response_class": answer})
+        classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    return classes

@@ -1,0 +1,1 @@
+"""From an exported zip to a dataset: read, select, split, publish, verify."""

@@ -1,0 +1,235 @@
+"""An export as a zip: its members, vetted before one byte of them is unpacked."""
+
+import os
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.safe_names import unsafe_names
+from toolkit.dataset.archive_hash import ArchiveHash, hash_in_background
+
+SHOWN = 100
+"""How many offenders an error lists."""
+
+BOMB_SIZE = 10 * 1024**2
+BOMB_RATIO = 200
+"""A member that unpacks to more than so many bytes, and so many times its packed size, holds no image."""
+
+_END_SIZE = 22
+_LONGEST_END = _END_SIZE + 0xFFFF + 20 + 56
+"""Bytes that the records at the end of an archive take at most: with the longest comment, and their zip64 forms."""
+
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_PATCHED = 0x20
+_UTF8 = 0x800
+_HAS_DESCRIPTOR = 0x8
+
+
+class Member(NamedTuple):
+    """A file in the archive.
+
+    Attributes:
+        name: Path inside the archive, separated by slashes.
+        offset: Where its local header begins, in bytes.
+        limit: Where at the latest its data end: there begins what comes next.
+        size: Unpacked size in bytes.
+        packed: Size in the archive in bytes.
+        crc: CRC-32 of the unpacked bytes.
+        method: Compression method, stored or deflated.
+        flags: General purpose flags.
+    """
+
+    name: str
+    offset: int
+    limit: int
+    size: int
+    packed: int
+    crc: int
+    method: int
+    flags: int
+
+    @property
+    def raw_name(self) -> bytes:
+        """The name's bytes as the archive has them."""
+        return self.name.encode("utf-8" if self.flags & _UTF8 else "cp437")
+
+    @property
+    def has_descriptor(self) -> bool:
+        """Whether sizes and CRC stand behind the data instead of in the local header."""
+        return bool(self.flags & _HAS_DESCRIPTOR)
+
+
+class Archive(NamedTuple):
+    """An open archive.
+
+    Attributes:
+        path: The file.
+        descriptor: The open file descriptor.
+        size: Bytes of the whole file.
+        members: All files in it, in the order of their place in the archive.
+        folders: The folders that have an entry of their own, without the slash at the end.
+        whole: The hash of the whole file, which is being taken.
+    """
+
+    path: Path
+    descriptor: int
+    size: int
+    members: list[Member]
+    folders: list[str]
+    whole: ArchiveHash
+
+    def all_folders(self) -> set[str]:
+        """Name the folders that members lie in, and those that have an entry of their own."""
+        return {member.name.rpartition("/")[0] for member in self.members} | set(self.folders)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an export and vet what its directory says; the data themselves are checked when they are read.
+
+    Args:
+        path: The zip.
+
+    Yields:
+        The archive, open until the end of the block.
+
+    Raises:
+        UsageError: There is no such file.
+        ToolkitError: It is no zip, is damaged, or has members that cannot be unpacked safely (all are listed).
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{path} does not exist: name the exported zip (--base-file)") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        with hash_in_background(stream.fileno(), size) as whole:
+            members, folders = _read_directory(path)
+            yield Archive(path, stream.fileno(), size, members, folders, whole)
+
+
+def _read_directory(path: Path) -> tuple[list[Member], list[str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            end = archive.start_dir
+            archive.NameToInfo.clear()
+        if not _is_count(path, len(entries)):
+            raise zipfile.BadZipFile("its directory has lost entries")
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        UnicodeDecodeError,
+        struct.error,
+        ValueError,
+        OverflowError,
+        EOFError,
+        MemoryError,
+    ) as error:
+        raise ToolkitError(
+            f"{path} is not a complete zip ({error}): export it again, or fetch it again if it was copied"
+        ) from None
+    entries.sort(key=lambda entry: entry.header_offset, reverse=True)
+    members: list[Member] = []
+    folders: list[str] = []
+    problems: list[str] = []
+    while entries:  # used up as it is read: twice the directory of a large export is too much memory
+        entry = entries.pop()
+        limit = entries[-1].header_offset if entries else end
+        name = entry.orig_filename
+        if (reason := _refusal(entry)) is not None:
+            problems.append(f"{name}: {reason}")
+        elif name.endswith("/"):
+            folders.append(name)
+        else:
+            members.append(
+                Member(
+                    name,
+                    entry.header_offset,
+                    limit,
+                    entry.file_size,
+                    entry.compress_size,
+                    entry.CRC,
+                    entry.compress_type,
+                    entry.flag_bits,
+                )
+            )
+    problems.extend(unsafe_names(_all_names(folders, members)))
+    if problems:
+        raise refused(path, problems)
+    return members, [folder[:-1] for folder in folders]
+
+
+def _is_count(path: Path, found: int) -> bool:
+    """Compare the entries found with the number that the end of the directory gives.
+
+    A damaged length in one entry can swallow the next one whole, and ``zipfile`` does not notice that
+    (APPNOTE.TXT 4.3.14 and 4.3.16 describe the two records).
+    """
+    with path.open("rb") as stream:
+        stream.seek(-min(_LONGEST_END, path.stat().st_size), os.SEEK_END)
+        tail = stream.read()
+    at = tail[: len(tail) - _END_SIZE + 4].rfind(b"PK\5\6")  # not inside the record: its numbers can look the same
+    told = int.from_bytes(tail[at + 10 : at + 12], "little")
+    if told == 0xFFFF and (at := tail[:at].rfind(b"PK\6\6")) >= 0:
+        return found == int.from_bytes(tail[at + 32 : at + 40], "little")
+    return found & 0xFFFF == told
+
+
+def _all_names(folders: list[str], members: list[Member]) -> Iterator[str]:
+    yield from folders
+    for member in members:
+        yield member.name
+
+
+def _refusal(entry: zipfile.ZipInfo) -> str | None:
+    """Say why an entry cannot be unpacked, as far as the directory tells."""
+    if not entry.orig_filename:
+        return "has no name"
+    if entry.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if (reason := _odd_kind(entry)) is not None:
+        return reason
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & _PATCHED:
+        return f"is packed by a method that exports do not use ({entry.compress_type})"
+    if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:
+        return "is stored, but its two sizes differ"
+    if entry.header_offset < 0:
+        return "lies outside the archive"
+    if entry.file_size > BOMB_SIZE and entry.file_size > BOMB_RATIO * entry.compress_size:
+        return f"unpacks to {entry.file_size} bytes from {entry.compress_size}, as a zip bomb does"
+    return None
+
+
+def _odd_kind(entry: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return "is a symbolic link"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a device, a pipe or a socket"
+    if entry.orig_filename.endswith("/"):
+        return "is a folder, but has content" if entry.file_size else None
+    return "is a folder by its attributes, but a file by its name" if kind == stat.S_IFDIR else None
+
+
+def refused(path: Path, problems: list[str]) -> ToolkitError:
+    """Make the error that names the members that cannot be unpacked.
+
+    Args:
+        path: The archive.
+        problems: One line a member.
+
+    Returns:
+        The error, to be raised.
+    """
+    more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    count = "1 member" if len(problems) == 1 else f"{len(problems)} members"
+    return ToolkitError(f"{path} has {count} that cannot be unpacked safely", [*problems[:SHOWN], *more])

@@ -1,0 +1,150 @@
+"""The data of an archive's members: read, unpacked and checked against the archive's directory."""
+
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+
+from isal import isal_zlib
+from isal.isal_zlib import IsalError
+
+from toolkit.dataset.archive import Archive, Member
+
+READ_SIZE = 1024 * 1024
+"""Bytes read at once: small enough to stay in a core's cache until they are checked, hashed and written."""
+
+_LOCAL_HEADER = struct.Struct("<4s2x2H4x3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_FLAGS_THAT_MATTER = 0x1 | 0x8 | 0x40 | 0x800
+_ZIP64 = 0xFFFFFFFF
+
+
+class Damaged(Exception):
+    """A member's data are not what the archive's directory says; the text tells why."""
+
+
+def batches(members: list[Member]) -> Iterator[range]:
+    """Put neighbours together that one read brings in.
+
+    Args:
+        members: In the order of their place in the archive.
+
+    Yields:
+        Index ranges; a member that is larger than a read is alone in its range.
+    """
+    first = 0
+    for index, member in enumerate(members):
+        if index > first and member.limit - members[first].offset > READ_SIZE:
+            yield range(first, index)
+            first = index
+    if members:
+        yield range(first, len(members))
+
+
+class Reader:
+    """Reads members through a buffer of its own; one for each thread."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._start = 0
+        self._filled = 0
+
+    def load(self, start: int, end: int) -> None:
+        """Read a part of the archive ahead, as far as the buffer goes."""
+        self._start = start
+        wanted = min(end - start, READ_SIZE)
+        self._filled = 0
+        while self._filled < wanted:
+            got = os.preadv(self._archive.descriptor, [self._buffer[self._filled : wanted]], start + self._filled)
+            if not got:
+                break
+            self._filled += got
+
+    def _at(self, offset: int, length: int) -> memoryview:
+        """Give bytes of the archive, at most a buffer full; fewer at the archive's end or the buffer's."""
+        if not self._start <= offset <= offset + length <= self._start + self._filled:
+            self.load(offset, offset + length)
+        return self._buffer[offset - self._start : min(offset - self._start + length, self._filled)]
+
+    def content(self, member: Member) -> Iterator[bytes | memoryview]:
+        """Unpack a member and check it on the way.
+
+        Args:
+            member: One of the archive's.
+
+        Yields:
+            Its unpacked bytes, piece by piece; a piece is valid until the next one is asked for.
+
+        Raises:
+            Damaged: The data do not fit the directory. What was yielded until then is worthless.
+        """
+        start = self._data_start(member)
+        pieces = self._packed(start, member.packed)
+        crc = size = 0
+        for piece in pieces if member.method == zipfile.ZIP_STORED else _inflated(pieces, member.size):
+            crc = isal_zlib.crc32(piece, crc)
+            size += len(piece)
+            yield piece
+        if size != member.size:
+            raise Damaged(f"unpacks to {size} bytes instead of {member.size}")
+        if crc != member.crc:
+            raise Damaged("its CRC does not match: the archive is damaged")
+
+    def _data_start(self, member: Member) -> int:
+        raw_name = member.raw_name
+        header = self._at(member.offset, _LOCAL_HEADER.size + len(raw_name))
+        if len(header) < _LOCAL_HEADER.size:
+            raise Damaged("lies outside the archive")
+        signature, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack_from(header)
+        if signature != _LOCAL_SIGNATURE:
+            raise Damaged("has no header where the archive's directory says")
+        if method != member.method or (flags ^ member.flags) & _FLAGS_THAT_MATTER:
+            raise Damaged("is packed otherwise than the archive's directory says")
+        if name_length != len(raw_name) or header[_LOCAL_HEADER.size :] != raw_name:
+            raise Damaged("has another name in its own header")
+        if not member.has_descriptor and (
+            crc != member.crc or packed not in (member.packed, _ZIP64) or size not in (member.size, _ZIP64)
+        ):
+            raise Damaged("has another size or CRC in its own header")
+        start: int = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+        if start + member.packed > member.limit:
+            raise Damaged("overlaps what comes after it in the archive")
+        return start
+
+    def _packed(self, start: int, length: int) -> Iterator[memoryview]:
+        end = start + length
+        while start < end:
+            piece = self._at(start, min(end - start, READ_SIZE))
+            if not piece:
+                raise Damaged("ends before its last byte: the archive is cut off")
+            yield piece
+            start += len(piece)
+
+
+def _inflated(pieces: Iterator[memoryview], size: int) -> Iterator[bytes]:
+    """Inflate without ever making more than the promised size, however the data lie."""
+    inflate = isal_zlib.decompressobj(wbits=-15)
+    left = size
+    try:
+        for piece in pieces:
+            packed: bytes | memoryview = piece
+            while packed and not inflate.eof:
+                unpacked = inflate.decompress(packed, min(left + 1, READ_SIZE))
+                packed = inflate.unconsumed_tail
+                left -= len(unpacked)
+                if left < 0:
+                    raise Damaged("unpacks to more than the archive's directory says")
+                if unpacked:
+                    yield unpacked
+            if inflate.eof and (packed or inflate.unused_data):
+                raise Damaged("has bytes behind its packed data")
+        while not inflate.eof and (unpacked := inflate.decompress(b"", min(left + 1, READ_SIZE))):
+            left -= len(unpacked)
+            if left < 0:
+                raise Damaged("unpacks to more than the archive's directory says")
+            yield unpacked
+    except IsalError as error:  # type: ignore[misc]  # untyped in the package
+        raise Damaged(f"cannot be inflated ({error})") from None
+    if not inflate.eof:
+        raise Damaged("its packed data end too early")

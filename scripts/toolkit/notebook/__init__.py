@@ -1,0 +1,1 @@
+"""The steps and displays of the tutorials' notebooks."""

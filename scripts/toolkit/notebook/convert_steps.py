@@ -1,0 +1,79 @@
+"""The conversion notebook: the conversion, and the dataset that it makes."""
+
+import dataclasses
+
+from toolkit.config.model import ConvertKeys
+from toolkit.dataset import convert as conversion
+from toolkit.dataset.assignment import Rules
+from toolkit.dataset.convert import Converted, Request
+from toolkit.dataset.layout import SIDES
+from toolkit.dataset.split import SplitMethod
+from toolkit.dataset.summary import counts, left_out
+from toolkit.notebook.display import from_top, show, size, warn
+from toolkit.notebook.notebook_progress import per_cent
+from toolkit.notebook.sheets import show_sheet
+from toolkit.report.charts import bar_chart
+from toolkit.report.read_folder import read_tree
+
+_INTERRUPTED = "the conversion was given up: the folder is as it was before"
+
+
+def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool = False) -> Converted:
+    """Make the dataset; it appears as a whole or not at all.
+
+    Args:
+        keys: What to convert, where to, and how to split.
+        split_method: "reference", "stratified" or "stable".
+        overwrite: Whether a dataset that is there is replaced.
+
+    Returns:
+        What was made.
+
+    Raises:
+        ToolkitError: It failed; the folder is as it was before.
+        KeyboardInterrupt: It was interrupted; the folder is as it was before.
+    """
+    rules = Rules(keys.dataset_conversion_validation_split, keys.dataset_conversion_seed, SplitMethod(split_method))
+    request = Request(
+        base_file=keys.dataset_conversion_base_file,
+        target=keys.dataset_conversion_dir,
+        rules=rules,
+        overwrite=overwrite,
+    )
+    try:
+        with per_cent("converting") as advance:
+            return conversion.convert(request, advance)
+    except KeyboardInterrupt as error:
+        error.add_note(_INTERRUPTED)
+        raise
+
+
+def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
+    """Show the dataset: a chart and a table of its classes, and samples of each side.
+
+    Args:
+        keys: Where it is.
+        converted: What was made.
+    """
+    manifest = converted.manifest
+    text = f"{from_top(keys.dataset_conversion_dir)}, {size(converted.bytes_needed)}"
+    show("finished", text, text=text, good=True)
+    for line in manifest.warnings:
+        warn(line)
+    for reason, count in left_out(manifest).items():
+        warn(f"left out: {count} {'file' if count == 1 else 'files'}, {reason}")
+    rows = [(name, *sides) for name, sides in counts(manifest).items()]
+    chart = bar_chart([(name, [training, validation]) for name, training, validation in rows], SIDES)
+    show("chart", "images of each class and side", rows=chart.bars, series=chart.series)
+    show(
+        "table",
+        "\n".join(f"{name}: {training} training, {validation} validation" for name, training, validation in rows),
+        headings=("class", "id", *SIDES),
+        rows=[(name, manifest.labels[name], training, validation) for name, training, validation in rows],
+        numbers=(1, 2, 3),
+        total=("all", "", sum(row[1] for row in rows), sum(row[2] for row in rows)),
+    )
+    dataset = read_tree(keys.dataset_conversion_dir)
+    for side in SIDES:
+        images = [image for image in dataset.images if image.side == side]
+        show_sheet(dataclasses.replace(dataset, images=images), f"{side}: {len(images):,} images", per_class=8)

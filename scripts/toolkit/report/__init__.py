@@ -1,0 +1,1 @@
+"""A dataset or an export as HTML, Markdown and JSON."""

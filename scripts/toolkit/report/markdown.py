@@ -1,0 +1,94 @@
+"""The facts of a report as Markdown, for the summary of a CI job."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from toolkit.cli.console import printable
+from toolkit.report.facts import ClassFacts, Facts
+from toolkit.report.html import human_length
+
+MARK = "<!-- cvat-toolkit report -->"
+"""The first line, by which an older one is known."""
+_MOST_CLASSES = 100
+_MOST_NAMES = 10
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|>~$:@])")
+
+
+def render(facts: Facts) -> str:
+    """Write the facts as GitHub's Markdown.
+
+    Args:
+        facts: What to tell.
+
+    Returns:
+        The text; the largest tables and lists are cut, and say so.
+    """
+    return "\n".join(_lines(facts)) + "\n"
+
+
+def _lines(facts: Facts) -> Iterator[str]:
+    yield MARK
+    yield f"## {text(facts.title)}"
+    yield ""
+    parts = [f"**{facts.images:,}** images", f"**{len(facts.classes):,}** classes"]
+    if facts.boxes is not None:
+        parts += [f"**{facts.boxes.total:,}** boxes", f"**{facts.boxes.per_image.get(0, 0):,}** images without boxes"]
+    yield ", ".join([*parts, human_length(facts.length), f"**{len(facts.broken):,}** broken"])
+    yield ""
+    yield from _class_table(facts)
+    if facts.size is not None:
+        sizes = (facts.size.smallest, facts.size.median, facts.size.largest)
+        yield ""
+        yield "Sizes (smallest, median, largest): " + ", ".join(f"{width} × {height}" for width, height in sizes)
+    yield ""
+    yield "### Warnings" if facts.findings else "No warnings."
+    for finding in facts.findings:
+        yield f"- {text(finding.message)}{_names(finding.names)}"
+    yield ""
+    yield "<details><summary>Provenance</summary>"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for term, value in facts.dataset.provenance:
+        yield f"| {text(term)} | {text(value)} |"
+    yield ""
+    yield "</details>"
+
+
+def _class_table(facts: Facts) -> Iterator[str]:
+    sides = list(facts.sides)
+    is_detection = facts.boxes is not None
+    several = len(sides) > 1
+    heads = ["class", *map(text, sides), *(["all"] if several else []), *(["images"] if is_detection else [])]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|---{'|---:' * (len(heads) - 1)}|"
+    for row in facts.classes[:_MOST_CLASSES]:
+        yield f"| {' | '.join([text(row.name), *_counts(row, sides, several)])} |"
+    if len(facts.classes) > _MOST_CLASSES:
+        yield f"| … and {len(facts.classes) - _MOST_CLASSES:,} more {'| ' * len(heads)}"
+    if not is_detection:
+        totals = [*facts.sides.values(), *([facts.images] if several else [])]
+        yield f"| **all** | {' | '.join(f'**{count:,}**' for count in totals)} |"
+
+
+def _counts(row: ClassFacts, sides: Sequence[str], several: bool) -> Iterator[str]:
+    counts = row.images if row.boxes is None else row.boxes
+    for side in sides:
+        yield f"{counts.get(side, 0):,}"
+    if several:
+        yield f"{sum(counts.values()):,}"
+    if row.boxes is not None:
+        yield f"{sum(row.images.values()):,}"
+
+
+def _names(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f", … and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return f": {', '.join(map(text, names[:_MOST_NAMES]))}{more}"
+
+
+def text(foreign: str) -> str:
+    """Make foreign text safe for Markdown: no markup, no HTML, no links, one line."""
+    escaped = printable(foreign).replace("&", "&amp;").replace("<", "&lt;")
+    return _SPECIAL.sub(r"\\\1", escaped)

@@ -1,0 +1,1 @@
+"""The local CVAT in Docker: start, readiness, checks, backups, upgrades."""

@@ -1,0 +1,325 @@
+"""What `make doctor` looks at: each check says what is required, what was found, and what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from toolkit.config.local_cvat import PASSWORD_KEY, SETTINGS_FILE, Stack
+from toolkit.core.errors import ToolkitError
+from toolkit.core.secrets import without_secrets
+from toolkit.stack.compose import OLDEST_COMPOSE, compose_version
+from toolkit.stack.engine import (
+    ServiceState,
+    container_on_port,
+    execute,
+    existing_volumes,
+    find_container,
+    killed_for_memory,
+    missing_images,
+    service_states,
+)
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+
+KILLED_FOR_MEMORY = "something in it was killed for want of memory"
+
+GIB = 1024**3
+CORES_WANTED = 2
+MEMORY_WANTED = 4 * GIB
+MEMORY_NEEDED = 2 * GIB
+DISK_FOR_IMAGES = 10 * GIB
+DISK_FOR_WORK = 2 * GIB
+DISK_FULL_PERCENT = 90
+"""CVAT's own health check fails above this."""
+CLOCK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: What was looked at.
+        state: ``ok``, ``warning``, ``failed`` or ``skipped``.
+        required: What it takes.
+        found: What is there.
+        advice: What to do, empty when all is well.
+    """
+
+    name: str
+    state: str
+    required: str
+    found: str
+    advice: str = ""
+
+
+class DiskUse(NamedTuple):
+    """The disk that holds CVAT's data, in bytes.
+
+    Attributes:
+        free: What can still be written.
+        percent: How full it is.
+    """
+
+    free: int
+    percent: float
+
+
+def python_check() -> Check:
+    """Check the Python that runs the scripts."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", OK if sys.version_info >= (3, 11) else FAILED, "3.11 or newer", found)
+
+
+def docker_checks(connect: Callable[[], "DockerClient"]) -> tuple[list[Check], "DockerClient | None"]:
+    """Check the Docker client, its engine and Compose.
+
+    Args:
+        connect: Makes the connection to the engine.
+
+    Returns:
+        The checks, and the engine when it answers.
+    """
+    checks, client = [], None
+    try:
+        client = connect()
+        info = client.version()
+        checks.append(Check("Docker engine", OK, "an engine that answers", f"{info['Version']} ({info['Os']})"))
+    except ToolkitError as error:
+        found, _, advice = error.message.partition(": ")
+        checks.append(Check("Docker engine", FAILED, "an engine that answers", found, advice))
+    wanted = f"{'.'.join(map(str, OLDEST_COMPOSE))} or newer"
+    try:
+        found = compose_version()
+        old = numbers(found) < OLDEST_COMPOSE
+        advice = "install a newer Compose plugin: https://docs.docker.com/compose/install/" if old else ""
+        checks.append(Check("Docker Compose", FAILED if old else OK, wanted, found, advice))
+    except ToolkitError as error:
+        found, _, advice = error.message.partition(": ")
+        checks.append(Check("Docker Compose", FAILED, wanted, found, advice))
+    return checks, client
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, for comparing."""
+    parts = version.lstrip("v").split("-")[0].split("+")[0].split(".")
+    return tuple(int(part) for part in parts if part.isdigit())
+
+
+def engine_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
+    """Check cores, memory, processor, disk and clock as the engine sees them."""
+    info = client.info()
+    yield _at_least("cores", info["NCPU"], CORES_WANTED, "give the Docker engine more cores", str)
+    memory = info["MemTotal"]
+    check = _at_least("memory", memory, MEMORY_WANTED, "give the Docker engine more memory", _gib)
+    # What an engine with 4 GB has for itself is a little less than 4 GiB.
+    if memory < MEMORY_NEEDED:
+        yield Check("memory", FAILED, check.required, check.found, check.advice)
+    else:
+        yield check if memory < 0.9 * MEMORY_WANTED else Check("memory", OK, check.required, check.found)
+    yield _processor_check(info["Architecture"])
+    yield _disk_check(client, stack)
+    drift = abs(datetime.fromisoformat(info["SystemTime"][:19] + "+00:00").timestamp() - time.time())
+    yield clock_check("clock of the engine", drift)
+
+
+def _at_least(name: str, found: int, wanted: int, advice: str, show: Callable[[int], str]) -> Check:
+    short = found < wanted
+    return Check(name, WARNING if short else OK, f"{show(wanted)} or more", show(found), advice if short else "")
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"
+
+
+def _processor_check(found: str) -> Check:
+    fits = found in ("x86_64", "amd64")
+    advice = "" if fits else "CVAT's images are emulated here: slow, and not tested"
+    return Check("processor", OK if fits else WARNING, "x86-64", found, advice)
+
+
+def clock_check(name: str, drift: float) -> Check:
+    """Judge the seconds by which a clock differs from this machine's."""
+    late = drift > CLOCK_SECONDS
+    advice = "set the clock (on Docker Desktop: restart it); tokens and sessions end too early or late" if late else ""
+    return Check(name, WARNING if late else OK, f"within {CLOCK_SECONDS} s of this machine's", f"{drift:.0f} s", advice)
+
+
+def _disk_check(client: "DockerClient", stack: Stack) -> Check:
+    wanted = DISK_FOR_IMAGES if missing_images(client, stack) else DISK_FOR_WORK
+    required = f"{_gib(wanted)} free, under {DISK_FULL_PERCENT} % full"
+    use = disk_use(client, stack)
+    if use is None:
+        return Check("disk", SKIPPED, required, "not visible from here", "start CVAT, then it can be looked at")
+    found = f"{_gib(use.free)} free, {use.percent:.0f} % full"
+    if use.percent >= DISK_FULL_PERCENT:
+        return Check("disk", FAILED, required, found, "free some space: CVAT calls itself unhealthy above that line")
+    if use.free < wanted:
+        return Check("disk", FAILED, required, found, "free some space (docker system df shows what Docker keeps)")
+    return Check("disk", OK, required, found)
+
+
+def disk_use(client: "DockerClient", stack: Stack) -> DiskUse | None:
+    """Look at the disk that holds the engine's volumes; None when it cannot be seen."""
+    container = find_container(client, stack, "cvat_server")
+    if container is not None and container.status == "running":
+        code, output = execute(client, stack, "cvat_server", ["df", "-Pk", "/home/django/data"])
+        numbers = [int(word) for word in output.split() if word.isdigit()]
+        if code == 0 and len(numbers) >= 3:
+            _, used, free = numbers[:3]
+            return DiskUse(free * 1024, 100 * used / ((used + free) or 1))
+    folder = Path(client.info().get("DockerRootDir") or "/nowhere")
+    if os.environ.get("DOCKER_HOST", "unix:").startswith("unix:") and folder.is_dir():
+        disk = shutil.disk_usage(folder)
+        return DiskUse(disk.free, 100 * disk.used / ((disk.used + disk.free) or 1))
+    return None
+
+
+def port_check(client: "DockerClient", stack: Stack) -> Check:
+    """Check that the port is free, or already this stack's own."""
+    name, required = f"port {stack.port}", "free, or CVAT's own"
+    holder = container_on_port(client, stack.port)
+    if holder is not None:
+        project = holder.labels.get("com.docker.compose.project")
+        if project == stack.project:
+            return Check(name, OK, required, "CVAT's own")
+        whose = f"container {holder.name}" + (f" of project {project}" if project else "")
+        return Check(name, FAILED, required, f"taken by {whose}", _other_port(stack))
+    if _is_free(stack):
+        return Check(name, OK, required, "free")
+    return Check(name, FAILED, required, f"taken by {_program_on_port(stack.port)}", _other_port(stack))
+
+
+def _other_port(stack: Stack) -> str:
+    return f"stop it, or take another port: make up CVAT_PORT={stack.port + 1}"
+
+
+def _is_free(stack: Stack) -> bool:
+    import socket
+
+    family = socket.AF_INET6 if ":" in stack.bind else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((stack.bind.strip("[]"), stack.port))
+        except OSError:
+            return False
+    return True
+
+
+def _program_on_port(port: int) -> str:
+    for command in (["ss", "-Hltnp", f"sport = :{port}"], ["lsof", "-nP", "-Fc", f"-iTCP:{port}", "-sTCP:LISTEN"]):
+        if shutil.which(command[0]):
+            said = subprocess.run(command, env=without_secrets(), capture_output=True, text=True, check=False).stdout
+            program = said.partition('users:(("')[2].partition('"')[0] or said.partition("\nc")[2].partition("\n")[0]
+            if program:
+                return program
+    return "another program"
+
+
+def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
+    """Check what keeps the data usable and private: the kept password, the file's mode, the published address."""
+    name, required = SETTINGS_FILE.name, "readable by you alone, with the database password"
+    if SETTINGS_FILE.exists():
+        if SETTINGS_FILE.stat().st_mode & 0o077:
+            yield Check(name, WARNING, required, "readable by others", f"chmod 600 {SETTINGS_FILE}")
+        else:
+            yield Check(name, OK, required, "there")
+    elif existing_volumes(client, stack.project) and PASSWORD_KEY not in stack.settings:
+        yield Check(name, FAILED, required, "missing, but there are data", f"put your copy of {SETTINGS_FILE} back")
+    else:
+        yield Check(name, OK, required, "not made yet (make up does)")
+    sets = existing_volumes(client, stack.project)
+    left = [name for suffix, names in sets.items() if suffix != stack.volumes_suffix for name in names]
+    if left:
+        yield Check(
+            "volumes",
+            WARNING,
+            "one set of data",
+            f"{len(left)} more, of a restore or upgrade that was cut off",
+            f"when all is well: docker volume rm {' '.join(left)}",
+        )
+    if not stack.is_private:
+        yield Check(
+            "published on",
+            WARNING,
+            "127.0.0.1",
+            stack.bind,
+            "the network reaches CVAT without encryption: unset CVAT_BIND, or put a TLS proxy before it",
+        )
+        if not stack.hosts:
+            yield Check(
+                "host names",
+                WARNING,
+                "CVAT_HOSTS, with what others type into their browser",
+                "not set",
+                f"all that ask by another name than {urlsplit(stack.url).hostname} get HTTP 421: "
+                "CVAT_HOSTS=cvat.example.com,192.168.1.5 in config/cvat.env, then make up",
+            )
+        if stack.settings.get("CVAT_SIGN_UP") == "open":
+            yield Check(
+                "sign-up",
+                WARNING,
+                "closed",
+                "open",
+                "anyone who reaches CVAT can make an account and upload: unset CVAT_SIGN_UP when all have one",
+            )
+
+
+def running_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
+    """Check the containers of a stack that was started."""
+    killed = killed_for_memory(client, stack)
+    for state in service_states(client, stack):
+        required = "running, healthy"
+        if state.fails:
+            advice = f"make logs ARGS={state.service}, then make up"
+            found = state.words + (f", {KILLED_FOR_MEMORY}" if state.service in killed else "")
+            yield Check(state.service, FAILED, required, found, advice)
+        elif state.service in killed:
+            yield Check(state.service, WARNING, required, f"{state.words}, {KILLED_FOR_MEMORY}", _more_memory(state))
+        else:
+            yield Check(state.service, OK, required, state.words)
+
+
+def _more_memory(state: ServiceState) -> str:
+    setting = {"cvat_db": "CVAT_DB_MEMORY", "cvat_server": "CVAT_SERVER_MEMORY", "cvat_worker": "CVAT_WORKER_MEMORY"}
+    how = setting.get(state.service, "mem_limit in compose/compose.yml")
+    return f"what it was doing has failed; give it more memory ({how}), and the Docker engine if that has too little"
+
+
+def configuration_check(path: Path) -> Check:
+    """Check a configuration file by the toolkit's own reader.
+
+    What is not there is no fault: each step needs other keys, and credentials may come from the environment or a token.
+
+    Args:
+        path: The file, as typed.
+
+    Returns:
+        The check; it warns of unknown keys and of a password that others can read.
+    """
+    from toolkit.config.load import find_configuration
+    from toolkit.config.model import wrong_values
+
+    required = "every value as its key wants it"
+    try:
+        file, doubts = find_configuration(path)
+        wrong = wrong_values(file) if file else []
+    except ToolkitError as error:
+        return Check(path.name, FAILED, required, error.message, f"correct {path}")
+    if wrong:
+        return Check(path.name, FAILED, required, "; ".join(wrong), f"correct {path}")
+    if doubts:
+        return Check(path.name, WARNING, required, "valid", "; ".join(doubts))
+    return Check(path.name, OK, required, "valid")

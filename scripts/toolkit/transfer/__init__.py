@@ -1,0 +1,1 @@
+"""Images up, datasets down."""
