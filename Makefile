@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python scripts
+DEV := PYTHONPATH=scripts $(VENV)/bin/python -m dev
 
 # The lock files name everything that is needed, so pip has nothing to resolve. It must not try: pip before 23.3 takes an extra
 # (coverage[toml]) apart from its pin and then finds whatever was released since.
@@ -212,7 +213,7 @@ fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (
 
 .PHONY: audit
 audit: $(VENV)/.dev ## Look for known vulnerabilities of the dependencies, and list their licences.
-	@$(RUN)/audit_dependencies.py $(ARGS)
+	@$(DEV).audit_dependencies $(ARGS)
 
 # By name beside the folder, for some tests work in a copy of this tree.
 MEASURED = --cov=scripts --cov=toolkit --cov=standin $(patsubst scripts/%.py,--cov=%,$(wildcard scripts/*.py))
@@ -228,15 +229,15 @@ mutants: $(VENV)/.dev ## Change the code in small ways and list the changes that
 
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
-	@$(RUN)/describe_configuration.py $(ARGS)
+	@$(DEV).describe_configuration $(ARGS)
 
 .PHONY: strip-notebooks
 strip-notebooks: $(VENV)/.runtime ## Take the outputs out of the tutorials' notebooks before they go into git: [ARGS=--check].
-	@$(RUN)/strip_notebooks.py $(ARGS)
+	@$(DEV).strip_notebooks $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, split-folders, datumaro and cp: [ARGS="--images 2000 --rounds 3"].
-	@$(RUN)/bench_convert.py $(ARGS)
+	@$(DEV).bench_convert $(ARGS)
 
 $(VENV)-bench/.done: requirements-bench.txt
 	@$(call MAKE_VENV,$(VENV)-bench)
@@ -245,4 +246,4 @@ $(VENV)-bench/.done: requirements-bench.txt
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
-	@$(VENV)/bin/python scripts/dev/lock_requirements.py $(ARGS)
+	@$(DEV).lock_requirements $(ARGS)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from toolkit.cli import console
+from toolkit.core.text import printable
 from toolkit.dataset.duplicates import MultiLabel, OnLeak
 from toolkit.dataset.selection import Unlabelled
 from toolkit.dataset.sides import LinkMode
@@ -109,7 +110,7 @@ def main(
         raise
     warnings = converted.manifest.warnings
     for warning in warnings[:WARNINGS_SHOWN]:
-        console.warn(console.printable(warning))
+        console.warn(printable(warning))
     if len(warnings) > WARNINGS_SHOWN:
         console.warn(f"… and {len(warnings) - WARNINGS_SHOWN} more, in {'--json' if dry_run else 'manifest.json'}")
     seconds = time.monotonic() - started

@@ -9,6 +9,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.formats import TaskType
+from toolkit.core.text import printable
 
 
 def main(
@@ -41,7 +42,7 @@ def main(
     if as_json:
         console.result(json.dumps({"project_id": project_id, "url": address, "labels": names}, ensure_ascii=False))
         return
-    console.result(f"project {project_id}: {console.printable(name)} with {len(names)} {task_type} labels")
+    console.result(f"project {project_id}: {printable(name)} with {len(names)} {task_type} labels")
     console.result(address)
     console.say(f'next: put "cvat_project_id": {project_id} into configuration.json, then make import')
 

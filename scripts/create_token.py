@@ -33,6 +33,7 @@ def main(
     from toolkit.cvat import probes as server
     from toolkit.cvat import tokens as access_token
     from toolkit.cvat.connection import check_url
+    from toolkit.cvat.token_file import keep_token, read_token, token_file
 
     address = check_url(url) if url else find_stack().url
     username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")
@@ -41,12 +42,12 @@ def main(
         or os.environ.get("CVAT_SUPERUSER_PASSWORD")
         or ask("Password", "CVAT_PASSWORD", secret=True)
     )
-    before = access_token.read_token()
+    before = read_token()
     authorization = server.sign_in(address, username, password, console.warn)
     token = access_token.create_token(address, username, authorization, days, read_only, console.warn)
-    place = access_token.token_file()
+    place = token_file()
     try:
-        access_token.keep_token(token)
+        keep_token(token)
     except (OSError, KeyboardInterrupt) as error:
         access_token.revoke_token(token, authorization)
         if isinstance(error, KeyboardInterrupt):

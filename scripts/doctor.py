@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.cli import console
+from toolkit.core.text import printable
 
 if TYPE_CHECKING:
-    from toolkit.stack.checks import Check
+    from toolkit.core.check import Check
 
 
 def main(
@@ -29,8 +30,8 @@ def main(
     import json
     from dataclasses import asdict
 
+    from toolkit.core.check import FAILED
     from toolkit.core.errors import ProblemsFound
-    from toolkit.stack.checks import FAILED
 
     checks = _all_checks(config, url)
     if as_json:
@@ -71,7 +72,7 @@ def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
 def _line(check: "Check") -> str:
     sign = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "skipped": "skip"}[check.state]
     line = f"{sign}  {check.name:<20} {check.found} (required: {check.required})"
-    return console.printable(line + (f": {check.advice}" if check.advice else ""))
+    return printable(line + (f": {check.advice}" if check.advice else ""))
 
 
 if __name__ == "__main__":

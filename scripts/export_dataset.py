@@ -11,6 +11,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.formats import IMAGENET, TaskType
+from toolkit.core.text import format_size
 
 
 def main(
@@ -38,9 +39,10 @@ def main(
 
     Example: `make export CONFIG=configuration.json`
     """
-    from toolkit.config.load import find_configuration, read_with_connection
-    from toolkit.config.model import ExportKeys
+    from toolkit.config.load import find_configuration
+    from toolkit.config.model import ExportKeys, target_in
     from toolkit.cvat.api import session
+    from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer import export as project_export
     from toolkit.transfer.export_archive import image_count
 
@@ -50,7 +52,7 @@ def main(
         console.warn(warning)
     options = {"cvat_project_id": project_id, "export_format": export_format, "export_dir": export_dir}
     keys, connection = read_with_connection(ExportKeys, file, options, url, username)
-    target = project_export.target_in(keys.export_dir, keys.cvat_project_id)
+    target = target_in(keys.export_dir, keys.cvat_project_id)
     project_export.check_target(target, overwrite)
     with session(connection, console.warn) as api:
         labels = api.labels(keys.cvat_project_id)
@@ -69,8 +71,8 @@ def main(
         answer = {"file": str(target), "format": keys.export_format, "size": target.stat().st_size, "frames": frames}
         console.result(json.dumps(answer, ensure_ascii=False))
         return
-    size = target.stat().st_size / 1024**2
-    console.result(f"{frames} frames as {keys.export_format}, {size:.1f} MiB in {time.monotonic() - started:.1f} s")
+    size = format_size(target.stat().st_size)
+    console.result(f"{frames} frames as {keys.export_format}, {size} in {time.monotonic() - started:.1f} s")
     console.result(str(target))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from toolkit.cli import console
+from toolkit.core.text import printable
 
 if TYPE_CHECKING:
     from toolkit.cvat.api import Api
@@ -67,14 +68,16 @@ def main(
 
     Example: `make import CONFIG=configuration.json ARGS="--tags-from-folders --images-per-task 1000"`
     """
-    from toolkit.config.load import find_configuration, read_with_connection
+    from toolkit.config.load import find_configuration
     from toolkit.config.model import ImportKeys
+    from toolkit.core.progress import Watch
     from toolkit.cvat.api import session
+    from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import import_batches, split
     from toolkit.transfer.batches import resume as go_on
     from toolkit.transfer.folder_tags import check_folders
     from toolkit.transfer.images import find_images
-    from toolkit.transfer.import_run import Plan, Watch
+    from toolkit.transfer.import_run import Plan
     from toolkit.transfer.journal import DONE, Aim, Record, abandoned
     from toolkit.transfer.preflight import check_images
 
@@ -196,7 +199,7 @@ def _begin(stack: ExitStack, record: "Record") -> "Journal":
 
 def _tell_left_out(found: "Found") -> None:
     for reason, names in found.left_out.items():
-        first = ", ".join(console.printable(name) for name in names[:3])
+        first = ", ".join(printable(name) for name in names[:3])
         console.say(f"left out {len(names)} ({reason}): {first}{', …' * (len(names) > 3)}")
 
 

@@ -28,10 +28,11 @@ def main(
     In GitHub Codespaces the address is that of the forwarded port. Example: `make open`
     """
     from toolkit.cli.browser import open_page
-    from toolkit.config.load import find_configuration, read_with_connection
+    from toolkit.config.load import find_configuration
     from toolkit.config.model import ProjectKeys
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.api import session
+    from toolkit.cvat.connection import read_with_connection
 
     file, warnings = find_configuration(config)
     for warning in warnings:

@@ -12,6 +12,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.errors import UsageError
+from toolkit.core.text import format_size, printable
 
 SHOWN = 3
 """Offenders that a warning names; the page names more."""
@@ -72,8 +73,8 @@ def main(
         console.result(json.dumps(made.facts.as_json() | {"report": str(output.absolute())}))
         return
     for finding in made.facts.findings:
-        console.warn(console.printable(finding.message + _some(finding.names)))
-    size = report_page.human_length(output.stat().st_size)
+        console.warn(printable(finding.message + _some(finding.names)))
+    size = format_size(output.stat().st_size)
     console.result(f"{made.facts.summary} in {time.monotonic() - started:.1f} s")
     console.result(f"{output} ({size})")
 

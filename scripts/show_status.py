@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit.cli import console
+from toolkit.core.text import printable
 
 if TYPE_CHECKING:
     from toolkit.stack.status import Status
@@ -58,7 +59,7 @@ def _text(found: "Status") -> str:
         ("memory", found.memory),
     ]
     lines += [f"{name:<18} {value}" for name, value in rows if value]
-    return "\n".join(console.printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _against_limit(seconds: float | None, limit: float) -> str:

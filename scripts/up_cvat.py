@@ -34,11 +34,11 @@ def main(
 
     from toolkit.cli import prompt, wait_view
     from toolkit.config.local_cvat import find_stack, tested_version
+    from toolkit.core.check import FAILED, WARNING, numbers
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.connection import browser_url
-    from toolkit.stack import checks as checks_of
     from toolkit.stack import engine, readiness, startup
-    from toolkit.stack.checks import FAILED, WARNING, engine_checks, port_check, settings_checks
+    from toolkit.stack.checks import engine_checks, port_check, settings_checks
     from toolkit.stack.compose import compose_version
 
     stack = find_stack()
@@ -78,7 +78,7 @@ def main(
                     raise
                 startup.discard(client, stack, error.discardable)
     console.say(f"CVAT is ready after {time.monotonic() - start:.0f} s. Next: make superuser (once), then make import")
-    if checks_of.numbers(stack.version) < checks_of.numbers(tested_version()):
+    if numbers(stack.version) < numbers(tested_version()):
         console.say(
             f"This toolkit was tested with CVAT {tested_version()}: make upgrade CVAT_VERSION={tested_version()}"
         )

@@ -11,6 +11,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.errors import ProblemsFound, UsageError
+from toolkit.core.text import printable
 
 
 def main(
@@ -56,7 +57,7 @@ def main(
     else:
         for problem in verdict.problems:
             detail = f": {problem.detail}" if problem.detail else ""
-            console.result(console.printable(f"{problem.kind:<7}  {problem.path}{detail}"))
+            console.result(printable(f"{problem.kind:<7}  {problem.path}{detail}"))
     if verdict.problems:
         count = "1 difference" if len(verdict.problems) == 1 else f"{len(verdict.problems)} differences"
         raise ProblemsFound(f"{folder} is not what its manifest says: {count}; convert the export again (--overwrite)")

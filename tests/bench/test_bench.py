@@ -1,17 +1,19 @@
 """The benchmark runs on a small scale and tells all that it measured."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-BENCH = Path(__file__).parents[2] / "scripts" / "bench_convert.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     size = ["--images", "100", "--size", "500", "--rounds", "2", "--work-dir", str(folder)]
     return subprocess.run(
-        [sys.executable, str(BENCH), *size, *map(str, arguments)],
+        [sys.executable, "-m", "dev.bench_convert", *size, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
         capture_output=True,
         text=True,
         timeout=240,

@@ -144,7 +144,9 @@ def schema(shell: Shell) -> Target:
     def check(_output: str) -> None:
         assert file.read_text("utf-8") in ("{}", whole)
 
-    return Target(copy / "scripts/dev/describe_configuration.py", [], begin=lambda: file.write_text("{}"), check=check)
+    script = copy / "scripts/dev/describe_configuration.py"
+    variables = (("PYTHONPATH", str(copy / "scripts")),)
+    return Target(script, [], begin=lambda: file.write_text("{}"), check=check, variables=variables)
 
 
 def strip(shell: Shell) -> Target:
@@ -158,7 +160,9 @@ def strip(shell: Shell) -> Target:
         assert text == before or json.loads(text)["cells"][0]["execution_count"] is None
 
     folder = f"--folder={notebook.parent}"
-    return Target(SCRIPTS / "strip_notebooks.py", [folder], begin=lambda: notebook.write_text(before), check=check)
+    script = SCRIPTS / "dev/strip_notebooks.py"
+    variables = (("PYTHONPATH", str(SCRIPTS)),)
+    return Target(script, [folder], begin=lambda: notebook.write_text(before), check=check, variables=variables)
 
 
 def listing(shell: Shell) -> Target:

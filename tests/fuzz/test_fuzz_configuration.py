@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.cli.console import printable
 from toolkit.config.file import ConfigurationFile, open_configuration
 from toolkit.config.model import Configuration, ConvertKeys, CredentialKeys, ExportKeys, ImportKeys, read, unknown_keys
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.text import printable
 
 from .conftest import examples, refusal
 

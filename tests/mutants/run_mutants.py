@@ -13,7 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTATED = ("archive", "archive_names", "configuration", "configuration_description", "grouping", "split")
+MUTATED = (
+    "toolkit/dataset/archive",
+    "toolkit/core/safe_names",
+    "toolkit/config/model",
+    "dev/configuration_docs",
+    "toolkit/dataset/grouping",
+    "toolkit/dataset/split",
+)
 TESTS = (
     "test_archive.py",
     "test_configuration_described.py",
@@ -53,7 +60,7 @@ def main() -> None:
         # mutmut finds code only in a folder of this name.
         settings = (ROOT / "pyproject.toml").read_text("utf-8").replace('"scripts"', '"src"')
         (tree / "pyproject.toml").write_text(settings, "utf-8")
-        mutated = "\n".join(f"    src/toolkit/{module}.py" for module in MUTATED)
+        mutated = "\n".join(f"    src/{module}.py" for module in MUTATED)
         tests = "\n".join(f"    tests/unit/{test}" for test in TESTS)
         (tree / "setup.cfg").write_text(SETTINGS.format(mutated=mutated, tests=tests), "utf-8")
         venv.create(environment, with_pip=True)

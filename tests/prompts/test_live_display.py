@@ -71,7 +71,7 @@ def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: Standi
 WAIT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from toolkit.stack.readiness import Progress
+from toolkit.core.progress import Progress
 from toolkit.cli.wait_view import show
 
 def wait():

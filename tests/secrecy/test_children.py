@@ -9,11 +9,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import lock_requirements
 import pytest
 import requests
 
-from dev import vulnerabilities
+from dev import lock_requirements, vulnerabilities
 from standin.process import StandinProcess
 from toolkit.config.local_cvat import PASSWORD_KEY
 from toolkit.core.secrets import SECRETS

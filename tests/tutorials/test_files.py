@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_the_readme_has_the_sample_of_every_key(kind):
 
 
 def test_notebooks_are_kept_without_outputs():
-    run_script("strip_notebooks", "--check", environment={}, folder=TOP)
+    run_script("dev/strip_notebooks", "--check", environment={"PYTHONPATH": str(TOP / "scripts")}, folder=TOP)
 
 
 def test_outputs_are_found_and_stripped(tmp_path):
@@ -73,10 +74,11 @@ def test_outputs_are_found_and_stripped(tmp_path):
     path = tmp_path / source.name
     path.write_text(json.dumps(notebook))
     strip = [sys.executable, TOP / "scripts/dev/strip_notebooks.py", f"--folder={tmp_path}"]
-    answer = subprocess.run([*strip, "--check"], capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(TOP / "scripts")}
+    answer = subprocess.run([*strip, "--check"], env=environment, capture_output=True, text=True)
     assert answer.returncode == 3
     assert str(path) in answer.stderr
-    assert subprocess.run(strip, capture_output=True).returncode == 0
+    assert subprocess.run(strip, env=environment, capture_output=True).returncode == 0
     assert path.read_text("utf-8") == kept
 
 

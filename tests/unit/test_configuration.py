@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from dev.configuration_docs import json_schema
 from toolkit.config.file import ConfigurationFile, exposed_password, open_configuration
-from toolkit.config.load import read_with_connection
 from toolkit.config.model import (
     Configuration,
     ConvertKeys,
@@ -25,7 +24,7 @@ from toolkit.config.model import (
 )
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import FORMATS, TaskType
-from toolkit.cvat.connection import resolve_connection
+from toolkit.cvat.connection import read_with_connection, resolve_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,8 +52,10 @@ def test_samples_are_valid_but_for_the_password(sample):
 
 
 def test_written_schema_and_table_are_current():
-    command = [sys.executable, ROOT / "scripts/dev/describe_configuration.py", "--check"]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "dev.describe_configuration", "--check"]
+    answer = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr
 
 

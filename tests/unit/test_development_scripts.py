@@ -36,9 +36,9 @@ def run(tree: Path, script: str, *arguments: str) -> subprocess.CompletedProcess
     }
     own = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
     return subprocess.run(
-        [sys.executable, tree / f"scripts/{script}.py", *arguments],
+        [sys.executable, "-m", f"dev.{script}", *arguments],
         cwd=tree,
-        env={**own, **cut_off, "UV_CACHE_DIR": str(tree.parent / "cache")},
+        env={**own, **cut_off, "PYTHONPATH": str(tree / "scripts"), "UV_CACHE_DIR": str(tree.parent / "cache")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
 from toolkit.cvat import tokens as access_token
 from toolkit.cvat.server_checks import server_checks, version_check
-from toolkit.cvat.tokens import StoredToken
+from toolkit.cvat.token_file import StoredToken
 
 
 class Answers:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.text import printable
 
 _debug = False
 
@@ -39,24 +40,6 @@ Username = Annotated[
     typer.Option("--username", "--cvat-username", help="User name; the password comes from CVAT_PASSWORD or the file."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def printable(text: str) -> str:
-    """Make text from outside (a file name, a server's answer) safe to print on one line.
-
-    Control characters, line and paragraph separators, bidirectional marks and undecodable bytes come out as escapes, so
-    that a name can neither break a line nor colour or reorder the terminal's text.
-
-    Args:
-        text: Any string, surrogate escapes included.
-
-    Returns:
-        The text with every character that does not show as itself replaced by its backslash escape.
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
 
 
 def say(message: str) -> None:

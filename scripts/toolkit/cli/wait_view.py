@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from toolkit.cli import console
-from toolkit.stack.readiness import Progress
+from toolkit.core.progress import Progress
+from toolkit.core.text import printable
 
 
 def show(wait: Iterable[Progress]) -> float:
@@ -29,7 +30,7 @@ def _show_live(wait: Iterable[Progress]) -> float:
             seconds = progress.seconds
             table = Table.grid(padding=(0, 2))
             for name, words in progress.states.items():
-                table.add_row(name, console.printable(words))
+                table.add_row(name, printable(words))
             table.add_row("", f"{seconds:.0f} s")
             live.update(table)
     return seconds
@@ -42,6 +43,6 @@ def _show_changes(wait: Iterable[Progress]) -> float:
         seconds = progress.seconds
         for name, words in progress.states.items():
             if shown.get(name) != words:
-                console.say(f"{seconds:5.0f} s  {name:<18} {console.printable(words)}")
+                console.say(f"{seconds:5.0f} s  {name:<18} {printable(words)}")
         shown = dict(progress.states)
     return seconds

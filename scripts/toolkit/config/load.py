@@ -1,14 +1,11 @@
 """What a step is to do: its keys, the server if it needs one, and what to warn of beforehand."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from toolkit.config.file import ConfigurationFile, exposed_password, open_configuration
-from toolkit.config.model import DEFAULT_FILE, Keys, problems_in, read, unknown_keys
-from toolkit.core.errors import UsageError
-from toolkit.cvat.connection import Connection, resolve_connection
+from toolkit.config.model import DEFAULT_FILE, Keys, unknown_keys
 
 Part = TypeVar("Part", bound=Keys)
 
@@ -43,40 +40,3 @@ def find_configuration(config: Path | None) -> Found:
         return Found(None, [])
     file = open_configuration(config)
     return Found(file, unknown_keys(file) + exposed_password(file))
-
-
-def read_with_connection(
-    part: type[Part],
-    file: ConfigurationFile | None,
-    options: Mapping[str, object],
-    url: str | None = None,
-    username: str | None = None,
-) -> tuple[Part, Connection]:
-    """Read the keys of a step that talks to the server, and find the server.
-
-    Args:
-        part: The step's part of the configuration model.
-        file: The opened configuration file, or None.
-        options: Values from the command line by key; None values count as not given.
-        url: The server's address from the command line.
-        username: The user name from the command line.
-
-    Returns:
-        The step's keys and the connection.
-
-    Raises:
-        UsageError: All problems of both, one detail line each.
-    """
-    problems: list[UsageError] = []
-    keys = connection = None
-    try:
-        keys = read(part, file, options)
-    except UsageError as error:
-        problems.append(error)
-    try:
-        connection = resolve_connection(file, url, username)
-    except UsageError as error:
-        problems.append(error)
-    if keys is None or connection is None:
-        raise problems_in(file, [line for error in problems for line in (error.details or [error.message])])
-    return keys, connection

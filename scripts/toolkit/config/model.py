@@ -279,3 +279,8 @@ def unknown_keys(file: ConfigurationFile) -> list[str]:
             hint = f", did you mean {nearest[0]}?" if nearest else ""
             warnings.append(f"{file.path}: unknown key {key}{hint}")
     return warnings
+
+
+def target_in(export_dir: Path, project_id: int) -> Path:
+    """Return the path that the export of a project has, whatever its format (as specified)."""
+    return export_dir / f"project_id_{project_id}.zip"

@@ -5,10 +5,9 @@ from pathlib import Path
 from pydantic import Field
 
 from toolkit.config.load import Found, find_configuration
-from toolkit.config.model import AbsolutePath, ExportKeys, Keys, read
+from toolkit.config.model import AbsolutePath, ExportKeys, Keys, read, target_in
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import FORMATS, TaskType
-from toolkit.transfer.export import target_in
 
 
 class DatasetKeys(Keys):

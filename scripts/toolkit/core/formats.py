@@ -50,3 +50,11 @@ def task_type_of(format_name: str) -> TaskType:
         The task type whose list names it.
     """
     return TaskType.CLASSIFICATION if format_name in FORMATS[TaskType.CLASSIFICATION] else TaskType.DETECTION
+
+
+UNLABELLED = "no_label"
+"""Folder in which CVAT puts the images without a tag."""
+
+
+IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+"""What the reference counts as an image, by the lower-cased end of the name."""

@@ -2,19 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
-from zipfile import BadZipFile
-
-from toolkit.report.model import Dataset, DatasetImage
 
 if TYPE_CHECKING:
     from PIL import Image
 
 WORKERS = min(4, os.cpu_count() or 1)
-_BATCH = 64
 
 
 class NoImage(ValueError):
@@ -56,37 +51,8 @@ def read_size(stream: IO[bytes], upright: bool = False) -> tuple[int, int]:
         raise NoImage(f"its header cannot be read ({error})") from None
 
 
-def read_sizes(dataset: Dataset, step: Callable[[], None]) -> None:
-    """Fill in the size of every image of a dataset that has none yet, or what is wrong with the image.
-
-    Args:
-        dataset: The dataset; its images are changed.
-        step: Called after each image.
-    """
-    images = [image for image in dataset.images if image.location is not None]
-    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-    with quiet_pictures(), ThreadPoolExecutor(WORKERS) as pool:
-        for count in pool.map(lambda batch: _read_batch(dataset, batch), batches):
-            for _ in range(count):
-                step()
-
-
 @contextmanager
 def quiet_pictures() -> Iterator[None]:
     """Keep Pillow's warnings (of odd EXIF, of large pictures) off the terminal; for the main thread only."""
     with warnings.catch_warnings(action="ignore"):
         yield
-
-
-def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> int:
-    for image in images:
-        assert image.location is not None
-        try:
-            if image.length == 0:
-                raise NoImage("empty")
-            with dataset.open_image(image.location) as stream:
-                size = read_size(stream)
-            image.size = image.size or size
-        except (NoImage, OSError, BadZipFile, EOFError) as error:
-            image.problem = str(error)
-    return len(images)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from toolkit.config.file import ConfigurationFile
+from toolkit.config.load import Part
 from toolkit.config.local_cvat import find_stack
 from toolkit.config.model import CredentialKeys, problems_in, read
 from toolkit.core.errors import UsageError
-from toolkit.cvat.tokens import stored_token
+from toolkit.cvat.token_file import stored_token
 
 
 @dataclass(frozen=True)
@@ -146,3 +147,40 @@ def check_url(url: str) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise UsageError(f"CVAT_URL must end after the host and port, found {url}")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def read_with_connection(
+    part: type[Part],
+    file: ConfigurationFile | None,
+    options: Mapping[str, object],
+    url: str | None = None,
+    username: str | None = None,
+) -> tuple[Part, Connection]:
+    """Read the keys of a step that talks to the server, and find the server.
+
+    Args:
+        part: The step's part of the configuration model.
+        file: The opened configuration file, or None.
+        options: Values from the command line by key; None values count as not given.
+        url: The server's address from the command line.
+        username: The user name from the command line.
+
+    Returns:
+        The step's keys and the connection.
+
+    Raises:
+        UsageError: All problems of both, one detail line each.
+    """
+    problems: list[UsageError] = []
+    keys = connection = None
+    try:
+        keys = read(part, file, options)
+    except UsageError as error:
+        problems.append(error)
+    try:
+        connection = resolve_connection(file, url, username)
+    except UsageError as error:
+        problems.append(error)
+    if keys is None or connection is None:
+        raise problems_in(file, [line for error in problems for line in (error.details or [error.message])])
+    return keys, connection

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.formats import TaskType
+from toolkit.core.formats import UNLABELLED, TaskType
 from toolkit.core.retry import read_patience
 from toolkit.core.safe_names import unsafe_names
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import session
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.errors import TransientError
-from toolkit.dataset.layout import UNLABELLED
 
 _CREATED = re.compile(r"INFO: Created project ID: (\d+) NAME: ")
 CREATE_TIMEOUT = 600.0

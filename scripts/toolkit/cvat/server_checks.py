@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 
 from toolkit.config.local_cvat import oldest_tested_version, tested_version
+from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
-from toolkit.cvat.tokens import read_token
-from toolkit.stack.checks import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
+from toolkit.cvat.token_file import read_token
 
 
 def server_checks(url: str) -> Iterator[Check]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from toolkit.core.text import some_names
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
 from toolkit.dataset.labels import order_warning
-from toolkit.dataset.selection import Reason, Selection, some_names
+from toolkit.dataset.selection import Reason, Selection
 
 RECOMMENDED = 10
 """Images per class that the specification recommends at least."""

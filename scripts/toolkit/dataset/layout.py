@@ -12,8 +12,3 @@ SPECIFIED = (LABELS, TRAINING, VALIDATION, EXPORTED)
 """What the specification calls a dataset: any of these in a folder means that there is one."""
 OWN = (EXPORTED, TRAINING, VALIDATION, MANIFEST, LABELS)
 """All that a conversion writes into the folder of the dataset; everything else in there is the user's."""
-
-UNLABELLED = "no_label"
-"""Folder in which CVAT puts the images without a tag."""
-IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-"""What the reference counts as an image, by the lower-cased end of the name."""

@@ -5,10 +5,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, ToolkitError
+from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.layout import IMAGE_EXTENSIONS, UNLABELLED
-
-NAMES_SHOWN = 5
 
 
 class Unlabelled(StrEnum):
@@ -136,20 +134,6 @@ def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Sel
     left_out = {**selection.left_out, **{selection.images[index].member: reason for index in gone}}
     images = [image for index, image in enumerate(selection.images) if index not in gone]
     return Selection(selection.classes, images, left_out)
-
-
-def some_names(names: Iterable[str], count: int = NAMES_SHOWN) -> str:
-    """Name the first few of many.
-
-    Args:
-        names: The names.
-        count: How many to name at most.
-
-    Returns:
-        The names separated by commas, with an ellipsis if there are more.
-    """
-    given = list(names)
-    return ", ".join(given[:count]) + (", …" if len(given) > count else "")
 
 
 def _unlabelled_found(archive: Archive, left_out: dict[int, Reason]) -> ToolkitError:

@@ -59,7 +59,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    from toolkit.cli.console import printable
+    from toolkit.core.text import printable
 
     return printable(text)
 

@@ -3,13 +3,14 @@
 import dataclasses
 
 from toolkit.config.model import ConvertKeys
+from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Converted, Request
 from toolkit.dataset.layout import SIDES
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import counts, left_out
-from toolkit.notebook.display import from_top, show, size, warn
+from toolkit.notebook.display import from_top, show, warn
 from toolkit.notebook.notebook_progress import per_cent
 from toolkit.notebook.sheets import show_sheet
 from toolkit.report.charts import bar_chart
@@ -56,7 +57,7 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         converted: What was made.
     """
     manifest = converted.manifest
-    text = f"{from_top(keys.dataset_conversion_dir)}, {size(converted.bytes_needed)}"
+    text = f"{from_top(keys.dataset_conversion_dir)}, {format_size(converted.bytes_needed)}"
     show("finished", text, text=text, good=True)
     for line in manifest.warnings:
         warn(line)

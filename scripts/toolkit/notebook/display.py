@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.cli.console import printable
+from toolkit.core.text import format_size, printable
 from toolkit.report.page_templates import TEMPLATES, template_environment
 
 if TYPE_CHECKING:
@@ -53,23 +53,8 @@ def _environment() -> "Environment":
     environment = template_environment()
     environment.filters["printable"] = printable
     environment.filters["number"] = lambda value: f"{value:,}"
-    environment.filters["size"] = size
+    environment.filters["size"] = format_size
     return environment
-
-
-def size(count: int) -> str:
-    """Write a number of bytes as a person reads it.
-
-    Args:
-        count: Bytes.
-
-    Returns:
-        Such as "350 bytes", "1.2 MiB".
-    """
-    if count < 1024:
-        return f"{count} bytes"
-    power = min(3, (count.bit_length() - 1) // 10)
-    return f"{count / 1024**power:.1f} {('KiB', 'MiB', 'GiB')[power - 1]}"
 
 
 def warn(text: str) -> None:

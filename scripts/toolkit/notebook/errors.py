@@ -3,8 +3,8 @@
 from types import TracebackType
 from typing import Any
 
-from toolkit.cli.console import printable
 from toolkit.core.errors import ToolkitError
+from toolkit.core.text import printable
 
 INTERRUPTED = "interrupted: run the cell again when you like"
 _RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"

@@ -4,13 +4,13 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from toolkit.config.model import ExportKeys
+from toolkit.config.model import ExportKeys, target_in
 from toolkit.core.errors import UsageError
-from toolkit.core.formats import IMAGENET
+from toolkit.core.formats import IMAGENET, UNLABELLED
+from toolkit.core.text import format_size
 from toolkit.cvat.api import Label, session
 from toolkit.cvat.connection import Connection
-from toolkit.dataset.layout import UNLABELLED
-from toolkit.notebook.display import from_top, show, size, warn
+from toolkit.notebook.display import from_top, show, warn
 from toolkit.notebook.notebook_progress import status
 from toolkit.notebook.sheets import of_zip, show_sheet
 from toolkit.report.detection_export import open_export
@@ -33,7 +33,7 @@ def check_export(connection: Connection, keys: ExportKeys, labels: list[Label], 
     Raises:
         ToolkitError: There is an older export, or the format does not fit.
     """
-    project_export.check_target(project_export.target_in(keys.export_dir, keys.cvat_project_id), overwrite)
+    project_export.check_target(target_in(keys.export_dir, keys.cvat_project_id), overwrite)
     project_export.check_format(keys.export_format, None, labels)
     with session(connection) as api:
         project_export.check_offered(api, keys.export_format)
@@ -56,7 +56,7 @@ def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) ->
         ToolkitError: It failed; nothing is left behind.
         KeyboardInterrupt: It was interrupted; nothing is left behind.
     """
-    target = project_export.target_in(keys.export_dir, keys.cvat_project_id)
+    target = target_in(keys.export_dir, keys.cvat_project_id)
     request = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite)
     try:
         with status("exporting") as update:
@@ -74,7 +74,7 @@ def show_export(path: Path, format_name: str) -> None:
         path: The zip.
         format_name: Its format.
     """
-    text = f"{from_top(path)}, {size(path.stat().st_size)}"
+    text = f"{from_top(path)}, {format_size(path.stat().st_size)}"
     show("finished", text, text=text, good=True)
     if format_name == IMAGENET:
         _show_classes(path)
@@ -131,14 +131,14 @@ def _show_members(path: Path, format_name: str) -> None:
             folder, slash, _ = member.filename.rpartition("/")
             files[folder + slash or "(top)"] += 1
             bytes_[folder + slash or "(top)"] += member.file_size
-        rows = [(folder, files[folder], size(bytes_[folder])) for folder in sorted(files)][:50]
+        rows = [(folder, files[folder], format_size(bytes_[folder])) for folder in sorted(files)][:50]
         show(
             "table",
             "\n".join(f"{folder}: {count} files, {text}" for folder, count, text in rows),
             headings=("folder of the zip", "files", "size"),
             rows=rows,
             numbers=(1, 2),
-            total=("all", len(members), size(sum(bytes_.values()))),
+            total=("all", len(members), format_size(sum(bytes_.values()))),
         )
         dataset = of_zip(archive, by_folder=False)
         if dataset.images:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from toolkit.config.model import ImportKeys
+from toolkit.core.progress import Watch
+from toolkit.core.text import format_size
 from toolkit.cvat.api import session
 from toolkit.cvat.connection import Connection
-from toolkit.notebook.display import show, size, warn
+from toolkit.notebook.display import show, warn
 from toolkit.notebook.notebook_progress import progress, status
 from toolkit.notebook.sheets import of_folder, show_sheet
 from toolkit.transfer.folder_tags import check_folders
 from toolkit.transfer.images import Found, Image, find_images
-from toolkit.transfer.import_run import Plan, Watch
+from toolkit.transfer.import_run import Plan
 from toolkit.transfer.import_run import import_task as run
 from toolkit.transfer.preflight import check_images
 
@@ -33,7 +35,7 @@ def find_and_check(keys: ImportKeys) -> tuple[Found, dict[str, tuple[int, int]]]
     for reason, names in found.left_out.items():
         warn(f"left out {len(names)} ({reason}): {', '.join(names[:3])}{', …' * (len(names) > 3)}")
     dataset = of_folder(found.images)
-    bytes_ = size(sum(image.size for image in found.images))
+    bytes_ = format_size(sum(image.size for image in found.images))
     folders = f", in {len(dataset.classes)} folders" if len(dataset.classes) > 1 else ""
     show_sheet(dataset, f"{len(found.images):,} images will be imported, {bytes_}{folders}")
     return found, sizes

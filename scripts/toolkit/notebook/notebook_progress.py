@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from toolkit.cli.console import printable
+from toolkit.core.text import printable
 from toolkit.notebook.display import Output
 
 _EVERY = 0.1

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from toolkit.core.formats import TaskType
-from toolkit.dataset.layout import IMAGE_EXTENSIONS
+from toolkit.core.formats import IMAGE_EXTENSIONS, TaskType
 from toolkit.notebook.display import Output
 from toolkit.notebook.notebook_progress import progress
 from toolkit.report.model import Dataset, DatasetImage

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolkit import __version__
-from toolkit.cli.console import printable
 from toolkit.core.formats import TaskType
+from toolkit.core.text import format_size, printable
 from toolkit.report.charts import BarChart, bar_chart, size_scatter
 from toolkit.report.facts import Facts
 from toolkit.report.page_templates import TEMPLATES, template_environment
@@ -67,21 +67,13 @@ def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
 
 def _environment() -> "Environment":
     environment = template_environment()
-    environment.filters |= {"printable": printable, "length": human_length, "number": "{:,}".format, "pixels": _pixels}
+    environment.filters |= {"printable": printable, "length": format_size, "number": "{:,}".format, "pixels": _pixels}
     environment.globals |= {"SERIES": SERIES_COLOURS, "COLOURS": CLASS_COLOURS}
     return environment
 
 
 def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
-
-
-def human_length(length: int) -> str:
-    """Write a number of bytes for people, such as "12.3 MB"."""
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if length >= factor:
-            return f"{length / factor:.{0 if length >= 100 * factor else 1}f} {unit}"
-    return f"{length} bytes"
 
 
 def _pixels(size: tuple[int, int]) -> str:

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import TaskType
-from toolkit.core.image_headers import read_sizes
 from toolkit.report.facts import Facts, gather
 from toolkit.report.html import render
 from toolkit.report.model import Dataset
 from toolkit.report.read_folder import read_tree
 from toolkit.report.report_provenance import add_provenance
-from toolkit.report.sheet import count_thumbnails, make_sheet
+from toolkit.report.sheet import count_thumbnails, make_sheet, read_sizes
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Shows a step: what goes on and how many parts it has; gives a function to call after each part."""

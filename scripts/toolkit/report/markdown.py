@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from toolkit.cli.console import printable
+from toolkit.core.text import format_size, printable
 from toolkit.report.facts import ClassFacts, Facts
-from toolkit.report.html import human_length
 
 MARK = "<!-- cvat-toolkit report -->"
 """The first line, by which an older one is known."""
@@ -33,7 +32,7 @@ def _lines(facts: Facts) -> Iterator[str]:
     parts = [f"**{facts.images:,}** images", f"**{len(facts.classes):,}** classes"]
     if facts.boxes is not None:
         parts += [f"**{facts.boxes.total:,}** boxes", f"**{facts.boxes.per_image.get(0, 0):,}** images without boxes"]
-    yield ", ".join([*parts, human_length(facts.length), f"**{len(facts.broken):,}** broken"])
+    yield ", ".join([*parts, format_size(facts.length), f"**{len(facts.broken):,}** broken"])
     yield ""
     yield from _class_table(facts)
     if facts.size is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.formats import TaskType
-from toolkit.dataset.layout import IMAGE_EXTENSIONS, LABELS, SIDES, UNLABELLED
+from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED, TaskType
+from toolkit.dataset.layout import LABELS, SIDES
 from toolkit.report.model import Dataset, DatasetImage, Finding
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 from toolkit.core.formats import TaskType
-from toolkit.core.image_headers import WORKERS, NoImage, quiet_pictures
+from toolkit.core.image_headers import WORKERS, NoImage, quiet_pictures, read_size
 from toolkit.report.model import Dataset, DatasetImage
 from toolkit.report.thumbnails import Thumbnail, make_thumbnail
 
@@ -193,3 +193,35 @@ def _tile(image: DatasetImage, picture: Thumbnail | None, numbers: dict[str, int
     counts = Counter(box.label for box in image.boxes)
     content = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no boxes"
     return Tile(image, picture, _drawn_boxes(image, numbers), content, f"{image.name} ({image.side}): {content}")
+
+
+_BATCH = 64
+
+
+def read_sizes(dataset: Dataset, step: Callable[[], None]) -> None:
+    """Fill in the size of every image of a dataset that has none yet, or what is wrong with the image.
+
+    Args:
+        dataset: The dataset; its images are changed.
+        step: Called after each image.
+    """
+    images = [image for image in dataset.images if image.location is not None]
+    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    with quiet_pictures(), ThreadPoolExecutor(WORKERS) as pool:
+        for count in pool.map(lambda batch: _read_batch(dataset, batch), batches):
+            for _ in range(count):
+                step()
+
+
+def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> int:
+    for image in images:
+        assert image.location is not None
+        try:
+            if image.length == 0:
+                raise NoImage("empty")
+            with dataset.open_image(image.location) as stream:
+                size = read_size(stream)
+            image.size = image.size or size
+        except (NoImage, OSError, BadZipFile, EOFError) as error:
+            image.problem = str(error)
+    return len(images)

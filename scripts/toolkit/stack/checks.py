@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from toolkit.config.local_cvat import PASSWORD_KEY, SETTINGS_FILE, Stack
+from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.core.errors import ToolkitError
 from toolkit.core.secrets import without_secrets
 from toolkit.stack.compose import OLDEST_COMPOSE, compose_version
@@ -30,7 +30,6 @@ from toolkit.stack.engine import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
 KILLED_FOR_MEMORY = "something in it was killed for want of memory"
 
@@ -42,26 +41,6 @@ DISK_FOR_IMAGES = 10 * GIB
 DISK_FOR_WORK = 2 * GIB
 DISK_FULL_PERCENT = 90
 """CVAT's own health check fails above this."""
-CLOCK_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one check.
-
-    Attributes:
-        name: What was looked at.
-        state: ``ok``, ``warning``, ``failed`` or ``skipped``.
-        required: What it takes.
-        found: What is there.
-        advice: What to do, empty when all is well.
-    """
-
-    name: str
-    state: str
-    required: str
-    found: str
-    advice: str = ""
 
 
 class DiskUse(NamedTuple):
@@ -111,12 +90,6 @@ def docker_checks(connect: Callable[[], "DockerClient"]) -> tuple[list[Check], "
     return checks, client
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, for comparing."""
-    parts = version.lstrip("v").split("-")[0].split("+")[0].split(".")
-    return tuple(int(part) for part in parts if part.isdigit())
-
-
 def engine_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     """Check cores, memory, processor, disk and clock as the engine sees them."""
     info = client.info()
@@ -147,13 +120,6 @@ def _processor_check(found: str) -> Check:
     fits = found in ("x86_64", "amd64")
     advice = "" if fits else "CVAT's images are emulated here: slow, and not tested"
     return Check("processor", OK if fits else WARNING, "x86-64", found, advice)
-
-
-def clock_check(name: str, drift: float) -> Check:
-    """Judge the seconds by which a clock differs from this machine's."""
-    late = drift > CLOCK_SECONDS
-    advice = "set the clock (on Docker Desktop: restart it); tokens and sessions end too early or late" if late else ""
-    return Check(name, WARNING if late else OK, f"within {CLOCK_SECONDS} s of this machine's", f"{drift:.0f} s", advice)
 
 
 def _disk_check(client: "DockerClient", stack: Stack) -> Check:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import Stack
 from toolkit.core.errors import ToolkitError
+from toolkit.core.progress import Progress
 from toolkit.cvat import probes as server
 from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
 from toolkit.stack.diagnosis import DAMAGED_CACHE, DAMAGED_QUEUE, likely_cause
@@ -36,21 +36,6 @@ _QUESTIONS: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
     ("login page", server.login_page_problem),
     ("sign-in", server.login_problem),
 )
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a starting CVAT is.
-
-    Attributes:
-        seconds: Time since the wait began.
-        states: One line's worth of text by service or question, in a fixed order.
-        ready: Whether all is well, which ends the wait.
-    """
-
-    seconds: float
-    states: dict[str, str]
-    ready: bool
 
 
 def wait_for_server(url: str, timeout: float) -> Iterator[Progress]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import SERVICES, Stack
+from toolkit.core.check import OK
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
 from toolkit.cvat import server_checks
-from toolkit.stack.checks import GIB, KILLED_FOR_MEMORY, OK, disk_use
+from toolkit.stack.checks import GIB, KILLED_FOR_MEMORY, disk_use
 from toolkit.stack.engine import find_container, killed_for_memory, service_states
 
 if TYPE_CHECKING:

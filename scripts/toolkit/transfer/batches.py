@@ -8,10 +8,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.progress import Watch
 from toolkit.cvat.api import Task, session
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image
-from toolkit.transfer.import_run import Plan, Watch, import_task
+from toolkit.transfer.import_run import Plan, import_task
 from toolkit.transfer.journal import DONE, STARTED, WAITING, Journal, Part
 
 

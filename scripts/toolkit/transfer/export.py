@@ -25,11 +25,6 @@ _LEAST_FREE = 64 * 1024**2
 _FAREWELL = Patience(answer=5.0, attempts=1)
 
 
-def target_in(export_dir: Path, project_id: int) -> Path:
-    """Return the path that the export of a project has, whatever its format (as specified)."""
-    return export_dir / f"project_id_{project_id}.zip"
-
-
 def check_target(target: Path, overwrite: bool) -> None:
     """Check that an export can be put where it belongs.
 

@@ -3,10 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core.progress import Watch
 from toolkit.core.retry import read_patience
 from toolkit.cvat.cli import Stopped
 from toolkit.cvat.connection import Connection
@@ -40,23 +40,6 @@ class Plan:
     tags_from_folders: bool = False
     namesakes: frozenset[int] = frozenset()
     timeout: float = TASK_TIMEOUT
-
-
-@dataclass(frozen=True)
-class Watch:
-    """How the person is told, on a terminal or in a notebook.
-
-    Attributes:
-        progress: Shows a bar for a number of steps; gives a function to call after each.
-        status: Shows a line; gives a function to call with each new text.
-        say: Tells something to keep.
-        warn: Tells a warning to keep.
-    """
-
-    progress: Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-    status: Callable[[], AbstractContextManager[Callable[[str], None]]]
-    say: Callable[[str], None]
-    warn: Callable[[str], None]
 
 
 def import_task(

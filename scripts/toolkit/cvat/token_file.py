@@ -1,0 +1,75 @@
+"""TODO."""
+
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from toolkit.config.local_cvat import ROOT
+from toolkit.core.errors import ToolkitError
+from toolkit.core.whole_file import write_whole
+
+
+def token_file() -> Path:
+    """Return where the token is kept: ``config/access-token``, or what ``CVAT_TOKEN_FILE`` names."""
+    return Path(os.environ.get("CVAT_TOKEN_FILE") or ROOT / "config" / "access-token")
+
+
+@dataclass(frozen=True)
+class StoredToken:
+    """A token and the one server it belongs to.
+
+    Attributes:
+        url: Scheme, host and port of the server; the token is sent to no other.
+        username: Who made it.
+        expires: When it ends, ISO 8601 in UTC.
+        id: The server's number of it.
+        value: The secret.
+    """
+
+    url: str
+    username: str
+    expires: str
+    id: int
+    value: str = field(repr=False)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its time is over."""
+        return datetime.fromisoformat(self.expires) <= datetime.now(UTC)
+
+
+def read_token() -> StoredToken | None:
+    """Read the token file.
+
+    Returns:
+        The token, expired or not; None without a file.
+
+    Raises:
+        ToolkitError: The file is not what `make token` writes, or others than its owner can read it.
+    """
+    path = token_file()
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ToolkitError(f"{path} holds a token and is open to others: chmod 600 {path}, or remove it")
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        token = StoredToken(**kept)
+        datetime.fromisoformat(token.expires)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ToolkitError(f"{path} is damaged: remove it, and make a new token with `make token`") from error
+    return token
+
+
+def stored_token(url: str) -> str | None:
+    """Return the token kept for a server, None when there is none that is still valid for exactly this address."""
+    token = read_token()
+    return token.value if token and token.url == url and not token.has_expired else None
+
+
+def keep_token(token: StoredToken) -> None:
+    """Write the token file, readable by its owner alone."""
+    write_whole(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)
