@@ -24,7 +24,6 @@ def main(
 
     Example: `python scripts/backup_cvat.py --file /media/disk/cvat.zip`
     """
-    from toolkit.cli import wait_view
     from toolkit.config.local_cvat import ROOT, find_stack
     from toolkit.stack import backup, readiness
     from toolkit.stack.engine import engine, service_states
@@ -39,7 +38,7 @@ def main(
         console.say(f"Backup of CVAT {manifest.cvat_version}: {held}; {size:.1f} MiB, read back and whole")
         console.result(str(target))
         if ran:
-            wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+            console.show_wait(readiness.wait_for_stack(client, stack, timeout))
 
 
 if __name__ == "__main__":

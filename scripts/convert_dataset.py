@@ -81,7 +81,7 @@ def main(
     Needs neither CVAT nor Docker nor a network. Example:
     `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`
     """
-    from toolkit.config.conversion_settings import read_settings
+    from toolkit.config.load import read_settings
     from toolkit.dataset import convert as conversion
     from toolkit.dataset import summary as dataset_summary
     from toolkit.dataset.assignment import Rules

@@ -29,7 +29,7 @@ def main(
     """
     import os
 
-    from toolkit.cli.prompt import ask
+    from toolkit.cli.console import ask
     from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url
     from toolkit.stack import superuser

@@ -27,7 +27,7 @@ def main(
     """
     import os
 
-    from toolkit.cli.prompt import ask
+    from toolkit.cli.console import ask
     from toolkit.config.local_cvat import ROOT, find_stack
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat import probes as server

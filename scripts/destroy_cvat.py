@@ -19,7 +19,7 @@ def main(
 
     Example: `python scripts/destroy_cvat.py --confirm cvat`
     """
-    from toolkit.cli.prompt import ask
+    from toolkit.cli.console import ask
     from toolkit.config.local_cvat import find_stack
     from toolkit.core.errors import UsageError
     from toolkit.stack import removal

@@ -146,7 +146,7 @@ def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection"
 
 def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> "Leftover | None":
     """Choose the earlier import to go on with."""
-    from toolkit.cli.prompt import can_ask
+    from toolkit.cli.console import can_ask
     from toolkit.core.errors import UsageError
 
     begun = next((leftover for leftover in reversed(leftovers) if leftover.done), None)
@@ -169,7 +169,7 @@ def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> 
 
 def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget: bool) -> None:
     """Delete what killed imports have left, if the person wants that."""
-    from toolkit.cli.prompt import can_ask
+    from toolkit.cli.console import can_ask
     from toolkit.transfer.leftovers import remove
 
     for leftover in leftovers:

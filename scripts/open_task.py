@@ -27,7 +27,7 @@ def main(
 
     In GitHub Codespaces the address is that of the forwarded port. Example: `make open`
     """
-    from toolkit.cli.browser import open_page
+    from toolkit.cli.console import open_page
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ProjectKeys
     from toolkit.core.errors import ToolkitError

@@ -89,7 +89,7 @@ def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> P
         raise UsageError("name the dataset once: report_dataset.py DATASET, or --dataset-dir DATASET")
     if (given := dataset or folder) is not None:
         return given.absolute()
-    from toolkit.config.report_source import source_by_configuration
+    from toolkit.config.load import source_by_configuration
 
     source, warnings = source_by_configuration(config)
     for warning in warnings:

@@ -25,7 +25,6 @@ def main(
 
     Example: `python scripts/restore_cvat.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
-    from toolkit.cli import wait_view
     from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url
     from toolkit.stack import backup_file, readiness, startup
@@ -45,7 +44,7 @@ def main(
             file,
             manifest,
             console.say,
-            lambda new: wait_view.show(readiness.wait_for_stack(client, new, timeout)),
+            lambda new: console.show_wait(readiness.wait_for_stack(client, new, timeout)),
         )
     held = ", ".join(f"{count} {name}" for name, count in manifest.summary.items())
     console.say(f"Restored CVAT {now.version} of {manifest.created[:16].replace('T', ' ')} UTC: {held}")

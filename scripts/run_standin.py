@@ -15,7 +15,7 @@ import typer
 
 from standin import NEWEST, CvatVersion
 from toolkit.cli import console
-from toolkit.cli.prompt import can_ask
+from toolkit.cli.console import can_ask
 from toolkit.core.errors import ToolkitError, UsageError
 
 

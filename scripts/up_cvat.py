@@ -32,7 +32,6 @@ def main(
     """
     import time
 
-    from toolkit.cli import prompt, wait_view
     from toolkit.config.local_cvat import find_stack, tested_version
     from toolkit.core.check import FAILED, WARNING, numbers
     from toolkit.core.errors import ToolkitError
@@ -68,10 +67,10 @@ def main(
             console.say(f"Starting CVAT {stack.version} (project {stack.project}) …")
             startup.start_containers(stack)
             try:
-                wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+                console.show_wait(readiness.wait_for_stack(client, stack, timeout))
                 break
             except readiness.ContainerFailed as error:
-                if not (error.discardable and prompt.can_ask()):
+                if not (error.discardable and console.can_ask()):
                     raise
                 console.warn(f"{error.message}; {error.details[0]}")
                 if not typer.confirm(f"Empty the {error.discardable} and go on?", err=True):

@@ -23,7 +23,6 @@ def main(
 
     Example: `python scripts/upgrade_cvat.py --version v2.55.0`
     """
-    from toolkit.cli import wait_view
     from toolkit.config.local_cvat import ROOT, Stack
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.connection import browser_url
@@ -32,7 +31,7 @@ def main(
     from toolkit.stack.engine import engine
 
     def wait(stack: Stack) -> None:
-        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+        console.show_wait(readiness.wait_for_stack(client, stack, timeout))
 
     old, new = upgrade.from_to(version)
     with engine() as client:

@@ -21,7 +21,6 @@ def main(
 
     Example: `python scripts/verify_backup.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
-    from toolkit.cli import wait_view
     from toolkit.config.local_cvat import find_stack
     from toolkit.core.errors import ProblemsFound, ToolkitError
     from toolkit.stack import backup_file, backup_verification, readiness, startup
@@ -42,7 +41,7 @@ def main(
                 file,
                 manifest,
                 console.say,
-                lambda stack: wait_view.show(readiness.wait_for_stack(client, stack, timeout)),
+                lambda stack: console.show_wait(readiness.wait_for_stack(client, stack, timeout)),
             )
     except DockerUnavailable:
         raise

@@ -30,7 +30,7 @@ def main(
     Names what is missing, what is there too much, and what has changed; exits with 3 if there is any such thing.
     Example: `make verify DATASET=dataset`
     """
-    from toolkit.config.conversion_settings import read_settings
+    from toolkit.config.load import read_settings
     from toolkit.dataset.verify import verify
 
     if dataset is not None and dataset_dir is not None:

@@ -18,18 +18,17 @@ def main(
 
     Example: `python scripts/wait_ready.py --timeout 600`
     """
-    from toolkit.cli import wait_view
     from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url, check_url
     from toolkit.stack import engine, readiness
 
     stack = find_stack()
     if url and check_url(url) != stack.url:
-        wait_view.show(readiness.wait_for_server(check_url(url), timeout))
+        console.show_wait(readiness.wait_for_server(check_url(url), timeout))
         console.result(check_url(url))
         return
     with engine.engine() as client:
-        wait_view.show(readiness.wait_for_stack(client, stack, timeout))
+        console.show_wait(readiness.wait_for_stack(client, stack, timeout))
     console.result(browser_url(stack.url))
 
 

@@ -25,11 +25,11 @@ def main(
     from dev.licences import markdown, read_packages
     from dev.vulnerabilities import audit
     from toolkit.core.errors import ProblemsFound
-    from toolkit.core.whole_file import write_whole
+    from toolkit.core.files import write_atomically
 
     root = Path(__file__).resolve().parents[2]
     packages = read_packages(root / "requirements.txt")
-    write_whole(root / "docs" / "licences.md", markdown(packages))
+    write_atomically(root / "docs" / "licences.md", markdown(packages))
     console.result(f"{len(packages)} packages with their licences in docs/licences.md")
     if licences_only:
         return

@@ -11,7 +11,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.errors import ProblemsFound, ToolkitError
-from toolkit.core.whole_file import write_whole
+from toolkit.core.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.compile(r"(<!-- configuration keys -->\n).*?(<!-- end of configuration keys -->)", re.DOTALL)
@@ -29,7 +29,7 @@ def main(
     if check and stale:
         raise ProblemsFound("not current, run make schema", [str(path.relative_to(ROOT)) for path in stale])
     for path in stale:
-        write_whole(path, _texts()[path])
+        write_atomically(path, _texts()[path])
         console.say(f"wrote {path.relative_to(ROOT)}")
 
 

@@ -24,7 +24,7 @@ def main(
     Example: `make strip-notebooks`
     """
     from toolkit.core.errors import ProblemsFound
-    from toolkit.core.whole_file import write_whole
+    from toolkit.core.files import write_atomically
     from toolkit.notebook.files import find_notebooks, stripped
 
     changed = []
@@ -34,7 +34,7 @@ def main(
             continue
         changed.append(str(path))
         if not check:
-            write_whole(path, kept)
+            write_atomically(path, kept)
     if check and changed:
         raise ProblemsFound("notebooks that are not as git should keep them: make strip-notebooks", changed)
     for name in changed:

@@ -72,7 +72,7 @@ WAIT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from toolkit.core.progress import Progress
-from toolkit.cli.wait_view import show
+from toolkit.cli.console import show
 
 def wait():
     yield Progress(1.0, {"cvat_db": "starting", "cvat_server": "waits\\x1b[31m"}, False)

@@ -16,9 +16,8 @@ import pytest
 from toolkit.config import local_cvat as stack
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
-from toolkit.cvat import tokens as access_token
 from toolkit.cvat.server_checks import server_checks, version_check
-from toolkit.cvat.token_file import StoredToken
+from toolkit.cvat.token_file import StoredToken, keep_token
 
 
 class Answers:
@@ -166,7 +165,7 @@ def test_a_server_is_checked_with_its_clock_and_the_kept_token(token_file: Path)
             (200, "2020-01-01T00:00:00+00:00", "expired or revoked"),
         ):
             token_file.unlink(missing_ok=True)
-            access_token.keep_token(StoredToken(url, "ana", expires, 1, "t0ken"))
+            keep_token(StoredToken(url, "ana", expires, 1, "t0ken"))
             answers.by_path["/api/users/self"] = (status, {})
             by_name = {check.name: check for check in server_checks(url)}
             assert list(by_name) == ["server", "clock of the server", "versions", "access token"]
@@ -175,7 +174,7 @@ def test_a_server_is_checked_with_its_clock_and_the_kept_token(token_file: Path)
         token_file.write_text("{")
         assert [check.found for check in server_checks(url) if check.name == "access token"] == ["damaged"]
         token_file.unlink()
-        access_token.keep_token(StoredToken("http://elsewhere", "ana", later, 1, "t0ken"))
+        keep_token(StoredToken("http://elsewhere", "ana", later, 1, "t0ken"))
         assert [check.advice for check in server_checks(url) if check.name == "access token"] == [
             "not sent to this server"
         ]

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image as Picture
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.image_headers import NoImage
-from toolkit.core.images import NotAJpeg, check_whole, picture_size
+from toolkit.core.images import NoImage, NotAJpeg, check_whole, picture_size
 from toolkit.dataset.archive_hash import hash_in_background
 from toolkit.dataset.exchange import CannotExchange, exchange
 from toolkit.dataset.labels import read_pinned

@@ -3,16 +3,19 @@
 Results go to standard output, everything else to standard error, so that ``--json`` can be piped.
 """
 
+import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.progress import Progress
+from toolkit.core.secrets import secrets_hidden
 from toolkit.core.text import printable
 
 _debug = False
@@ -108,3 +111,96 @@ def report(error: ToolkitError) -> None:
     say(f"error: {printable(error.message)}")
     for detail in error.details:
         say(f"  - {printable(detail)}")
+
+
+def can_ask() -> bool:
+    """Tell whether somebody can be asked: the answer comes from a terminal, and the question is shown on one."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) -> str:
+    """Ask for a value on the terminal.
+
+    Args:
+        what: What is asked for.
+        otherwise: Where the value can be given when there is no terminal.
+        secret: Do not show what is typed.
+        confirm: Have it typed twice.
+
+    Returns:
+        The answer, never empty.
+
+    Raises:
+        UsageError: There is no terminal.
+    """
+    if not can_ask():
+        raise UsageError(f"{what} is needed, and nobody can be asked here: set {otherwise}")
+    answer: str = typer.prompt(what, hide_input=secret, confirmation_prompt=confirm, err=True)
+    return answer
+
+
+def show_wait(wait: Iterable[Progress]) -> float:
+    """Follow a wait to its end.
+
+    Args:
+        wait: The states as they come; what it raises passes through.
+
+    Returns:
+        The seconds that the wait took.
+    """
+    return _show_live(wait) if is_interactive() else _show_changes(wait)
+
+
+def _show_live(wait: Iterable[Progress]) -> float:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    seconds = 0.0
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        for progress in wait:
+            seconds = progress.seconds
+            table = Table.grid(padding=(0, 2))
+            for name, words in progress.states.items():
+                table.add_row(name, printable(words))
+            table.add_row("", f"{seconds:.0f} s")
+            live.update(table)
+    return seconds
+
+
+def _show_changes(wait: Iterable[Progress]) -> float:
+    seconds = 0.0
+    shown: dict[str, str] = {}
+    for progress in wait:
+        seconds = progress.seconds
+        for name, words in progress.states.items():
+            if shown.get(name) != words:
+                say(f"{seconds:5.0f} s  {name:<18} {printable(words)}")
+        shown = dict(progress.states)
+    return seconds
+
+
+def open_page(address: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Open a page in the browser of the person.
+
+    Without a screen only the browser that `BROWSER` names is tried (VS Code sets one that opens on the person's
+    machine): what else there is would take over the terminal.
+
+    Args:
+        address: The page.
+        environ: The environment (`BROWSER`, `DISPLAY`, `WAYLAND_DISPLAY`).
+
+    Returns:
+        Whether a browser was asked to open it.
+    """
+    import webbrowser
+
+    environ = os.environ if environ is None else environ
+    has_screen = sys.platform in ("darwin", "win32") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    if not has_screen and not environ.get("BROWSER"):
+        return False
+    try:
+        with secrets_hidden():
+            return webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        return False

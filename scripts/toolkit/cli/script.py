@@ -9,7 +9,7 @@ still reads the rest of what it needs. So it imports next to nothing itself.
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from types import FrameType
 
@@ -73,7 +73,6 @@ def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> i
     import typer
 
     from toolkit.cli import console
-    from toolkit.cli.empty_paths import refuse_empty_paths
 
     try:
         refuse_empty_paths(command, sys.argv[1:])
@@ -110,3 +109,34 @@ def _as_toolkit_error(error: Exception) -> ToolkitError:
 def _describe(error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
+
+
+def refuse_empty_paths(command: Callable[..., None], arguments: Sequence[str]) -> None:
+    """Refuse options that name a file or folder by an empty text.
+
+    Args:
+        command: The function behind a script, with typer's annotations.
+        arguments: What stands on its command line.
+
+    Raises:
+        UsageError: An option is empty.
+    """
+    from itertools import pairwise
+
+    flags = set(_path_options(command))
+    for before, argument in pairwise(["", *arguments]):
+        flag = before if argument == "" else argument[:-1] if argument.endswith("=") else None
+        if flag in flags:
+            raise UsageError(f"{flag} is empty: is a variable of the shell not set?")
+
+
+def _path_options(command: Callable[..., None]) -> Iterator[str]:
+    from pathlib import Path
+    from typing import Annotated, get_args, get_origin, get_type_hints
+
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        if get_origin(hint) is Annotated and Path in (hint.__origin__, *get_args(hint.__origin__)):
+            option = hint.__metadata__[0]
+            yield f"--{name.replace('_', '-')}"
+            # Inside Annotated, typer keeps the first name where the default stands otherwise.
+            yield from (str(option.default), *(option.param_decls or ()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from toolkit.core.errors import UsageError
-from toolkit.core.paths import resolve
+from toolkit.core.files import resolve
 
 SAMPLE = "configuration.example.json"
 """The sample that lies beside the configuration file in the folders of the tutorials."""

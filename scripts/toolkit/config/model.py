@@ -17,8 +17,8 @@ from pydantic_core.core_schema import ValidationInfo
 
 from toolkit.config.file import ConfigurationFile
 from toolkit.core.errors import UsageError
+from toolkit.core.files import resolve
 from toolkit.core.formats import ALL_FORMATS
-from toolkit.core.paths import resolve
 
 DEFAULT_FILE = "configuration.json"
 TO_BEGIN_ONE = f"to begin one: cp config/classification.example.json {DEFAULT_FILE}"

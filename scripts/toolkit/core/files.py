@@ -1,5 +1,6 @@
-"""Temporary folders that are gone at the end of a run, or at the next one if the run was killed."""
+"""Files and folders as a careful program handles them: paths as typed, atomic writes, locks, temporary folders."""
 
+import fcntl
 import os
 import shutil
 import stat
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from toolkit.core.claims import claim
+from toolkit.core.errors import UsageError
 
 _LOCK = ".lock"
 _TRIES = 5
@@ -30,7 +31,7 @@ def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
         for _ in range(_TRIES):
             folder = stack.enter_context(_new_folder(place, prefix))
             try:
-                stack.enter_context(claim(folder / _LOCK))
+                stack.enter_context(try_lock(folder / _LOCK))
                 break
             except (BlockingIOError, FileNotFoundError):
                 continue  # another run took it for an abandoned one before it was claimed
@@ -78,8 +79,95 @@ def _is_own(folder: Path) -> bool:
 def _remove(folder: Path) -> bool:
     """Remove a folder while holding the claim on it; a run that has only just made it finds that and makes another."""
     try:
-        with claim(folder / _LOCK):
+        with try_lock(folder / _LOCK):
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
         return False
     return True
+
+
+def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
+    """Write a file beside its place and move it there.
+
+    What a killed run has left beside it is written over by the next.
+
+    Args:
+        path: The file; an older one is replaced.
+        text: Its whole content.
+        is_private: Whether its owner alone may read it.
+
+    Raises:
+        OSError: It could not be written; what was there before is unchanged.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        descriptor = os.open(part, flags, 0o600 if is_private else 0o666)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            if is_private:
+                os.fchmod(stream.fileno(), 0o600)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[None]:
+    """Hold a claim on a file, which is made if missing, readable by its owner alone.
+
+    Args:
+        path: The file; it is not removed at the end.
+
+    Raises:
+        BlockingIOError: A living process holds it, or has just removed it.
+        OSError: The file cannot be made, or its file system knows no locks.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.fstat(descriptor).st_nlink:
+            raise BlockingIOError(f"{path} was removed meanwhile")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def resolve(given: str | os.PathLike[str], folder: Path) -> Path:
+    """Make a given path absolute without following any symbolic link.
+
+    Checked is every part of the path that was typed below ``folder``; of an absolute path that leads elsewhere only the
+    last part is, because a system's own links (such as ``/tmp`` on macOS) are nobody's mistake.
+
+    Args:
+        given: The path as typed, relative to ``folder`` or absolute.
+        folder: The absolute folder that a relative path counts from.
+
+    Returns:
+        The absolute, normalised path; it need not exist.
+
+    Raises:
+        UsageError: A part of the path is a symbolic link.
+    """
+    absolute = Path(os.path.normpath(folder / given))
+    for part in _typed_parts(Path(given), folder, absolute):
+        if part.is_symlink():
+            raise UsageError(f"{part} is a symbolic link, which is not supported: name the real file or folder")
+    return absolute
+
+
+def _typed_parts(given: Path, folder: Path, absolute: Path) -> list[Path]:
+    if not given.is_absolute():
+        parts = []
+        current = folder
+        for name in given.parts:
+            current = current.parent if name == os.pardir else current / name
+            parts.append(current)
+        return parts
+    if absolute.is_relative_to(folder):
+        below = absolute.relative_to(folder).parts
+        return [folder.joinpath(*below[: depth + 1]) for depth in range(len(below))]
+    return [absolute]

@@ -11,7 +11,7 @@ LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Limits of one conversation with a server.
 
     Attributes:
@@ -29,7 +29,7 @@ class Patience:
         return float(min(self.wait * 2.0 ** (failures - 1), LONGEST_WAIT))
 
 
-def read_patience(environ: Mapping[str, str] | None = None) -> Patience:
+def read_retry_policy(environ: Mapping[str, str] | None = None) -> RetryPolicy:
     """Read the limits from the environment.
 
     Args:
@@ -42,12 +42,12 @@ def read_patience(environ: Mapping[str, str] | None = None) -> Patience:
         UsageError: A value is no number in its range.
     """
     environ = os.environ if environ is None else environ
-    answer = _number(environ, "CVAT_ANSWER_TIMEOUT", Patience.answer, 0.1, 3600)
-    attempts = _number(environ, "CVAT_ATTEMPTS", Patience.attempts, 1, 10)
-    wait = _number(environ, "CVAT_RETRY_WAIT", Patience.wait, 0, LONGEST_WAIT)
+    answer = _number(environ, "CVAT_ANSWER_TIMEOUT", RetryPolicy.answer, 0.1, 3600)
+    attempts = _number(environ, "CVAT_ATTEMPTS", RetryPolicy.attempts, 1, 10)
+    wait = _number(environ, "CVAT_RETRY_WAIT", RetryPolicy.wait, 0, LONGEST_WAIT)
     if attempts != int(attempts):
         raise UsageError(f"CVAT_ATTEMPTS must be a whole number, found {environ['CVAT_ATTEMPTS']}")
-    return Patience(answer, int(attempts), wait)
+    return RetryPolicy(answer, int(attempts), wait)
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, smallest: float, largest: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.retry import Patience, read_patience
+from toolkit.core.retry import RetryPolicy, read_retry_policy
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.errors import explain
 
@@ -217,14 +217,14 @@ def _size(task: Any) -> int:
 def session(
     connection: Connection,
     notice: Callable[[str], None] = lambda line: None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Iterator[Api]:
     """Sign in to the server for a few questions.
 
     Args:
         connection: The server, and as whom.
         notice: Called with a line when a request is tried again.
-        patience: How long to wait, and how often to try; by default as the environment says.
+        policy: How long to wait, and how often to try; by default as the environment says.
 
     Yields:
         The session.
@@ -237,7 +237,7 @@ def session(
     from toolkit.cvat.http import harden
 
     client = Client(connection.url, check_server_version=False)
-    harden(client.api_client.rest_client.pool_manager, connection.url, patience or read_patience(), notice)
+    harden(client.api_client.rest_client.pool_manager, connection.url, policy or read_retry_policy(), notice)
     with client:
         with _explained(connection):
             if connection.token is not None:

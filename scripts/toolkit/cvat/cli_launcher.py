@@ -24,14 +24,16 @@ def _end_with_parent() -> None:
 def _be_careful(url: str) -> None:
     from cvat_sdk.api_client.rest import RESTClientObject
 
-    from toolkit.core.retry import read_patience
+    from toolkit.core.retry import read_retry_policy
     from toolkit.cvat.http import harden
 
     plain = RESTClientObject.__init__
 
     def careful(self: Any, *args: Any, **options: Any) -> None:
         plain(self, *args, **options)
-        harden(self.pool_manager, url, read_patience(), lambda line: print(NOTICE + line, file=sys.stderr, flush=True))
+        harden(
+            self.pool_manager, url, read_retry_policy(), lambda line: print(NOTICE + line, file=sys.stderr, flush=True)
+        )
 
     RESTClientObject.__init__ = careful
 

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
-from toolkit.core.retry import LONGEST_WAIT, Patience
+from toolkit.core.retry import LONGEST_WAIT, RetryPolicy
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -142,7 +142,7 @@ class _CarefulRetry(urllib3.Retry):
 
     def get_backoff_time(self) -> float:
         failures = sum(entry.redirect_location is None for entry in self.history)
-        return Patience(wait=self.backoff_factor).pause(failures) if failures else 0.0
+        return RetryPolicy(wait=self.backoff_factor).pause(failures) if failures else 0.0
 
     def increment(
         self,
@@ -192,32 +192,32 @@ def _reason(error: Exception | None) -> str:
     return "connection broken"
 
 
-def harden(pool_manager: Any, url: str, patience: Patience, notice: Callable[[str], None]) -> None:
+def harden(pool_manager: Any, url: str, policy: RetryPolicy, notice: Callable[[str], None]) -> None:
     """Make a pool manager of urllib3 careful.
 
     Args:
         pool_manager: The ``urllib3.PoolManager`` of a client of cvat-sdk.
         url: The server; no request goes to another.
-        patience: The limits.
+        policy: The limits.
         notice: Called with a line whenever something is tried again.
     """
     retries = _CarefulRetry(
-        total=patience.attempts - 1,
+        total=policy.attempts - 1,
         status_forcelist=_FAILED_SERVER,
-        backoff_factor=patience.wait,
+        backoff_factor=policy.wait,
         raise_on_status=False,
         respect_retry_after_header=True,
         retry_after_max=3600,
     )
-    retries.notice, retries.attempts = notice, patience.attempts
+    retries.notice, retries.attempts = notice, policy.attempts
     sign_in = retries.new(allowed_methods=None)  # signing in twice does no harm
-    if patience.attempts > 1:
+    if policy.attempts > 1:
         # The front door of a local stack lets one sign-in through every two seconds when many come at once. Of several
         # programs side by side, the last waits for more turns than it has attempts.
         sign_in.queue_for = LONGEST_WAIT
-    timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, patience.answer), read=patience.answer)
+    timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, policy.answer), read=policy.answer)
     pool_manager.connection_pool_kw.update(_authority())
-    pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, patience.answer)
+    pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, policy.answer)
     plain = pool_manager.urlopen
 
     def urlopen(method: str, address: str, redirect: bool = True, **options: Any) -> Any:

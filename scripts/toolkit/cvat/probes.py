@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.retry import read_patience
+from toolkit.core.retry import read_retry_policy
 from toolkit.cvat.errors import NO_TLS, OTHER_NAME, busy, other_name
 
 if TYPE_CHECKING:
@@ -85,17 +85,17 @@ def ask(
 
     from toolkit.cvat.http import harden
 
-    patience = read_patience()
+    policy = read_retry_policy()
     if timeout is not None:
-        patience = replace(patience, answer=timeout)
+        policy = replace(policy, answer=timeout)
     if notice is None:
-        patience = replace(patience, attempts=1)
+        policy = replace(policy, attempts=1)
     headers = {"Accept": "application/vnd.cvat+json, application/json, */*"}
     if authorization:
         headers["Authorization"] = authorization
     start = time.monotonic()
     with urllib3.PoolManager() as pool:
-        harden(pool, url, patience, notice or (lambda line: None))
+        harden(pool, url, policy, notice or (lambda line: None))
         try:
             response = pool.request(method, url + path, json=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError as error:

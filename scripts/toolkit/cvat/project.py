@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import UNLABELLED, TaskType
-from toolkit.core.retry import read_patience
+from toolkit.core.retry import read_retry_policy
 from toolkit.core.safe_names import unsafe_names
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import session
@@ -94,8 +94,8 @@ def create_project(
         check_class_names(labels)
     with session(connection, notice) as api:
         before = api.projects(name)
-    patience = read_patience()
-    for attempt in range(1, patience.attempts + 1):
+    policy = read_retry_policy()
+    for attempt in range(1, policy.attempts + 1):
         try:
             return _create(connection, name, labels, task_type, notice)
         except ToolkitError as error:
@@ -106,11 +106,11 @@ def create_project(
             if made is not None:
                 notice(f"the answer was lost, but the server has made project {made}")
                 return made
-            if attempt == patience.attempts or not isinstance(error, TransientError):
+            if attempt == policy.attempts or not isinstance(error, TransientError):
                 raise
-            pause = patience.pause(attempt)
+            pause = policy.pause(attempt)
             reason = error.message.split(": ")[0]  # without the advice to run again
-            notice(f"{reason}, attempt {attempt + 1} of {patience.attempts} in {pause:g} s")
+            notice(f"{reason}, attempt {attempt + 1} of {policy.attempts} in {pause:g} s")
             time.sleep(pause)
     raise AssertionError("unreachable")
 

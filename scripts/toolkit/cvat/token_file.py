@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolkit.config.local_cvat import ROOT
 from toolkit.core.errors import ToolkitError
-from toolkit.core.whole_file import write_whole
+from toolkit.core.files import write_atomically
 
 
 def token_file() -> Path:
@@ -72,4 +72,4 @@ def stored_token(url: str) -> str | None:
 
 def keep_token(token: StoredToken) -> None:
     """Write the token file, readable by its owner alone."""
-    write_whole(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)
+    write_atomically(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)

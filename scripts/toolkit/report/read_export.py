@@ -263,7 +263,7 @@ def read_yolo(files: LabelFiles) -> Labels:
 
 
 def _size_of(files: LabelFiles, image: DatasetImage) -> tuple[int, int] | None:
-    from toolkit.core.image_headers import NoImage, read_size
+    from toolkit.core.images import NoImage, read_size
 
     if image.location is None:
         return None

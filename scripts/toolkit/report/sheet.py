@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 from toolkit.core.formats import TaskType
-from toolkit.core.image_headers import WORKERS, NoImage, quiet_pictures, read_size
+from toolkit.core.images import WORKERS, NoImage, quiet_pictures, read_size
 from toolkit.report.model import Dataset, DatasetImage
 from toolkit.report.thumbnails import Thumbnail, make_thumbnail
 

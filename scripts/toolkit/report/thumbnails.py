@@ -4,7 +4,7 @@ import base64
 import io
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from toolkit.core.image_headers import NoImage, upright_size
+from toolkit.core.images import NoImage, upright_size
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,7 +11,7 @@ from pathlib import Path
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import temporary_folder
 from toolkit.core.formats import FORMATS, TaskType
-from toolkit.core.retry import Patience, read_patience
+from toolkit.core.retry import RetryPolicy, read_retry_policy
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
@@ -22,7 +22,7 @@ from toolkit.transfer.export_archive import check_archive
 _POLL_EVERY = 0.5
 _LEAST_FREE = 64 * 1024**2
 """Bytes that a download leaves free on the disk."""
-_FAREWELL = Patience(answer=5.0, attempts=1)
+_FAREWELL = RetryPolicy(answer=5.0, attempts=1)
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -195,7 +195,7 @@ class _Attempts:
             raise
 
     def _try(self) -> None:
-        patience = read_patience()
+        policy = read_retry_policy()
         failures = 0
         while True:
             try:
@@ -206,11 +206,11 @@ class _Attempts:
                 self._await_running()
             except TransientError as error:
                 failures += 1
-                pause = patience.pause(failures)
-                if failures == patience.attempts or time.monotonic() + pause > self._end:
+                pause = policy.pause(failures)
+                if failures == policy.attempts or time.monotonic() + pause > self._end:
                     raise
                 reason = error.message.split(": ")[0]  # without the advice to run again
-                self._progress.warn(f"{reason}, attempt {failures + 1} of {patience.attempts} in {pause:g} s")
+                self._progress.warn(f"{reason}, attempt {failures + 1} of {policy.attempts} in {pause:g} s")
                 time.sleep(pause)
 
     def _once(self) -> None:
@@ -249,7 +249,7 @@ class _Attempts:
         """Take the request back that nobody waits for any more, so that it does not keep the worker busy."""
         if self._is_adopted or self._progress.queue.state != "queued":
             return
-        with suppress(ToolkitError), session(self._connection, patience=_FAREWELL) as api:
+        with suppress(ToolkitError), session(self._connection, policy=_FAREWELL) as api:
             for request_id, state in api.running_exports(self._export.project_id, self._export.format_name).items():
                 if state == "queued":
                     api.cancel_request(request_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core.progress import Watch
-from toolkit.core.retry import read_patience
+from toolkit.core.retry import read_retry_policy
 from toolkit.cvat.cli import Stopped
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.errors import TransientError
@@ -116,9 +116,9 @@ def _send(
     on_done: Callable[[int], None],
     stop: threading.Event | None,
 ) -> int:
-    patience = read_patience()
+    policy = read_retry_policy()
     end = time.monotonic() + upload.timeout
-    for attempt in range(1, patience.attempts + 1):
+    for attempt in range(1, policy.attempts + 1):
         try:
             on_begin()
             with watch.status() as show:
@@ -134,12 +134,12 @@ def _send(
                 watch.say(undone.message)
             if undone.is_clean:
                 on_gone()
-            pause = patience.pause(attempt)
-            is_last = attempt == patience.attempts or time.monotonic() + pause > end
+            pause = policy.pause(attempt)
+            is_last = attempt == policy.attempts or time.monotonic() + pause > end
             if is_last or not undone.is_clean or not isinstance(error, TransientError):
                 raise
             reason = error.message.split(": ")[0]  # without the advice to run again
-            watch.warn(f"{reason}, attempt {attempt + 1} of {patience.attempts} in {pause:g} s")
+            watch.warn(f"{reason}, attempt {attempt + 1} of {policy.attempts} in {pause:g} s")
         else:
             on_done(task_id)
             return task_id

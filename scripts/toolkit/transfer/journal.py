@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from toolkit.core.claims import claim
+from toolkit.core.files import try_lock
 
 WAITING, STARTED, DONE = "waiting", "started", "done"
 _VERSION = 1
@@ -162,7 +162,7 @@ def begin(record: Record, folder: Path | None = None) -> Iterator[Journal]:
     path = folder / f"{record.aim.key}-{secrets.token_hex(4)}.json"
     journal = Journal(record, path)
     try:
-        with claim(_lock_of(path)):
+        with try_lock(_lock_of(path)):
             journal.write()
             yield journal
     except BaseException:
@@ -186,7 +186,7 @@ def abandoned(aim: Aim, folder: Path | None = None) -> Iterator[Sequence[Journal
     with ExitStack() as stack:
         for path in sorted((folder or journal_folder()).glob(f"{aim.key}-*.json"), key=_age):
             with suppress(OSError):
-                stack.enter_context(claim(_lock_of(path)))
+                stack.enter_context(try_lock(_lock_of(path)))
                 if record := _read(path, aim):
                     found.append(Journal(record, path))
                 else:

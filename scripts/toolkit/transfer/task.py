@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.retry import read_patience
+from toolkit.core.retry import read_retry_policy
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import session
 from toolkit.cvat.connection import Connection
@@ -157,11 +157,11 @@ def undo(
     Returns:
         What was done.
     """
-    patience = read_patience()
+    policy = read_retry_policy()
     if hurried:
-        patience = replace(patience, answer=min(patience.answer, _HURRIED_ANSWER), attempts=1)
+        policy = replace(policy, answer=min(policy.answer, _HURRIED_ANSWER), attempts=1)
     try:
-        with session(connection, warn, patience) as api:
+        with session(connection, warn, policy) as api:
             if upload.task_id is None:
                 new = api.empty_tasks(upload.project_id, upload.task_name) - upload.namesakes
                 if len(new) != 1:

@@ -11,10 +11,9 @@ import local_server
 import pytest
 import urllib3
 
-from toolkit.core.claims import claim
 from toolkit.core.errors import UsageError
-from toolkit.core.files import remove_abandoned, temporary_folder
-from toolkit.core.retry import LONGEST_WAIT, Patience, read_patience
+from toolkit.core.files import remove_abandoned, temporary_folder, try_lock
+from toolkit.core.retry import LONGEST_WAIT, RetryPolicy, read_retry_policy
 from toolkit.cvat import probes as server_questions
 from toolkit.cvat import queue_watch
 from toolkit.cvat.http import harden
@@ -23,10 +22,10 @@ from toolkit.transfer.journal import Aim, Part, Record, abandoned, begin
 
 
 def test_limits_come_from_the_environment():
-    assert read_patience({}) == Patience(60.0, 3, 1.0)
+    assert read_retry_policy({}) == RetryPolicy(60.0, 3, 1.0)
     given = {"CVAT_ANSWER_TIMEOUT": "2.5", "CVAT_ATTEMPTS": "1", "CVAT_RETRY_WAIT": "0"}
-    assert read_patience(given) == Patience(2.5, 1, 0.0)
-    assert [Patience(wait=1.0).pause(failures) for failures in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, LONGEST_WAIT]
+    assert read_retry_policy(given) == RetryPolicy(2.5, 1, 0.0)
+    assert [RetryPolicy(wait=1.0).pause(failures) for failures in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, LONGEST_WAIT]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_limits_come_from_the_environment():
 )
 def test_a_limit_out_of_its_range_is_a_usage_error(name, value):
     with pytest.raises(UsageError, match=f"{name} must be a .*found {value}"):
-        read_patience({name: value})
+        read_retry_policy({name: value})
 
 
 @contextmanager
@@ -70,7 +69,7 @@ def server(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[str, list[str
 
 def ask(url: str, method: str, path: str, notice: Callable[[str], None] = lambda line: None) -> int:
     pool = urllib3.PoolManager()
-    harden(pool, url, Patience(answer=5.0, attempts=3, wait=0.01), notice)
+    harden(pool, url, RetryPolicy(answer=5.0, attempts=3, wait=0.01), notice)
     return pool.request(method, url + path).status
 
 
@@ -140,7 +139,7 @@ def test_a_redirect_within_the_server_is_followed():
 def test_requests_for_other_hosts_go_to_the_server_that_was_named():
     with server((200, {})) as (url, asked):
         pool = urllib3.PoolManager()
-        harden(pool, url, Patience(), lambda line: None)
+        harden(pool, url, RetryPolicy(), lambda line: None)
         assert pool.request("GET", "http://192.0.2.1:8080/data/1?x=y").status == 200
         assert asked == ["GET /data/1?x=y"]
 
@@ -217,7 +216,7 @@ def test_runs_that_begin_together_do_not_take_each_others_folders(tmp_path):
 
 
 def test_a_claim_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path):
-    with claim(tmp_path / "lock"), pytest.raises(BlockingIOError), claim(tmp_path / "lock"):
+    with try_lock(tmp_path / "lock"), pytest.raises(BlockingIOError), try_lock(tmp_path / "lock"):
         pass
 
 
