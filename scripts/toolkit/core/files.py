@@ -77,7 +77,7 @@ def _is_own(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> bool:
-    """Remove a folder while holding the claim on it; a run that has only just made it finds that and makes another."""
+    """Remove a folder while holding its lock; a run that has only just made it finds that and makes another."""
     try:
         with try_lock(folder / _LOCK):
             shutil.rmtree(folder, ignore_errors=True)
@@ -117,13 +117,13 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[None]:
-    """Hold a claim on a file, which is made if missing, readable by its owner alone.
+    """Lock a file for this process (the system frees it at the end, by SIGKILL as well), which is made if missing, readable by its owner alone.
 
     Args:
         path: The file; it is not removed at the end.
 
     Raises:
-        BlockingIOError: A living process holds it, or has just removed it.
+        BlockingIOError: Another living process holds it, or has just removed it.
         OSError: The file cannot be made, or its file system knows no locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
