@@ -193,10 +193,11 @@ test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, o
 	@$(VENV)/bin/python -m pytest tests/contract $(if $(CVAT_URL),--against-real-cvat) $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Check style, types and formatting.
+lint: $(VENV)/.dev ## Check style, types, formatting and the order of the packages.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy scripts
+	@PYTHONPATH=scripts $(VENV)/bin/lint-imports --no-logo --no-cache
 
 .PHONY: fault-table
 fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.

@@ -117,10 +117,10 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[None]:
-    """Lock a file for this process (the system frees it at the end, by SIGKILL as well), which is made if missing, readable by its owner alone.
+    """Lock a file for this process; the system drops the lock when the process ends, by SIGKILL as well.
 
     Args:
-        path: The file; it is not removed at the end.
+        path: The file, made if missing, readable by its owner alone; it is not removed at the end.
 
     Raises:
         BlockingIOError: Another living process holds it, or has just removed it.

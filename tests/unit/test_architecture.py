@@ -1,0 +1,48 @@
+"""Imports run one way only, as docs/architecture.md draws them; pyproject.toml holds the order."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree / "scripts"), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_order_of_the_packages_holds() -> None:
+    answer = lint_imports(ROOT)
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("core/text.py", "from toolkit.config import model", "Imports go downwards BROKEN"),
+        ("dataset/split.py", "import pydantic", "A dataset is made without a validation library BROKEN"),
+        ("transfer/images.py", "import urllib3", "Only cvat talks to servers BROKEN"),
+        ("notebook/display.py", "import docker", "Only stack talks to Docker BROKEN"),
+        ("cli/console.py", "from toolkit.cvat import api", "cli stands on core alone BROKEN"),
+    ],
+)
+def test_an_import_against_the_order_is_named(tmp_path: Path, module: str, line: str, broken: str) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    file = tmp_path / "scripts/toolkit" / module
+    file.write_text(f"{file.read_text('utf-8')}\n{line}\n", "utf-8")
+    answer = lint_imports(tmp_path)
+    assert answer.returncode == 1
+    assert broken in answer.stdout
