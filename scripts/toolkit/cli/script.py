@@ -42,9 +42,42 @@ def run_script(command: Callable[..., None]) -> None:
     """
     import typer
 
+    settings = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(_interruptible(command))
+    app.command(context_settings=settings)(_with_version(_interruptible(command)))
     sys.exit(_exit_code_of(app, command))
+
+
+def _with_version(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option ``--version``."""
+    import inspect
+    from typing import Annotated
+
+    import typer
+
+    def show(wanted: bool) -> None:
+        if wanted:
+            from toolkit import __version__
+            from toolkit.cli import console
+
+            console.result(f"cvat-toolkit {__version__}")
+            raise typer.Exit
+
+    option = Annotated[
+        bool, typer.Option("--version", callback=show, is_eager=True, help="Print the toolkit's version.")
+    ]
+
+    @wraps(command)
+    def with_version(*arguments: object, version: bool = False, **options: object) -> None:
+        command(*arguments, **options)
+
+    signature = inspect.signature(command)
+    parameter = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
+    with_version.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), parameter]
+    )
+    with_version.__annotations__ = {**command.__annotations__, "version": option}
+    return with_version
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
