@@ -4,19 +4,19 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-VENV := .venv
-RUN := $(VENV)/bin/python scripts
-DEV := PYTHONPATH=scripts $(VENV)/bin/python -m dev
+VENV ?= .venv
 
 # The lock files name everything that is needed, so pip has nothing to resolve. It must not try: pip before 23.3 takes an extra
 # (coverage[toml]) apart from its pin and then finds whatever was released since.
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 
 # An environment that is there keeps its own pip: `python3 -m venv .venv && .venv/bin/pip install pip==…` before the first target.
-MAKE_VENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(1)
+MAKE_VENV = $(1)/bin/python -m pip --version >/dev/null 2>&1 || "$$PYTHON" -m venv $(1)
 
 # What a person types after `make target` reaches the scripts through the environment, unexpanded by make and unsplit by the shell,
-# so that spaces, quotes and dollar signs in a value are only text. ARGS alone is split: `make import ARGS="--json --keep-failed"`.
+# so that spaces, quotes and dollar signs in a value are only text.
+TYPED := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
+$(foreach name,$(TYPED),$(eval override $(name) := $$(value $(name))))
 override CONFIG := $(value CONFIG)
 # Some systems have a NAME of their own in every environment, the computer's; a project's name is typed.
 override NAME := $(if $(filter environment,$(origin NAME)),,$(value NAME))
@@ -24,7 +24,34 @@ override LABELS := $(value LABELS)
 override TYPE := $(value TYPE)
 override FILE := $(value FILE)
 override DATASET := $(value DATASET)
-export CONFIG NAME LABELS TYPE FILE DATASET
+override ARGS := $(value ARGS)
+override PYTHON := $(value PYTHON)
+override VENV := $(value VENV)
+ifneq ($(words $(VENV)),1)
+$(error VENV must name one folder, without blanks)
+endif
+export CONFIG NAME LABELS TYPE FILE DATASET ARGS PYTHON VENV $(TYPED)
+RUN := "$$VENV"/bin/python scripts
+DEV := PYTHONPATH=scripts "$$VENV"/bin/python -m dev
+
+# A script finds the words of ARGS itself where its command line says @ARGS, split as a shell splits them, and runs nothing.
+# pytest takes them from a variable of its own.
+PYTEST := PYTEST_ADDOPTS="$$ARGS" "$$VENV"/bin/python -m pytest
+
+# A mistyped variable would be passed over without a word: `make verify DATSET=other` would verify this folder's dataset.
+VARIABLES := CONFIG NAME LABELS TYPE FILE DATASET ARGS PYTHON VENV SHELL TEST_PROCESSES RESET CONFIRM OTHER_VERSION COMPOSE_PROJECT_NAME \
+	CVAT_URL CVAT_USERNAME CVAT_PASSWORD CVAT_ACCESS_TOKEN CVAT_ORGANIZATION CVAT_PROJECT_ID CVAT_TOKEN_FILE CVAT_SETTINGS_FILE \
+	CVAT_ANSWER_TIMEOUT CVAT_ATTEMPTS CVAT_RETRY_WAIT CVAT_PORT CVAT_BIND CVAT_VERSION CVAT_HOSTS CVAT_SIGN_UP CVAT_WORKERS \
+	CVAT_SUPERUSER_USERNAME CVAT_SUPERUSER_EMAIL CVAT_SUPERUSER_PASSWORD CVAT_POSTGRES_PASSWORD CVAT_VOLUMES CVAT_KUBERNETES \
+	CVAT_DB_MEMORY CVAT_SERVER_MEMORY CVAT_WORKER_MEMORY CVAT_SERVER_IMAGE CVAT_UI_IMAGE CVAT_DB_IMAGE CVAT_REDIS_INMEM_IMAGE \
+	CVAT_REDIS_ONDISK_IMAGE CVAT_OPA_IMAGE BROWSER TMPDIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy \
+	REQUESTS_CA_BUNDLE SSL_CERT_FILE XDG_STATE_HOME GITHUB_STEP_SUMMARY FUZZ SWEEPS DOCKER_% PIP_% UV_% PYTEST_%
+UNKNOWN := $(filter-out $(VARIABLES),$(TYPED))
+ifneq ($(UNKNOWN),)
+$(error $(firstword $(UNKNOWN)) is no variable of these targets$(shell '$(subst ','\'',$(PYTHON))' -c 'import difflib, sys; \
+	word, *known = sys.argv[1:]; near = difflib.get_close_matches(word.upper(), known, 1); \
+	print(*(f" (did you mean {name}?)" for name in near))' '$(subst ','\'',$(firstword $(UNKNOWN)))' $(subst %,,$(VARIABLES)) 2>/dev/null): make alone shows what there is)
+endif
 
 ##@ Start here
 
@@ -38,28 +65,28 @@ help: ## Show this help.
 setup: $(VENV)/.runtime ## Create .venv with the locked requirements (the other targets do it for you).
 
 $(VENV)/.runtime: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "error: Python 3.11 or newer is needed, found $$($(PYTHON) --version 2>/dev/null || echo none as '$(PYTHON)'); install it or name it: make PYTHON=python3.12 …" >&2; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "error: $(PYTHON) lacks its venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@echo "Setting up $(VENV) (once, and again when requirements change) …" >&2
-	@$(call MAKE_VENV,$(VENV))
-	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements.txt
-	@touch $@
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: Python 3.11 or newer is needed, found $$("$$PYTHON" --version 2>/dev/null || echo "none as '$$PYTHON'"); install it or name it: make PYTHON=python3.12 …" >&2; exit 2; }
+	@"$$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $$PYTHON lacks its venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Setting up $$VENV (once, and again when requirements change) …" >&2
+	@$(call MAKE_VENV,"$$VENV")
+	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements.txt
+	@touch "$@"
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
-	@echo "Adding what the tests need to $(VENV) …" >&2
-	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements-dev.txt
-	@touch $@
+	@echo "Adding what the tests need to $$VENV …" >&2
+	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-dev.txt
+	@touch "$@"
 
 $(VENV)/.notebooks: requirements-notebooks.txt $(VENV)/.runtime
-	@echo "Adding the notebooks' kernel to $(VENV) …" >&2
-	@$(VENV)/bin/python -m $(PIP_INSTALL) requirements-notebooks.txt
-	@touch $@
+	@echo "Adding the notebooks' kernel to $$VENV …" >&2
+	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-notebooks.txt
+	@touch "$@"
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Go the whole way once, images to dataset, with a stand-in server: no Docker needed.
-	@$(RUN)/run_demo.py $(ARGS)
+	@$(RUN)/run_demo.py @ARGS
 
 ##@ Daily work
 
@@ -67,184 +94,184 @@ WITH_CONFIG = $(if $(CONFIG),--config="$$CONFIG")
 
 .PHONY: project
 project: $(VENV)/.runtime ## Make a project: NAME=flowers LABELS="daisy rose" [TYPE=detection].
-	@$(RUN)/create_project.py $(WITH_CONFIG) --name="$$NAME" --labels="$$LABELS" $(if $(TYPE),--type="$$TYPE") $(ARGS)
+	@$(RUN)/create_project.py $(WITH_CONFIG) --name="$$NAME" --labels="$$LABELS" $(if $(TYPE),--type="$$TYPE") @ARGS
 
 .PHONY: import
 import: $(VENV)/.runtime ## Put a folder of images into CVAT: [CONFIG=configuration.json] [ARGS=--tags-from-folders].
-	@$(RUN)/import_images.py $(WITH_CONFIG) $(ARGS)
+	@$(RUN)/import_images.py $(WITH_CONFIG) @ARGS
 
 .PHONY: open
 open: $(VENV)/.runtime ## Open the newest task in the browser, or print its address: [CONFIG=configuration.json].
-	@$(RUN)/open_task.py $(WITH_CONFIG) $(ARGS)
+	@$(RUN)/open_task.py $(WITH_CONFIG) @ARGS
 
 .PHONY: export
 export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CONFIG=configuration.json].
-	@$(RUN)/export_dataset.py $(WITH_CONFIG) $(ARGS)
+	@$(RUN)/export_dataset.py $(WITH_CONFIG) @ARGS
 
 .PHONY: convert
 convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
-	@$(RUN)/convert_dataset.py $(WITH_CONFIG) $(ARGS)
+	@$(RUN)/convert_dataset.py $(WITH_CONFIG) @ARGS
 
 .PHONY: verify
 verify: $(VENV)/.runtime ## Compare a dataset with its manifest: [DATASET=folder], else the folder of configuration.json.
-	@$(RUN)/verify_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) $(ARGS)
+	@$(RUN)/verify_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) @ARGS
 
 .PHONY: report
 report: $(VENV)/.runtime ## Show a dataset or a detection export as report.html: [DATASET=folder or zip] [CONFIG=configuration.json].
-	@$(RUN)/report_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) $(ARGS)
+	@$(RUN)/report_dataset.py $(if $(DATASET),--dataset-dir="$$DATASET",$(WITH_CONFIG)) @ARGS
 
 .PHONY: notebooks
 notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say how to open them.
-	@$(RUN)/list_notebooks.py $(ARGS)
+	@$(RUN)/list_notebooks.py @ARGS
 
 ##@ CVAT server
 
 # Settings on the command line (CVAT_PORT=8081, CVAT_VERSION=…, RESET=1, CONFIRM=…) reach the scripts through the environment.
 .PHONY: up
 up: $(VENV)/.runtime ## Start CVAT on this machine and wait until it can be used: [CVAT_PORT=8080].
-	@$(RUN)/up_cvat.py $(ARGS)
+	@$(RUN)/up_cvat.py @ARGS
 
 .PHONY: superuser
 superuser: $(VENV)/.runtime ## Make the administrator: [RESET=1] sets the password of an existing one.
-	@$(RUN)/create_superuser.py $(ARGS)
+	@$(RUN)/create_superuser.py @ARGS
 
 .PHONY: token
 token: $(VENV)/.runtime ## Make an access token that the other targets use in a password's place.
-	@$(RUN)/create_token.py $(ARGS)
+	@$(RUN)/create_token.py @ARGS
 
 .PHONY: status
 status: $(VENV)/.runtime ## Show services, health, versions, response times, disk and memory.
-	@$(RUN)/show_status.py $(ARGS)
+	@$(RUN)/show_status.py @ARGS
 
 .PHONY: doctor
 doctor: $(VENV)/.runtime ## Check everything that is needed, and say what to do about what is missing.
-	@$(RUN)/doctor.py $(WITH_CONFIG) $(ARGS)
+	@$(RUN)/doctor.py $(WITH_CONFIG) @ARGS
 
 .PHONY: logs
 logs: $(VENV)/.runtime ## Follow the logs: [ARGS=cvat_server].
-	@$(RUN)/run_compose.py -- logs --follow --tail 100 $(ARGS)
+	@$(RUN)/run_compose.py -- logs --follow --tail 100 @ARGS
 
 .PHONY: stop
 stop: $(VENV)/.runtime ## Stop CVAT; everything is kept.
-	@$(RUN)/run_compose.py -- stop $(ARGS)
+	@$(RUN)/run_compose.py -- stop @ARGS
 
 .PHONY: start
 start: $(VENV)/.runtime ## Start CVAT again after stop.
 	@$(RUN)/run_compose.py -- start
-	@$(RUN)/wait_ready.py $(ARGS)
+	@$(RUN)/wait_ready.py @ARGS
 
 .PHONY: restart
 restart: $(VENV)/.runtime ## Stop and start CVAT.
 	@$(RUN)/run_compose.py -- stop
 	@$(RUN)/run_compose.py -- start
-	@$(RUN)/wait_ready.py $(ARGS)
+	@$(RUN)/wait_ready.py @ARGS
 
 .PHONY: down
 down: $(VENV)/.runtime ## Remove the containers; the data stay.
-	@$(RUN)/run_compose.py -- down $(ARGS)
+	@$(RUN)/run_compose.py -- down @ARGS
 
 .PHONY: destroy
 destroy: $(VENV)/.runtime ## Remove CVAT with all its data; asks for the project's name.
-	@$(RUN)/destroy_cvat.py $(ARGS)
+	@$(RUN)/destroy_cvat.py @ARGS
 
 .PHONY: pull
 pull: $(VENV)/.runtime ## Get the images without starting anything.
-	@$(RUN)/run_compose.py -- pull $(ARGS)
+	@$(RUN)/run_compose.py -- pull @ARGS
 
 .PHONY: backup
 backup: $(VENV)/.runtime ## Write everything CVAT holds into one file in backups/: [FILE=…].
-	@$(RUN)/backup_cvat.py $(ARGS)
+	@$(RUN)/backup_cvat.py @ARGS
 
 .PHONY: restore
 restore: $(VENV)/.runtime ## Bring a backup back: FILE=….
-	@$(RUN)/restore_cvat.py $(ARGS)
+	@$(RUN)/restore_cvat.py @ARGS
 
 .PHONY: backup-verify
 backup-verify: $(VENV)/.runtime ## Prove that a backup can be restored, in a throw-away CVAT: FILE=….
-	@$(RUN)/verify_backup.py $(ARGS)
+	@$(RUN)/verify_backup.py @ARGS
 
 .PHONY: upgrade
 upgrade: $(VENV)/.runtime ## Move to another version of CVAT, or back if it does not come up: CVAT_VERSION=….
-	@$(RUN)/upgrade_cvat.py $(ARGS)
+	@$(RUN)/upgrade_cvat.py @ARGS
 
 ##@ Development
 
 .PHONY: standin
 standin: $(VENV)/.runtime ## Run the stand-in server, a small CVAT-compatible server for dry runs (no Docker needed).
-	@$(RUN)/run_standin.py $(ARGS)
+	@$(RUN)/run_standin.py @ARGS
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
-	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(PYTEST) -n $(TEST_PROCESSES) --dist worksteal
 
 # Three for two cores: many tests wait for a limit in time, or for a server.
 TEST_PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
-	@$(VENV)/bin/python -m pytest -m stack -n 2 tests/stack $(ARGS)
+	@$(PYTEST) -m stack -n 2 tests/stack
 
 .PHONY: test-cvat
 test-cvat: $(VENV)/.dev ## Test everything against the real CVAT in throw-away containers: [CVAT_VERSION=…].
-	@$(VENV)/bin/python -m pytest -m cvat tests/cvat $(ARGS)
+	@$(PYTEST) -m cvat tests/cvat
 
 .PHONY: test-contract
 test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, or on a real CVAT (CVAT_URL=https://… and credentials).
-	@$(VENV)/bin/python -m pytest tests/contract $(if $(CVAT_URL),--against-real-cvat) $(ARGS)
+	@$(PYTEST) tests/contract $(if $(CVAT_URL),--against-real-cvat)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types, formatting and the order of the packages.
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy scripts
-	@PYTHONPATH=scripts $(VENV)/bin/lint-imports --no-logo --no-cache
+	@"$$VENV"/bin/ruff check .
+	@"$$VENV"/bin/ruff format --check .
+	@"$$VENV"/bin/mypy scripts
+	@PYTHONPATH=scripts "$$VENV"/bin/lint-imports --no-logo --no-cache
 
 .PHONY: fault-table
 fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when something goes wrong.
-	@WRITE_FAULT_TABLE=1 $(VENV)/bin/python -m pytest -q -n auto tests/faults/test_matrix.py $(ARGS)
+	@WRITE_FAULT_TABLE=1 $(PYTEST) -q -n auto tests/faults/test_matrix.py
 
 .PHONY: test-sweeps
 test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be stopped at many more moments (some minutes).
-	@SWEEPS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
-		tests/convert tests/faults tests/report tests/unit $(ARGS)
+	@SWEEPS=1 $(PYTEST) -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
+		tests/convert tests/faults tests/report tests/unit
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
-	@FUZZ=1 $(VENV)/bin/python -m pytest -q -n auto --timeout=1800 tests/fuzz $(ARGS)
+	@FUZZ=1 $(PYTEST) -q -n auto --timeout=1800 tests/fuzz
 
 .PHONY: audit
 audit: $(VENV)/.dev ## Look for known vulnerabilities of the dependencies, and list their licences.
-	@$(DEV).audit_dependencies $(ARGS)
+	@$(DEV).audit_dependencies @ARGS
 
 # By name beside the folder, for some tests work in a copy of this tree.
 MEASURED = --cov=scripts --cov=toolkit --cov=standin $(patsubst scripts/%.py,--cov=%,$(wildcard scripts/*.py))
 
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Measure what all tests reach, in all processes; those on a Docker engine too, if one answers.
-	@$(VENV)/bin/python -m pytest -q -n auto --dist worksteal -m "stack or not stack" $(MEASURED) \
-		--cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
+	@$(PYTEST) -q -n auto --dist worksteal -m "stack or not stack" $(MEASURED) \
+		--cov-report=term-missing:skip-covered --cov-fail-under=90
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Change the code in small ways and list the changes that no test notices (some minutes).
-	@$(VENV)/bin/python tests/mutants/run_mutants.py
+	@"$$VENV"/bin/python tests/mutants/run_mutants.py
 
 .PHONY: schema
 schema: $(VENV)/.runtime ## Renew the JSON Schema and the table of keys from the configuration model.
-	@$(DEV).describe_configuration $(ARGS)
+	@$(DEV).describe_configuration @ARGS
 
 .PHONY: strip-notebooks
 strip-notebooks: $(VENV)/.runtime ## Take the outputs out of the tutorials' notebooks before they go into git: [ARGS=--check].
-	@$(DEV).strip_notebooks $(ARGS)
+	@$(DEV).strip_notebooks @ARGS
 
 .PHONY: bench
 bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, split-folders, datumaro and cp: [ARGS="--images 2000 --rounds 3"].
-	@$(DEV).bench_convert $(ARGS)
+	@$(DEV).bench_convert @ARGS
 
 $(VENV)-bench/.done: requirements-bench.txt
-	@$(call MAKE_VENV,$(VENV)-bench)
-	@$(VENV)-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt
-	@touch $@
+	@$(call MAKE_VENV,"$$VENV"-bench)
+	@"$$VENV"-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt
+	@touch "$@"
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew the hashed requirements from pyproject.toml.
-	@$(DEV).lock_requirements $(ARGS)
+	@$(DEV).lock_requirements @ARGS

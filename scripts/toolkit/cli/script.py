@@ -108,8 +108,9 @@ def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> i
     from toolkit.cli import console
 
     try:
-        refuse_empty_paths(command, sys.argv[1:])
-        code = app(standalone_mode=False)
+        arguments = _with_words_of_make(sys.argv[1:])
+        refuse_empty_paths(command, arguments)
+        code = app(args=arguments, standalone_mode=False)
     except typer.Abort:
         code = INTERRUPTED
     except BrokenPipeError:
@@ -142,6 +143,20 @@ def _as_toolkit_error(error: Exception) -> ToolkitError:
 def _describe(error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
+
+
+def _with_words_of_make(arguments: list[str]) -> list[str]:
+    """Put the words of the variable ARGS in the place of the Makefile's ``@ARGS``: no shell has read them."""
+    if "@ARGS" not in arguments:
+        return arguments
+    import shlex
+
+    place = arguments.index("@ARGS")
+    try:
+        words = shlex.split(os.environ.pop("ARGS", ""))
+    except ValueError as error:
+        raise UsageError(f"ARGS cannot be split into words: {str(error).lower()}") from None
+    return arguments[:place] + [os.path.expanduser(word) for word in words] + arguments[place + 1 :]  # noqa: PTH111
 
 
 def refuse_empty_paths(command: Callable[..., None], arguments: Sequence[str]) -> None:

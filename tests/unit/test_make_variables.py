@@ -1,0 +1,91 @@
+"""What a person types behind a target is text: nothing of it is expanded, run or passed over."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+LISTED = MAKEFILE.partition("VARIABLES := ")[2].partition("\nUNKNOWN")[0].replace("\\\n", " ").split()
+TYPED = [name for name in LISTED if "%" not in name and name not in ("SHELL", "VENV", "PYTHON")]
+HOSTILE = """$(shell touch pwned) `touch pwned` $$(touch pwned) '; touch pwned; ' "$(touch pwned)" #x"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Makefile beside an environment that is set up, with a script that tells what reaches it."""
+    tree = tmp_path_factory.mktemp("tree")
+    shutil.copy(ROOT / "Makefile", tree)
+    shutil.copytree(ROOT / "scripts/toolkit", tree / "scripts/toolkit", ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / "scripts/run_demo.py").write_text(
+        "import json\nimport os\nimport sys\n"
+        "from toolkit.cli import script\n"
+        "words = script._with_words_of_make(sys.argv[1:])\n"
+        "print(json.dumps([dict(os.environ), words]))\n"
+    )
+    (tree / "requirements.txt").touch()
+    (tree / ".venv/bin").mkdir(parents=True)
+    (tree / ".venv/bin/python").symlink_to(sys.executable)
+    (tree / ".venv/.runtime").touch()
+    return tree
+
+
+def run(tree: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    inherited = {"PATH": os.environ["PATH"], "HOME": str(tree)}
+    return subprocess.run(
+        ["make", *words], cwd=tree, env=inherited | variables, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_every_variable_that_the_scripts_read_is_known() -> None:
+    sources = [*ROOT.glob("scripts/*.py"), *ROOT.glob("scripts/toolkit/**/*.py"), *ROOT.glob("compose/*.yml")]
+    text = "\n".join(path.read_text("utf-8") for path in sources)
+    read = set(re.findall(r"[\"`{]((?:CVAT|COMPOSE)_[A-Z_]+[A-Z])\b", text)) | set(
+        re.findall(r'envvar="([A-Z_]+)"', text)
+    )
+    assert read - set(LISTED) == set()
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_value_on_the_command_line_is_text(tree: Path, name: str) -> None:
+    answer = run(tree, "demo", f"{name}={HOSTILE}")
+    assert not (tree / "pwned").exists()
+    if name == "ARGS":
+        assert answer.returncode != 0 or json.loads(answer.stdout)[1]
+        return
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)[0][name] == HOSTILE
+
+
+@pytest.mark.parametrize("name", [*TYPED, "VENV", "PYTHON"])
+def test_a_value_in_the_environment_is_text(tree: Path, name: str) -> None:
+    run(tree, "demo", **{name: HOSTILE})
+    assert not (tree / "pwned").exists()
+
+
+@pytest.mark.parametrize("name", ["VENV", "PYTHON"])
+def test_a_program_on_the_command_line_is_a_name(tree: Path, name: str) -> None:
+    run(tree, "demo", f"{name}=$(shell touch pwned)`touch${{IFS}}pwned`$$(touch${{IFS}}pwned)")
+    assert not (tree / "pwned").exists()
+
+
+def test_the_words_of_args(tree: Path) -> None:
+    answer = run(tree, "demo", """ARGS=--format 'COCO 1.0' ~/photos "$HOME" *.zip $(ls)""")
+    assert json.loads(answer.stdout)[1] == ["--format", "COCO 1.0", f"{tree}/photos", "$HOME", "*.zip", "$(ls)"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("DATSET=x", "DATASET"), ("config=other.json", "CONFIG"), ("CVAT_PROT=1", "CVAT_PORT")]
+)
+def test_a_mistyped_variable_is_an_error(tree: Path, typed: str, meant: str) -> None:
+    answer = run(tree, "demo", typed)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert f"{typed.partition('=')[0]} is no variable of these targets (did you mean {meant}?)" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
