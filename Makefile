@@ -42,7 +42,7 @@ PYTEST := PYTEST_ADDOPTS="$$ARGS" "$$VENV"/bin/python -m pytest
 VARIABLES := CONFIG NAME LABELS TYPE FILE DATASET ARGS PYTHON VENV SHELL TEST_PROCESSES RESET CONFIRM OTHER_VERSION COMPOSE_PROJECT_NAME \
 	CVAT_URL CVAT_USERNAME CVAT_PASSWORD CVAT_ACCESS_TOKEN CVAT_ORGANIZATION CVAT_PROJECT_ID CVAT_TOKEN_FILE CVAT_SETTINGS_FILE \
 	CVAT_ANSWER_TIMEOUT CVAT_ATTEMPTS CVAT_RETRY_WAIT CVAT_PORT CVAT_BIND CVAT_VERSION CVAT_HOSTS CVAT_SIGN_UP CVAT_WORKERS \
-	CVAT_SUPERUSER_USERNAME CVAT_SUPERUSER_EMAIL CVAT_SUPERUSER_PASSWORD CVAT_POSTGRES_PASSWORD CVAT_VOLUMES CVAT_KUBERNETES \
+	CVAT_SUPERUSER_USERNAME CVAT_SUPERUSER_EMAIL CVAT_SUPERUSER_PASSWORD CVAT_POSTGRES_PASSWORD CVAT_VOLUMES \
 	CVAT_DB_MEMORY CVAT_SERVER_MEMORY CVAT_WORKER_MEMORY CVAT_SERVER_IMAGE CVAT_UI_IMAGE CVAT_DB_IMAGE CVAT_REDIS_INMEM_IMAGE \
 	CVAT_REDIS_ONDISK_IMAGE CVAT_OPA_IMAGE BROWSER TMPDIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy \
 	REQUESTS_CA_BUNDLE SSL_CERT_FILE XDG_STATE_HOME GITHUB_STEP_SUMMARY FUZZ SWEEPS DOCKER_% PIP_% UV_% PYTEST_%
@@ -239,9 +239,14 @@ test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
 	@FUZZ=1 $(PYTEST) -q -n auto --timeout=1800 tests/fuzz
 
+LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-bench.txt
+
 .PHONY: audit
-audit: $(VENV)/.dev ## Look for known vulnerabilities of the dependencies, and list their licences.
-	@$(DEV).audit_dependencies @ARGS
+audit: $(VENV)/.dev ## List the dependencies' licences and parts, and fail on a known vulnerability or on one nobody could ask about.
+	@"$$VENV"/bin/pip-licenses --from=mixed --format=markdown --output-file=docs/licences.md \
+		--packages $$(sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/\1/p' requirements.txt)
+	@"$$VENV"/bin/cyclonedx-py requirements requirements.txt --output-reproducible --of JSON --output-file sbom.cdx.json
+	@"$$VENV"/bin/pip-audit --strict --disable-pip --require-hashes $(LOCKS:%=--requirement=%) --progress-spinner=off
 
 # By name beside the folder, for some tests work in a copy of this tree.
 MEASURED = --cov=scripts --cov=toolkit --cov=standin $(patsubst scripts/%.py,--cov=%,$(wildcard scripts/*.py))

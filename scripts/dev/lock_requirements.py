@@ -18,7 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 # The benchmark's competitors pin what our own requirements have newer, so they live in an environment of their own.
 LOCKS = {
     "requirements.txt": ["pyproject.toml"],
-    "requirements-dev.txt": ["pyproject.toml", "--group=test", "--group=lint", "--constraints=requirements.txt"],
+    "requirements-dev.txt": [
+        "pyproject.toml",
+        "--group=test",
+        "--group=lint",
+        "--group=audit",
+        "--constraints=requirements.txt",
+    ],
     # In the same environment as the tests' requirements, so in the same versions.
     "requirements-notebooks.txt": ["--group=notebook", "--constraints=requirements-dev.txt"],
     "requirements-bench.txt": ["--group=bench"],

@@ -1,16 +1,18 @@
 """What keeps the tree current: locks, licences, the schema. In a copy of the tree, and without a network."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from dev.vulnerabilities import audit
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
+LICENCES = ROOT / "docs" / "licences.md"
 
 
 @pytest.fixture
@@ -87,6 +89,7 @@ dependencies = [{}]
 [dependency-groups]
 test = []
 lint = []
+audit = []
 notebook = []
 bench = []
 """
@@ -108,57 +111,15 @@ def test_a_lock_that_cannot_be_made_is_named(tree: Path) -> None:
     assert answer.stderr.splitlines()[-1] == "error: requirements.txt could not be locked; uv said why above"
 
 
-# --- Licences and vulnerabilities ---------------------------------------------------------------------------------
+# --- Licences -----------------------------------------------------------------------------------------------------
 
 
-def test_licences_are_written_and_what_needs_a_network_is_skipped_and_said(tree: Path) -> None:
-    answer = run(tree, "audit_dependencies")
-    assert answer.returncode == 0, answer.stderr
-    written, committed = ((root / "docs/licences.md").read_text("utf-8").splitlines() for root in (tree, ROOT))
-    assert [line.split("|")[1:3] for line in written if "|" in line] == [
-        line.split("|")[1:3] for line in committed if "|" in line
-    ]
-    assert "packages with their licences in docs/licences.md" in answer.stdout
-    assert "no known vulnerabilities" not in answer.stdout
-    assert "warning: not looked for vulnerabilities: " in answer.stderr
-
-
-def test_licences_alone_ask_nothing(tree: Path) -> None:
-    answer = run(tree, "audit_dependencies", "--licences-only")
-    assert (answer.returncode, answer.stderr) == (0, "")
-
-
-def answering(folder: Path, script: str) -> None:
-    """Put a program that answers as pip-audit does in the place of uv, which would have to fetch it."""
-    program = folder / "uv"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-
-
-@pytest.mark.parametrize(
-    ("script", "skipped", "findings"),
-    [
-        ("echo 'No known vulnerabilities found' >&2", None, []),
-        ("printf 'Name  ID\\n\\nx  CVE-1\\n'; exit 1", None, ["Name  ID", "x  CVE-1"]),
-        ("printf 'a\\nb\\nc\\nd\\n' >&2; exit 1", None, ["b", "c", "d"]),
-        (
-            "echo '  error sending request for url' >&2; exit 2",
-            "the package index or the database cannot be reached (error sending request for url)",
-            [],
-        ),
-        ("exec sleep 30", "no answer within 0.5 s", []),
-    ],
-)
-def test_what_an_audit_says(
-    script: str, skipped: str | None, findings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answering(tmp_path, script)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # uv is looked for beside it
-    found = audit(tmp_path / "requirements.txt", timeout=0.5 if "sleep" in script else 30)
-    assert (found.skipped, list(found.findings)) == (skipped, findings)
-
-
-def test_without_uv_an_audit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert audit(tmp_path / "requirements.txt").skipped == "uv is not installed, which make lint brings"
+def test_the_list_of_licences_names_what_is_locked_and_no_other() -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in LICENCES.read_text("utf-8").splitlines()]
+    listed = {canonicalize_name(name): version for name, version, _ in rows[2:]}
+    lines = re.findall(r"^([A-Za-z0-9].*?) \\$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+    locked = [Requirement(line) for line in lines]
+    oldest = {"python_version": "3.11", "python_full_version": "3.11.0", "sys_platform": "linux"}  # as it was written
+    here = [one for one in locked if one.marker is None or one.marker.evaluate(oldest)]
+    assert listed == {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in here}
+    assert [name for name, _, licence in rows if licence == "UNKNOWN"] == []
