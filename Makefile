@@ -213,7 +213,7 @@ test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine
 
 .PHONY: test-cvat
 test-cvat: $(VENV)/.dev ## Test everything against the real CVAT in throw-away containers: [CVAT_VERSION=…].
-	@$(PYTEST) -m cvat tests/cvat
+	@$(PYTEST) -m cvat tests/real_cvat
 
 .PHONY: test-contract
 test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, or on a real CVAT (CVAT_URL=https://… and credentials).
@@ -233,7 +233,7 @@ fault-table: $(VENV)/.dev ## Renew docs/faults.md from what the scripts do when 
 .PHONY: test-sweeps
 test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be stopped at many more moments (some minutes).
 	@SWEEPS=1 $(PYTEST) -n $(TEST_PROCESSES) --dist worksteal --timeout=1800 \
-		tests/convert tests/faults tests/report tests/unit
+		tests
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).

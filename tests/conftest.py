@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from sweeps import FULL
+
+from tests.support.sweeps import FULL
 
 # Neither the token nor the settings of the person who runs the tests have a say in them.
 os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"

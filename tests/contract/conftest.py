@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from cvat_under_test import CvatUnderTest, jpeg, write_zip
 
 from standin import CvatVersion
 from standin.process import StandinProcess
+from tests.support.cvat_under_test import CvatUnderTest, jpeg, write_zip
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

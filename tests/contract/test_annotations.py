@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from cvat_sdk import models
 from cvat_sdk.core.exceptions import BackgroundRequestException
-from cvat_under_test import CvatUnderTest, jpeg, read_zip, write_zip
+
+from tests.support.cvat_under_test import CvatUnderTest, jpeg, read_zip, write_zip
 
 TAGS = {
     "a/1.jpg": ["cat"],

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 from cvat_sdk import models
-from cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
+
+from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
 
 
 def tag(cvat: CvatUnderTest, project_id: int, task_id: int, tags: dict[str, list[str]]) -> None:

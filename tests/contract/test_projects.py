@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from cvat_sdk import models
 from cvat_sdk.exceptions import ApiException
-from cvat_under_test import CvatUnderTest
+
+from tests.support.cvat_under_test import CvatUnderTest
 
 
 def test_create_prints_the_id_alone(cvat: CvatUnderTest) -> None:

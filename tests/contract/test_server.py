@@ -2,7 +2,7 @@
 
 import json
 
-from cvat_under_test import CvatUnderTest
+from tests.support.cvat_under_test import CvatUnderTest
 
 
 def test_about_names_a_version_without_signing_in(cvat: CvatUnderTest) -> None:

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from cvat_under_test import CvatUnderTest
 from urllib3 import make_headers
+
+from tests.support.cvat_under_test import CvatUnderTest
 
 WRONG = "not-the-password-1"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from cvat_sdk import models
 from cvat_sdk.core.uploading import DataUploader
-from cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
 from PIL import Image
+
+from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
 
 CREATED = re.compile(r"Created task ID: (\d+) ")
 

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import faulty_shell, shell
+
+from tests.transfer.conftest import faulty_shell, shell
 
 from .table import TABLE, render
 

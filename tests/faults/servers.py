@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from local_server import serving
+from tests.support.local_server import serving
 
 
 class _Recorder(http.server.BaseHTTPRequestHandler):

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import SCRIPTS
+
+from tests.transfer.conftest import SCRIPTS
 
 SIGNALLED = Path(__file__).with_name("signalled.py")
 ALL = sorted(path.stem for path in SCRIPTS.glob("*.py"))

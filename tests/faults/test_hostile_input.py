@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from pipeline.conftest import Shell, jpeg
-from pipeline.test_import import one_line, settings
-from sweeps import some
 
+from tests.support.sweeps import some
+from tests.transfer.conftest import Shell, jpeg
+from tests.transfer.test_import import one_line, settings
 from toolkit.core.errors import ToolkitError
 from toolkit.transfer import export_archive
 

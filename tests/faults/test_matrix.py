@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from pipeline.conftest import Shell, new_shell
-from sweeps import FULL
 
 from standin.process import StandinProcess
+from tests.support.sweeps import FULL
+from tests.transfer.conftest import Shell, new_shell
 
 from .conftest import WRITES_TABLE
 from .matrix import CASES, FEW, RACES, UNREACHABLE, Fault, Step

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import SCRIPTS, Shell
+
+from tests.transfer.conftest import SCRIPTS, Shell
 
 from .processes import living, new_mark
 from .test_stops import tasks_of

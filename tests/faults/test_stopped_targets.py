@@ -10,8 +10,9 @@ import zipfile
 from collections.abc import Callable
 
 import pytest
-from pipeline.conftest import SCRIPTS, Shell
-from sweeps import FULL
+
+from tests.support.sweeps import FULL
+from tests.transfer.conftest import SCRIPTS, Shell
 
 from .processes import living, new_mark
 from .test_stops import tasks_of

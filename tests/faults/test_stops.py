@@ -8,8 +8,9 @@ import zipfile
 
 import pytest
 import requests
-from pipeline.conftest import Shell
-from sweeps import FULL
+
+from tests.support.sweeps import FULL
+from tests.transfer.conftest import Shell
 
 MOMENTS = 6 if FULL else 3
 LONGEST = 4.0

@@ -22,13 +22,13 @@ MUTATED = (
     "toolkit/dataset/split",
 )
 TESTS = (
-    "test_archive.py",
-    "test_configuration_described.py",
-    "test_configuration.py",
-    "test_configuration_messages.py",
-    "test_split.py",
-    "test_split_groups.py",
-    "test_reference_shuffle.py",
+    "dataset/test_archive.py",
+    "dev/test_configuration_described.py",
+    "config/test_configuration.py",
+    "config/test_configuration_messages.py",
+    "dataset/test_split.py",
+    "dataset/test_split_groups.py",
+    "dataset/test_reference_shuffle.py",
 )
 SETTINGS = """[mutmut]
 source_paths=src
@@ -45,7 +45,7 @@ pytest_add_cli_args=
     -p
     no:cacheprovider
     -x
-    --deselect=tests/unit/test_configuration.py::test_written_schema_and_table_are_current
+    --deselect=tests/config/test_configuration.py::test_written_schema_and_table_are_current
 """
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         settings = (ROOT / "pyproject.toml").read_text("utf-8").replace('"scripts"', '"src"')
         (tree / "pyproject.toml").write_text(settings, "utf-8")
         mutated = "\n".join(f"    src/{module}.py" for module in MUTATED)
-        tests = "\n".join(f"    tests/unit/{test}" for test in TESTS)
+        tests = "\n".join(f"    tests/{test}" for test in TESTS)
         (tree / "setup.cfg").write_text(SETTINGS.format(mutated=mutated, tests=tests), "utf-8")
         venv.create(environment, with_pip=True)
         (packages,) = environment.glob("lib/python3*/site-packages")

@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from reports import ROOT, environment, jpeg, report, run, write_dataset
+
+from tests.support.reports import ROOT, environment, jpeg, report, run, write_dataset
 
 
 def test_numbers_are_those_of_the_tree(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from reports import DETECTION, SCRIPT, environment, jpeg, report, run
+
+from tests.support.reports import DETECTION, SCRIPT, environment, jpeg, report, run
 
 FORMATS = {
     "COCO 1.0": "coco_1.0.zip",

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from reports import DETECTION, SCRIPT, environment, run, write_dataset
-from sweeps import some
+
+from tests.support.reports import DETECTION, SCRIPT, environment, run, write_dataset
+from tests.support.sweeps import some
 
 SIGNALLED = Path(__file__).resolve().parents[1] / "faults" / "signalled.py"
 

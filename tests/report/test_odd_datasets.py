@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from reports import jpeg, report, run, write_dataset
+from tests.support.reports import jpeg, report, run, write_dataset
 
 
 def test_a_folder_without_sides_is_no_dataset(tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import image_builder
 import pytest
 from docker.errors import DockerException
-from throw_away import Cvat, remove, throw_away_cvat
+
+from tests.support import image_builder
+from tests.support.throw_away import Cvat, remove, throw_away_cvat
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = "stack" in (config.getoption("markexpr") or "")
     for item in items:
-        if Path(item.fspath).is_relative_to(Path(__file__).parent):
+        if Path(item.fspath).is_relative_to(Path(__file__).parent) and "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.stack)
             item.add_marker(pytest.mark.timeout(240))
             if not wanted:

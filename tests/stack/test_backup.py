@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from image_builder import BROKEN, NEW, OLD
-from throw_away import MIRRORED_AFTER_SECONDS, Cvat, hear_ctrl_c
+from tests.support.image_builder import BROKEN, NEW, OLD
+from tests.support.throw_away import MIRRORED_AFTER_SECONDS, Cvat, hear_ctrl_c
 
 
 def backup(cvat: Cvat) -> Path:

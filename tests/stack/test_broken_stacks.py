@@ -9,8 +9,9 @@ from typing import Any
 
 import pexpect
 import pytest
-from image_builder import OLD
-from throw_away import PROJECT_LABEL, Cvat
+
+from tests.support.image_builder import OLD
+from tests.support.throw_away import PROJECT_LABEL, Cvat
 
 LONG_SECONDS = 300
 """What `make up` waits by default. The calls here end far sooner, or the test runs into its own limit."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from throw_away import PROJECT_LABEL, Cvat, throw_away_cvat
+
+from tests.support.throw_away import PROJECT_LABEL, Cvat, throw_away_cvat
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 import pytest
-from image_builder import BROKEN, NEW
-from throw_away import PASSWORD, USERNAME, Cvat, hear_ctrl_c
+
+from tests.support.image_builder import BROKEN, NEW
+from tests.support.throw_away import PASSWORD, USERNAME, Cvat, hear_ctrl_c
 
 SERVICES = {"cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from recorded import EXPORTS, RECORDINGS, Replay, cases, images, plain, primed_folder
 
 from standin.process import StandinProcess
+from tests.support.recorded import EXPORTS, RECORDINGS, Replay, cases, images, plain, primed_folder
 
 # Other tests had made projects before; which ones is no matter of the stand-in.
 OF_THE_RECORDINGS = ("--cvat-version", "2.54")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from standin_api import Api, jpeg
 
 from standin.process import StandinProcess
+from tests.support.standin_api import Api, jpeg
 
 
 @pytest.fixture

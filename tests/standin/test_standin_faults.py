@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import urllib3
 from PIL import Image
-from waiting import HELD, wait_until
 
 from standin.process import StandinProcess
+from tests.support.waiting import HELD, wait_until
 
 TIMEOUT = 240.0
 

@@ -4,9 +4,9 @@ import base64
 import zipfile
 
 import pytest
-from standin_api import Api, jpeg, zipped
 
 from standin.process import StandinProcess
+from tests.support.standin_api import Api, jpeg, zipped
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standin_api import Api, jpeg
 
 from standin.process import StandinProcess
+from tests.support.standin_api import Api, jpeg
 
 
 class Stuck:

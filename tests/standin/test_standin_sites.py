@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import urllib3
-from standin_api import Api, jpeg
 
 from standin.process import StandinProcess
+from tests.support.standin_api import Api, jpeg
 
 PUBLIC = "shiny-space-8080.app.github.dev"
 FORWARDED = {"X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"}

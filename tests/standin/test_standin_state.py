@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from standin_api import Api, jpeg
 
 from standin.manage import reset_password
 from standin.process import SCRIPT, StandinProcess
+from tests.support.standin_api import Api, jpeg
 
 SECRET = "cvat-stand-in-secret-7"
 
