@@ -33,7 +33,7 @@ def main(
     from toolkit.cvat import probes as server
     from toolkit.cvat import tokens as access_token
     from toolkit.cvat.connection import check_url
-    from toolkit.cvat.token_file import keep_token, read_token, token_file
+    from toolkit.cvat.token_file import read_token, save_token, token_file
 
     address = check_url(url) if url else find_stack().url
     username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")
@@ -47,7 +47,7 @@ def main(
     token = access_token.create_token(address, username, authorization, days, read_only, console.warn)
     place = token_file()
     try:
-        keep_token(token)
+        save_token(token)
     except (OSError, KeyboardInterrupt) as error:
         access_token.revoke_token(token, authorization)
         if isinstance(error, KeyboardInterrupt):

@@ -13,6 +13,7 @@ from toolkit.core.text import printable
 
 if TYPE_CHECKING:
     from toolkit.core.check import Check
+    from toolkit.cvat.connection import Connection
 
 
 def main(
@@ -47,8 +48,8 @@ def main(
 def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
     from toolkit.config.local_cvat import find_stack
     from toolkit.config.model import DEFAULT_FILE
-    from toolkit.cvat import server_checks
     from toolkit.cvat.connection import check_url
+    from toolkit.cvat.probes import server_checks
     from toolkit.stack import checks
     from toolkit.stack.engine import connect, service_states
 
@@ -57,16 +58,28 @@ def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
     if config or os.path.lexists(DEFAULT_FILE):
         found.append(checks.configuration_check(config or Path(DEFAULT_FILE)))
     if url and check_url(url) != stack.url:
-        return [*found, *server_checks.server_checks(check_url(url))]
+        return [*found, *server_checks(check_url(url), _connection(config, url))]
     docker, client = checks.docker_checks(connect)
     found += docker
     if client is not None:
         found += [*checks.engine_checks(client, stack), checks.port_check(client, stack)]
         found += checks.settings_checks(client, stack)
         if any(state.state != "absent" for state in service_states(client, stack)):
-            found += [*checks.running_checks(client, stack), *server_checks.server_checks(stack.url)]
+            found += [*checks.running_checks(client, stack), *server_checks(stack.url, _connection(config, stack.url))]
         client.close()
     return found
+
+
+def _connection(config: Path | None, url: str) -> "Connection | None":
+    """Return the server with the credentials that the other scripts would use, if there are any."""
+    from toolkit.config.load import find_configuration
+    from toolkit.core.errors import ToolkitError
+    from toolkit.cvat.connection import resolve_connection
+
+    try:
+        return resolve_connection(find_configuration(config).file, url)
+    except ToolkitError:  # told by the check of the configuration or of the token; or nobody has signed in yet
+        return None
 
 
 def _line(check: "Check") -> str:

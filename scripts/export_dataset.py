@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from toolkit.cli import console
-from toolkit.core.formats import IMAGENET, TaskType
-from toolkit.core.text import format_size
+from toolkit.core.formats import TaskType
+from toolkit.core.text import format_size, printable
 
 
 def main(
@@ -43,8 +43,8 @@ def main(
     from toolkit.config.model import ExportKeys, target_in
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
-    from toolkit.transfer import export as project_export
-    from toolkit.transfer.export_archive import image_count
+    from toolkit.transfer.compare import compare, list_frames
+    from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
 
     started = time.monotonic()
     file, warnings = find_configuration(config)
@@ -53,26 +53,30 @@ def main(
     options = {"cvat_project_id": project_id, "export_format": export_format, "export_dir": export_dir}
     keys, connection = read_with_connection(ExportKeys, file, options, url, username)
     target = target_in(keys.export_dir, keys.cvat_project_id)
-    project_export.check_target(target, overwrite)
+    check_target(target, overwrite)
     with session(connection, console.warn) as api:
         labels = api.labels(keys.cvat_project_id)
-        project_export.check_format(keys.export_format, task_type, labels)
-        project_export.check_offered(api, keys.export_format)
-        frames = api.frame_count(keys.cvat_project_id)
-    export = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
+        check_format(keys.export_format, task_type, labels)
+        check_offered(api, keys.export_format, keys.cvat_project_id)
+    export = Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
     with console.status_line() as show:
-        project_export.fetch(connection, export, project_export.Progress(show, console.warn))
-    if keys.export_format == IMAGENET and (images := image_count(target)) < frames:
-        console.warn(
-            f"the project has {frames} frames, the export {images} images: "
-            "frames of one label have names that the server could not keep apart"
-        )
+        fetch(connection, export, ExportProgress(show, console.warn))
+        show("comparing it with the project")
+        with session(connection, console.warn) as api:
+            tasks = [task.id for task in api.tasks(keys.cvat_project_id) if task.frames]
+            listed = list_frames(api, tasks, labels, keys.export_format)
+        difference = compare(listed, target, keys.export_format)
+    for line in difference.warnings():
+        console.warn(printable(line))
+    frames, size = len(listed.present), target.stat().st_size
     if as_json:
-        answer = {"file": str(target), "format": keys.export_format, "size": target.stat().st_size, "frames": frames}
+        answer = {"file": str(target), "format": keys.export_format, "size": size, "frames": frames}
+        answer |= {"missing": difference.missing, "doubled": difference.doubled, "deleted": difference.deleted}
         console.result(json.dumps(answer, ensure_ascii=False))
         return
-    size = format_size(target.stat().st_size)
-    console.result(f"{frames} frames as {keys.export_format}, {size} in {time.monotonic() - started:.1f} s")
+    console.result(
+        f"{frames} frames as {keys.export_format}, {format_size(size)} in {time.monotonic() - started:.1f} s"
+    )
     console.result(str(target))
 
 

@@ -5,7 +5,6 @@ from toolkit.cli.script import run_script
 import json
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +14,10 @@ from toolkit.cli import console
 from toolkit.core.text import printable
 
 if TYPE_CHECKING:
-    from toolkit.cvat.api import Api
     from toolkit.cvat.connection import Connection
-    from toolkit.transfer.images import Found
-    from toolkit.transfer.journal import Journal, Part, Record
-    from toolkit.transfer.leftovers import Leftover
+    from toolkit.transfer.batches import Decision
+    from toolkit.transfer.images import FoundImages
+    from toolkit.transfer.journal import InterruptedImport, TaskRecord
 
 
 def main(
@@ -32,7 +30,11 @@ def main(
     ] = None,
     extension: Annotated[
         str | None,
-        typer.Option("--extension", "--import-image-extension", help="jpg, JPG, jpeg or JPEG: exactly this spelling."),
+        typer.Option(
+            "--extension",
+            "--import-image-extension",
+            help="jpg, JPG, jpeg, png …: exactly this spelling; or a list, or images.",
+        ),
     ] = None,
     task_name: Annotated[
         str | None, typer.Option("--task-name", "--import-task-name", help="Name of the task to create.")
@@ -49,13 +51,14 @@ def main(
         bool, typer.Option("--resume", help="Go on where an import of this name and folder stopped.")
     ] = False,
     start_over: Annotated[
-        bool, typer.Option("--start-over", help="Begin anew; the tasks that an earlier import finished stay.")
+        bool, typer.Option("--start-over", help="Start over; the tasks that an earlier import finished stay.")
     ] = False,
     remove_leftover: Annotated[
         bool, typer.Option("--remove-leftover", help="Delete the unfinished tasks that a killed import has left.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one task may take.")] = 6 * 3600,
     verify: Annotated[bool, typer.Option(help="Look into every file before sending any.")] = True,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave broken files out, by name.")] = False,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep the task of a failed import for a look at it.")
     ] = False,
@@ -70,96 +73,90 @@ def main(
     """
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ImportKeys
+    from toolkit.core.errors import UsageError
     from toolkit.core.progress import Watch
-    from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
-    from toolkit.transfer.batches import import_batches, split
-    from toolkit.transfer.batches import resume as go_on
-    from toolkit.transfer.folder_tags import check_folders
-    from toolkit.transfer.images import find_images
-    from toolkit.transfer.import_run import Plan
-    from toolkit.transfer.journal import DONE, Aim, Record, abandoned
-    from toolkit.transfer.preflight import check_images
+    from toolkit.transfer.batches import FolderImport
+    from toolkit.transfer.images import BROKEN, check_images, describe_left_out, find_images
+    from toolkit.transfer.journal import ImportTarget
+    from toolkit.transfer.task import ImportOptions
 
     started = time.monotonic()
+    if resume and start_over:
+        raise UsageError("--resume and --start-over exclude each other")
     file, warnings = find_configuration(config)
     for warning in warnings:
         console.warn(warning)
     options = {
         "cvat_project_id": project_id,
         "import_dir": import_dir,
-        "import_image_extension": extension,
+        "import_image_extension": _extensions(extension),
         "import_task_name": task_name,
     }
     keys, connection = read_with_connection(ImportKeys, file, options, url, username)
     found = find_images(keys.import_dir, keys.import_image_extension)
-    _tell_left_out(found)
-    name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
-    batches = split(name, found.images, images_per_task)
     with console.progress("checking images", len(found.images)) as advance:
-        sizes = check_images(found.images, verify, advance, images_per_task)
-    aim = Aim(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
-    record = Record(aim, [batch.part for batch in batches], images_per_task, tags_from_folders)
-    with ExitStack() as stack:
-        with session(connection, console.warn) as api:
-            labels = api.labels(keys.cvat_project_id)
-            if tags_from_folders:
-                check_folders(found.images, labels, keys.cvat_project_id)
-            leftovers = _examine(api, stack.enter_context(abandoned(aim)), connection)
-            earlier = _decide(leftovers, resume, start_over)
-            _tidy_up(api, leftovers, remove_leftover or earlier is not None, start_over)
-            tasks = api.tasks(keys.cvat_project_id)
-        plan = Plan(
-            project_id=keys.cvat_project_id,
-            task_name=name,
-            folder=keys.import_dir,
-            images=(),
-            sizes=sizes,
-            tags_from_folders=tags_from_folders,
-            timeout=timeout,
-        )
-        if earlier is None:
-            journal = _begin(stack, record)
-        else:
-            journal, batches = earlier.journal, go_on(earlier.journal, batches)
-        watch = Watch(console.progress, console.status_line, console.say, console.warn)
-        parts = [batch.part for batch in batches]
-        try:
-            import_batches(connection, plan, batches, journal, watch, tasks, parallel, keep_failed)
-        except KeyboardInterrupt:
-            if all(part.state == DONE for part in parts):  # too late to undo anything: say what there is
-                _report(connection, parts, found, time.monotonic() - started, as_json)
-            raise
-    _report(connection, parts, found, time.monotonic() - started, as_json)
+        broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
+    if broken:
+        found.images = [image for image in found.images if image.name not in broken]
+        found.left_out[BROKEN] = [f"{name}: {problem}" for name, problem in broken.items()]
+    for line in describe_left_out(found.left_out):
+        console.say(printable(line))
+    name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
+    target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
+    watch = Watch(
+        console.progress,
+        console.status_line,
+        lambda line: console.say(printable(line)),
+        lambda line: console.warn(printable(line)),
+    )
+    how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed)
+    work = FolderImport(connection, target, found.images, how, watch)
+    try:
+        work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
+    except KeyboardInterrupt:
+        if work.is_done:  # too late to undo anything: say what there is
+            _report(connection, work.tasks, found, time.monotonic() - started, as_json)
+        raise
+    _report(connection, work.tasks, found, time.monotonic() - started, as_json)
 
 
-def _examine(api: "Api", journals: "Sequence[Journal]", connection: "Connection") -> "list[Leftover]":
-    from toolkit.transfer.leftovers import describe, examine
-
-    leftovers = examine(api, journals)
-    for leftover in leftovers:
-        console.warn("an earlier import of this name and folder was stopped in the middle; it has left")
-        for line in describe(connection, leftover):
-            console.say(f"  - {line}")
-    return leftovers
+def _extensions(given: str | None) -> str | list[str] | None:
+    """Take a list of extensions apart; what is none of the configuration's four words is a list of one."""
+    if given is None or given in ("jpg", "JPG", "jpeg", "JPEG"):
+        return given
+    return [part.strip().removeprefix(".") for part in given.split(",") if part.strip()]
 
 
-def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> "Leftover | None":
-    """Choose the earlier import to go on with."""
-    from toolkit.cli.console import can_ask
+def _decide(
+    interrupted: "Sequence[InterruptedImport]", resume: bool, start_over: bool, remove_leftover: bool
+) -> "Decision":
+    """Choose what is done about earlier imports that were stopped, asking the person where that is possible."""
+    from toolkit.transfer.batches import Decision
+
+    chosen = _resumed(interrupted, resume, start_over)
+    numbers = ", ".join(str(task.task_id) for one in interrupted for task in one.unfinished)
+    question = f"Delete the unfinished task {numbers} (its images are all in the folder)?"
+    is_asked = remove_leftover or chosen is not None
+    if numbers and not is_asked and console.can_ask():
+        is_asked = typer.confirm(question, default=True, err=True)
+    return Decision(chosen, is_asked, start_over)
+
+
+def _resumed(interrupted: "Sequence[InterruptedImport]", resume: bool, start_over: bool) -> "InterruptedImport | None":
     from toolkit.core.errors import UsageError
 
-    begun = next((leftover for leftover in reversed(leftovers) if leftover.done), None)
-    if resume and start_over:
-        raise UsageError("--resume and --start-over exclude each other")
-    if resume and not leftovers:
-        console.say("there is no earlier import to go on with: beginning anew")
-    if resume and leftovers:
-        return begun or leftovers[-1]
+    begun = next((one for one in reversed(interrupted) if one.done), None)
+    if resume and not interrupted:
+        console.say("there is no earlier import to resume: starting over")
+    if resume and interrupted:
+        return begun or interrupted[-1]
     if begun is None or start_over:
         return None
-    total = len(begun.journal.record.parts)
-    if can_ask() and typer.confirm(f"{len(begun.done)} of {total} tasks are finished. Go on?", default=True, err=True):
+    total = len(begun.journal.record.tasks)
+    if console.can_ask() and typer.confirm(
+        f"{len(begun.done)} of {total} tasks are finished. Go on?", default=True, err=True
+    ):
         return begun
     raise UsageError(
         f"an earlier import has finished {len(begun.done)} of {total} tasks: "
@@ -167,58 +164,24 @@ def _decide(leftovers: "Sequence[Leftover]", resume: bool, start_over: bool) -> 
     )
 
 
-def _tidy_up(api: "Api", leftovers: "Sequence[Leftover]", is_asked: bool, forget: bool) -> None:
-    """Delete what killed imports have left, if the person wants that."""
-    from toolkit.cli.console import can_ask
-    from toolkit.transfer.leftovers import remove
-
-    for leftover in leftovers:
-        numbers = ", ".join(str(part.task_id) for part in leftover.unfinished)
-        question = f"Delete the unfinished task {numbers} (its images are all in the folder)?"
-        if not leftover.unfinished:
-            pass
-        elif is_asked or (can_ask() and typer.confirm(question, default=True, err=True)):
-            for line in remove(api, leftover):
-                console.say(line)
-        else:
-            console.say(f"--remove-leftover deletes the unfinished task {numbers}")
-            continue
-        if forget or not leftover.done:
-            leftover.journal.forget()
-
-
-def _begin(stack: ExitStack, record: "Record") -> "Journal":
-    from toolkit.transfer.journal import Journal, begin
-
-    try:
-        return stack.enter_context(begin(record))
-    except OSError as error:
-        console.warn(f"if this import is killed, the next one will not know of it ({error})")
-        return Journal(record, None)
-
-
-def _tell_left_out(found: "Found") -> None:
-    for reason, names in found.left_out.items():
-        first = ", ".join(printable(name) for name in names[:3])
-        console.say(f"left out {len(names)} ({reason}): {first}{', …' * (len(names) > 3)}")
-
-
-def _report(connection: "Connection", parts: "Sequence[Part]", found: "Found", seconds: float, as_json: bool) -> None:
-    addresses = [connection.task_url(part.task_id or 0) for part in parts]
+def _report(
+    connection: "Connection", tasks: "Sequence[TaskRecord]", found: "FoundImages", seconds: float, as_json: bool
+) -> None:
+    addresses = [connection.task_url(task.task_id or 0) for task in tasks]
     if not as_json:
-        for part, address in zip(parts, addresses, strict=True):
-            pace = f" in {seconds:.1f} s" if len(parts) == 1 else f", {part.name}"
-            console.result(f"task {part.task_id}: {part.frames} frames{pace}")
+        for task, address in zip(tasks, addresses, strict=True):
+            pace = f" in {seconds:.1f} s" if len(tasks) == 1 else f", {task.name}"
+            console.result(f"task {task.task_id}: {task.frames} frames{pace}")
             console.result(address)
-        if len(parts) > 1:
-            console.result(f"{len(parts)} tasks: {len(found.images)} frames in {seconds:.1f} s")
+        if len(tasks) > 1:
+            console.result(f"{len(tasks)} tasks: {len(found.images)} frames in {seconds:.1f} s")
         return
     answer: dict[str, object] = {"frames": len(found.images)}
-    if len(parts) == 1:
-        answer |= {"task_id": parts[0].task_id, "url": addresses[0]}
+    if len(tasks) == 1:
+        answer |= {"task_id": tasks[0].task_id, "url": addresses[0]}
     answer["tasks"] = [
-        {"task_id": part.task_id, "name": part.name, "frames": part.frames, "url": address}
-        for part, address in zip(parts, addresses, strict=True)
+        {"task_id": task.task_id, "name": task.name, "frames": task.frames, "url": address}
+        for task, address in zip(tasks, addresses, strict=True)
     ]
     answer["left_out"] = {reason: len(names) for reason, names in found.left_out.items()}
     console.result(json.dumps(answer, ensure_ascii=False))

@@ -86,8 +86,8 @@ WRONG = [
     ("import_dir", "", "a non-empty string, found an empty string"),
     ("import_dir", None, "a non-empty string, found null"),
     ("import_dir", "a\0b", "a non-empty string"),
-    ("import_image_extension", "png", "one of jpg, JPG, jpeg, JPEG, found a string (png)"),
-    ("import_image_extension", "Jpg", "one of jpg, JPG, jpeg, JPEG, found a string (Jpg)"),
+    ("import_image_extension", "png", "one of jpg, JPG, jpeg, JPEG, or an array of some of jpg, "),
+    ("import_image_extension", "Jpg", "one of jpg, JPG, jpeg, JPEG, or an array of some of jpg, "),
     ("import_task_name", ["x"], 'a non-empty string, found an array (["x"])'),
 ]
 
@@ -116,12 +116,23 @@ def test_seed_range(tmp_path, seed, is_valid):
         assert "an integer from 0 to 4294967295" in problems(ConvertKeys, file)[0]
 
 
-def test_formats_are_those_of_the_specification_and_case_sensitive(tmp_path):
+def test_formats_are_those_of_the_specification_and_what_a_server_may_offer(tmp_path):
     assert FORMATS[TaskType.CLASSIFICATION] == ("ImageNet 1.0",)
     assert len(FORMATS[TaskType.DETECTION]) == 18
     for name in (*FORMATS[TaskType.CLASSIFICATION], *FORMATS[TaskType.DETECTION]):
         read(ExportKeys, write(tmp_path, VALID | {"export_format": name}), environ={})
-        assert problems(ExportKeys, write(tmp_path, VALID | {"export_format": name.swapcase()}))
+    for name in ("Ultralytics YOLO Detection 1.0", "Generic TSV 1.0", "New 2"):
+        read(ExportKeys, write(tmp_path, VALID | {"export_format": name}), environ={})
+    for name in ("", "COCO", " COCO 1.0", 5, None, "COCO 1.0\n"):
+        assert problems(ExportKeys, write(tmp_path, VALID | {"export_format": name}))
+
+
+def test_extensions_may_be_a_list(tmp_path):
+    for value in ("JPG", ["jpg", "JPG", "png"], ["images"]):
+        read(ImportKeys, write(tmp_path, VALID | {"import_image_extension": value}), environ={})
+    for value in ([], ["jpg", 5], ["exe"], {"jpg": 1}):
+        (line,) = problems(ImportKeys, write(tmp_path, VALID | {"import_image_extension": value}))
+        assert line.startswith("import_image_extension: must be one of jpg, ")
 
 
 def test_all_problems_at_once_and_no_secret(tmp_path):
@@ -231,7 +242,7 @@ def test_environment_can_hold_all_credentials():
     "url", ["localhost:8080", "ftp://x", "http://", "http://x:99999", "http://x/path", "http://x?q"]
 )
 def test_bad_server_address(url):
-    with pytest.raises(UsageError, match="CVAT_URL must"):
+    with pytest.raises(UsageError, match="--url must"):
         resolve_connection(url=url, environ={"CVAT_ACCESS_TOKEN": "t"})
 
 

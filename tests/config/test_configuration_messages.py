@@ -45,8 +45,8 @@ def test_each_missing_key_says_where_else_it_may_stand():
         "cvat_username: missing, must be a non-empty string (or give --cvat-username or set CVAT_USERNAME)",
         "cvat_password: missing, must be a non-empty string (or set CVAT_PASSWORD)",
     )
-    assert refused(ImportKeys, file_with(cvat_project_id=1, import_task_name="t", import_dir="x")).details == (
-        "import_image_extension: missing, must be one of jpg, JPG, jpeg, JPEG (or give --import-image-extension)",
+    assert refused(ImportKeys, file_with(cvat_project_id=1, import_image_extension="jpg", import_dir="x")).details == (
+        "import_task_name: missing, must be a non-empty string (or give --import-task-name)",
     )
 
 
@@ -78,7 +78,7 @@ def test_numbers_of_json_and_of_the_environment():
     assert read(ProjectKeys, environ={"CVAT_PROJECT_ID": "7"}).cvat_project_id == 7
     for text in ("seven", "７", "-7", "7.0"):
         (line,) = refused(ProjectKeys, environ={"CVAT_PROJECT_ID": text}).details
-        assert line.endswith(f"found a string ({text})")
+        assert line.endswith(f"found a string ({text}) (from CVAT_PROJECT_ID)")
     digits = read(CredentialKeys, environ={"CVAT_USERNAME": "42", "CVAT_PASSWORD": "43"})
     assert (digits.cvat_username, digits.cvat_password.get_secret_value()) == ("42", "43")
 

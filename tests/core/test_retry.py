@@ -14,11 +14,11 @@ from tests.support import local_server
 from toolkit.core.errors import UsageError
 from toolkit.core.files import remove_abandoned, temporary_folder, try_lock
 from toolkit.core.retry import LONGEST_WAIT, RetryPolicy, read_retry_policy
+from toolkit.cvat import cli
 from toolkit.cvat import probes as server_questions
-from toolkit.cvat import queue_watch
+from toolkit.cvat.cli import JobMonitor
 from toolkit.cvat.http import harden
-from toolkit.cvat.queue_watch import QueueWatch
-from toolkit.transfer.journal import Aim, Part, Record, abandoned, begin
+from toolkit.transfer.journal import ImportRecord, ImportTarget, TaskRecord, begin, interrupted_imports
 
 
 def test_limits_come_from_the_environment():
@@ -145,9 +145,9 @@ def test_requests_for_other_hosts_go_to_the_server_that_was_named():
 
 
 def test_a_queue_is_warned_of_once(monkeypatch):
-    monkeypatch.setattr(queue_watch, "QUEUED_TOO_LONG", 0.0)
+    monkeypatch.setattr(cli, "QUEUED_TOO_LONG", 0.0)
     said: list[str] = []
-    watch = QueueWatch("import", said.append)
+    watch = JobMonitor("import", said.append)
     watch.on_line("[2026-01-01 00:00:00] INFO: Task 1 creation status: queued (message=)")
     for _ in range(3):
         time.sleep(0.01)
@@ -155,7 +155,7 @@ def test_a_queue_is_warned_of_once(monkeypatch):
     assert len(said) == 1
     assert "the import worker may be busy or down" in said[0]
     watch.on_line("[2026-01-01 00:00:00] INFO: Task 1 creation status: started (message=)")
-    assert watch.too_late(5) == "no import after 5 s, it was last started: give a longer --timeout"
+    assert watch.timeout_message(5) == "no import after 5 s, it was last started: give a longer --timeout"
 
 
 HOLD = """
@@ -221,21 +221,24 @@ def test_a_claim_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path):
 
 
 def test_journals_are_found_by_their_aim_alone(tmp_path):
-    aim = Aim("http://x", 1, "t", "/images")
-    with begin(Record(aim, [Part("t", 1, "d")]), tmp_path), abandoned(aim, tmp_path) as living:
+    target = ImportTarget("http://x", 1, "t", "/images")
+    with (
+        begin(ImportRecord(target, [TaskRecord("t", 1, "d")]), tmp_path),
+        interrupted_imports(target, tmp_path) as living,
+    ):
         assert living == []
-    with abandoned(Aim("http://x", 2, "t", "/images"), tmp_path) as other:
+    with interrupted_imports(ImportTarget("http://x", 2, "t", "/images"), tmp_path) as other:
         assert other == []
-    with abandoned(aim, tmp_path) as found:
-        assert [journal.record.parts[0].name for journal in found] == ["t"]
+    with interrupted_imports(target, tmp_path) as found:
+        assert [journal.record.tasks[0].name for journal in found] == ["t"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": 99, "aim": {}}'])
 def test_a_damaged_journal_is_forgotten(tmp_path, content):
-    aim = Aim("http://x", 1, "t", "/images")
-    with begin(Record(aim, [Part("t", 1, "d")]), tmp_path):
+    target = ImportTarget("http://x", 1, "t", "/images")
+    with begin(ImportRecord(target, [TaskRecord("t", 1, "d")]), tmp_path):
         (path,) = tmp_path.glob("*.json")
         path.write_text(content)
-    with abandoned(aim, tmp_path) as found:
+    with interrupted_imports(target, tmp_path) as found:
         assert found == []
     assert list(tmp_path.iterdir()) == []

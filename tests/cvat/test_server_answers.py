@@ -16,8 +16,8 @@ from tests.support import local_server
 from toolkit.config import local_cvat as stack
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
-from toolkit.cvat.server_checks import server_checks, version_check
-from toolkit.cvat.token_file import StoredToken, keep_token
+from toolkit.cvat.probes import server_checks, version_check
+from toolkit.cvat.token_file import StoredToken, save_token
 
 
 class Answers:
@@ -165,7 +165,7 @@ def test_a_server_is_checked_with_its_clock_and_the_kept_token(token_file: Path)
             (200, "2020-01-01T00:00:00+00:00", "expired or revoked"),
         ):
             token_file.unlink(missing_ok=True)
-            keep_token(StoredToken(url, "ana", expires, 1, "t0ken"))
+            save_token(StoredToken(url, "ana", expires, 1, "t0ken"))
             answers.by_path["/api/users/self"] = (status, {})
             by_name = {check.name: check for check in server_checks(url)}
             assert list(by_name) == ["server", "clock of the server", "versions", "access token"]
@@ -174,7 +174,7 @@ def test_a_server_is_checked_with_its_clock_and_the_kept_token(token_file: Path)
         token_file.write_text("{")
         assert [check.found for check in server_checks(url) if check.name == "access token"] == ["damaged"]
         token_file.unlink()
-        keep_token(StoredToken("http://elsewhere", "ana", later, 1, "t0ken"))
+        save_token(StoredToken("http://elsewhere", "ana", later, 1, "t0ken"))
         assert [check.advice for check in server_checks(url) if check.name == "access token"] == [
             "not sent to this server"
         ]

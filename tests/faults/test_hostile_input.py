@@ -14,7 +14,7 @@ from tests.support.sweeps import some
 from tests.transfer.conftest import Shell, jpeg
 from tests.transfer.test_import import one_line, settings
 from toolkit.core.errors import ToolkitError
-from toolkit.transfer import export_archive
+from toolkit.transfer.export import check_archive
 
 from .servers import make_certificate, recorder, tls_in_front_of, with_slow_head, without_end
 
@@ -209,7 +209,7 @@ def test_an_archive_that_unpacks_to_far_more_is_refused_unread(tmp_path):
         archive.writestr("cat/1.jpg", b"\0" * 1_000_000)
         archive.infolist()[0].file_size = 3 * 1024**3
     with pytest.raises(ToolkitError, match=r"would unpack to 3\.0 GiB, nothing was kept"):
-        export_archive.check_archive(bomb, "ImageNet 1.0")
+        check_archive(bomb, "ImageNet 1.0")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs the program openssl to make a certificate")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toolkit.dataset.archive import open_archive
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Request, convert
-from toolkit.transfer.export_archive import check_archive
+from toolkit.transfer.export import check_archive
 
 from .conftest import examples, refusal
 

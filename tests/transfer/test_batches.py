@@ -250,7 +250,7 @@ def test_an_orphan_that_became_complete_is_never_deleted(killed, tasks_of):
 def test_another_task_of_the_same_number_is_not_taken_for_the_orphan(killed, tasks_of):
     (journal,) = killed.state().glob("*.json")
     record = json.loads(journal.read_text())
-    record["parts"][0]["created"] = "2020-01-01T00:00:00.000000Z"
+    record["tasks"][0]["created"] = "2020-01-01T00:00:00.000000Z"
     journal.write_text(json.dumps(record))
     answer = killed.run("import_images", *killed.options, "--remove-leftover")
     assert answer.returncode == 0, answer.stderr

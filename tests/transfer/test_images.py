@@ -2,7 +2,6 @@
 
 import io
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,19 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.images import NotAJpeg, check_whole, picture_size
+from toolkit.core.images import problem_with
 from toolkit.cvat.api import Label
-from toolkit.transfer.folder_tags import check_folders, write_annotations
-from toolkit.transfer.images import HIDDEN, NO_JPEG, OTHER_SPELLING, SPECIAL, Image, find_images
-from toolkit.transfer.preflight import check_images
+from toolkit.transfer.images import (
+    HIDDEN,
+    OTHER_FILE,
+    OTHER_SPELLING,
+    SPECIAL,
+    Image,
+    check_images,
+    find_images,
+    lost_on_export,
+)
+from toolkit.transfer.pack import check_folders, folder_tags
 
 
 def jpeg(width: int = 8, height: int = 6, **options) -> bytes:
@@ -49,7 +56,7 @@ def test_finds_images_at_any_depth_and_says_what_it_leaves_out(tmp_path):
     assert found.left_out == {
         OTHER_SPELLING: ["2.JPG", "4.Jpg", "a/3.jpeg"],
         HIDDEN: [".5.jpg", ".git/", "a/..jpg"],
-        NO_JPEG: ["7.png", "8", "jpg"],
+        OTHER_FILE: ["7.png", "8", "jpg"],
         SPECIAL: ["9.jpg"],
     }
     assert [image.name for image in find_images(tmp_path, "JPG").images] == ["2.JPG"]
@@ -88,7 +95,7 @@ def test_all_offenders_are_listed_at_once(tmp_path):
     assert [line.split(": ", 1)[1] for line in found if line.startswith(("text", "empty", "short", "header"))] == [
         "empty",
         "cut short: it has no picture",
-        "cut short: it has no end",
+        "cut short: it has no end (CVAT would take it, grey where it ends)",
         "not a JPEG image",
     ]
     assert len([line for line in found if "rename" in line]) == 6
@@ -101,12 +108,12 @@ def test_a_truncated_photograph_with_a_thumbnail_is_still_truncated(tmp_path):
     whole = jpeg(64, 64, exif=exif)
     assert whole.count(b"\xff\xd9") == 2
     put(tmp_path, "cut.jpg", content=whole[:-100])
-    assert offenders(tmp_path) == ["cut.jpg: cut short: it has no end"]
+    assert offenders(tmp_path) == ["cut.jpg: cut short: it has no end (CVAT would take it, grey where it ends)"]
 
 
 def test_bytes_behind_the_end_are_no_fault(tmp_path):
     put(tmp_path, "phone.jpg", content=jpeg(20, 10) + b"\0camera's own data" * 100)
-    assert check(tmp_path) == {"phone.jpg": (20, 10)}
+    assert check(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ def test_bytes_behind_the_end_are_no_fault(tmp_path):
 )
 def test_kinds_of_jpeg(tmp_path, options):
     put(tmp_path, "1.jpg", content=jpeg(33, 17, **options))
-    assert check(tmp_path) == {"1.jpg": (33, 17)}
+    assert check(tmp_path) == {}
 
 
 def test_without_verification_files_are_not_opened(tmp_path):
@@ -126,7 +133,7 @@ def test_more_than_the_server_takes_is_refused():
     images = [Image(f"{number}.jpg", Path("/nowhere"), 13 * 1024**3) for number in range(2)]
     with pytest.raises(ToolkitError) as caught:
         check_images(images, decode=False)
-    assert "26.0 GiB, the server takes 25 GiB" in caught.value.details[0]
+    assert "26.0 GiB, the server takes 25.0 GiB" in caught.value.details[0]
 
 
 WHOLE = jpeg(32, 32)
@@ -134,12 +141,10 @@ WHOLE = jpeg(32, 32)
 
 @settings(deadline=None, max_examples=300)
 @given(st.integers(0, len(WHOLE) - 2), st.binary(max_size=30))
-def test_broken_jpegs_never_raise_anything_else(tmp_path_factory, cut, noise):
+def test_broken_jpegs_never_raise_anything(tmp_path_factory, cut, noise):
     path = tmp_path_factory.getbasetemp() / f"broken-{os.getpid()}.jpg"
     path.write_bytes(WHOLE[:cut] + noise)
-    for look in (check_whole, picture_size):
-        with suppress(NotAJpeg):
-            look(path)
+    problem_with(path)
 
 
 def test_folders_must_be_tag_labels_of_the_project():
@@ -155,16 +160,100 @@ def test_folders_must_be_tag_labels_of_the_project():
     ]
 
 
-def test_annotations_name_every_image_in_a_folder(tmp_path):
-    from xml.etree import ElementTree
+def test_frames_are_tagged_with_their_first_folder():
+    labels = [Label("a", "tag", 7), Label("b", "any", 8), Label("a", "rectangle", 9)]
+    assert folder_tags(["a/1.jpg", "b/x/2.jpg", "top.jpg"], labels) == [(0, 7), (1, 8)]
 
-    names = ["a/1.jpg", 'b "quoted" & <odd>/x/1.jpg', "top.jpg"]
-    sizes = {"a/1.jpg": (320, 240)}
-    tagged = write_annotations([Image(name, Path(name), 1) for name in names], sizes, tmp_path / "tags.xml")
-    root = ElementTree.parse(tmp_path / "tags.xml").getroot()
-    assert tagged == 2
-    assert [(image.get("name"), image.find("tag").get("label")) for image in root.iter("image")] == [
-        ("a/1.jpg", "a"),
-        ('b "quoted" & <odd>/x/1.jpg', 'b "quoted" & <odd>'),
+
+JUNK = b"\0junk between segments\0"
+
+
+def mpo(first: bytes, second: bytes) -> bytes:
+    """Append a second picture to a first one, as phones do."""
+    return first + second
+
+
+def odd_pictures() -> dict[str, tuple[bytes, str | None]]:
+    """Pictures that decoders and CVAT do not agree about with a naive check, with what is wrong with each."""
+    whole = jpeg(64, 64)
+    end_of_app0 = 4 + int.from_bytes(whole[4:6], "big")
+    orientation = b"\x12\x01\x02\0\x02\0\0\0" + b"1\0\0\0"  # of type text
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + orientation + b"\0\0\0\0"
+    number = Picture.Exif()
+    number[0x0112] = 6
+    png = io.BytesIO()
+    Picture.new("RGB", (4, 4)).save(png, "PNG")
+    huge = bytearray(jpeg(8, 8))
+    at = huge.index(b"\xff\xc0") + 5
+    huge[at : at + 4] = (16000).to_bytes(2, "big") * 2
+    return {
+        "junk": (whole[:end_of_app0] + JUNK + whole[end_of_app0:], None),
+        "stuffing": (whole[:end_of_app0] + b"\xff\x00x" + whole[end_of_app0:], None),
+        "turned": (jpeg(16, 16, exif=number), None),
+        "two": (mpo(whole, jpeg(32, 32)), None),
+        "cut first": (mpo(whole[:-90], jpeg(32, 32)), "cut short: a second picture begins before the first one ends"),
+        "cut header": (
+            mpo(whole[:end_of_app0], jpeg(32, 32)),
+            "cut short: a second picture begins before the first one ends",
+        ),
+        "text": (jpeg(16, 16, exif=exif), "its EXIF orientation is no number"),
+        "huge": (bytes(huge), "has 16000 × 16000 pixels, CVAT takes 178,956,970 at most"),
+        "png": (png.getvalue(), "a PNG file, not a JPEG image"),
+        "page": (b"<!DOCTYPE html><p>404", "a HTML file, not a JPEG image"),
+    }
+
+
+@pytest.mark.parametrize("name", odd_pictures())
+def test_what_cvat_would_refuse_is_refused_and_nothing_else(tmp_path, name):
+    content, problem = odd_pictures()[name]
+    put(tmp_path, f"{name}.jpg", content=content)
+    if problem is None:
+        assert check(tmp_path) == {}
+    else:
+        assert [line.startswith(f"{name}.jpg: {problem}") for line in offenders(tmp_path)] == [True]
+
+
+def test_a_person_can_leave_broken_files_out(tmp_path):
+    put(tmp_path, "good.jpg", "also good.jpg")
+    put(tmp_path, "bad.jpg", content=b"hello")
+    assert check(tmp_path, skip_broken=True) == {"bad.jpg": "not a JPEG image"}
+    with pytest.raises(ToolkitError, match="--skip-broken leaves broken files out, --no-verify sends them unseen"):
+        check(tmp_path)
+    for good in tmp_path.glob("*good.jpg"):
+        good.unlink()
+    with pytest.raises(ToolkitError, match="all images are broken"):
+        check(tmp_path, skip_broken=True)
+
+
+def test_several_extensions_and_all_that_cvat_opens(tmp_path):
+    put(tmp_path, "1.jpg", "2.JPG", "3.jpeg", "4.png", "5.PNG", "6.txt", "7.webp")
+    assert [image.name for image in find_images(tmp_path, ["jpg", "JPG", "png"]).images] == ["1.jpg", "2.JPG", "4.png"]
+    assert [image.name[0] for image in find_images(tmp_path, "images").images] == ["1", "2", "3", "4", "5", "7"]
+    found = find_images(tmp_path, ["jpg", "png"])
+    assert found.left_out == {OTHER_SPELLING: ["2.JPG", "3.jpeg", "5.PNG"], OTHER_FILE: ["6.txt", "7.webp"]}
+    for name in ("1.jpg", "2.JPG", "3.jpeg", "5.PNG"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ToolkitError, match=r"1 files end in png \(--extension png\)"):
+        find_images(tmp_path, "jpg")
+
+
+@pytest.mark.parametrize(("form", "ending"), [("PNG", "png"), ("BMP", "bmp"), ("GIF", "gif"), ("WEBP", "webp")])
+def test_other_kinds_of_images_are_looked_into(tmp_path, form, ending):
+    stream = io.BytesIO()
+    Picture.effect_noise((32, 32), 90).convert("RGB").save(stream, form)
+    put(tmp_path, f"whole.{ending}", content=stream.getvalue())
+    put(tmp_path, f"cut.{ending}", content=stream.getvalue()[: len(stream.getvalue()) // 2])
+    put(tmp_path, f"jpeg.{ending}", content=WHOLE)
+    broken = check_images(find_images(tmp_path, ending).images, skip_broken=True)
+    assert sorted(broken) == [f"cut.{ending}", f"jpeg.{ending}"]
+    assert broken[f"jpeg.{ending}"].startswith(f"a JPEG file, not a {form} image")
+
+
+def test_names_that_the_servers_renaming_would_lose():
+    assert lost_on_export(["image.jpg"], ["other.jpg", "image_1.jpg"]) == []
+    assert lost_on_export(["image.jpg", "image_1.jpg"], ["image.jpg"]) == [
+        "image.jpg is there 2 times, one of them would become image_1.jpg, which is there too"
     ]
-    assert root.find("image").attrib == {"id": "0", "name": "a/1.jpg", "width": "320", "height": "240"}
+    assert lost_on_export(["image.jpg", "image.jpg"], ["image_1.jpg"])
+    assert lost_on_export(["a/1.jpg", "a/1.jpg", "a/1_2.jpg"], ["a/1.jpg"])
+    assert lost_on_export(["image.jpg", "image.jpg", "image_1.jpg"], ["new.jpg"]) == []  # nothing new is concerned

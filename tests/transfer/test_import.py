@@ -145,7 +145,7 @@ FAILURES = [
     ({"CVAT_URL": "http://127.0.0.1:9"}, 1, "no CVAT answers at http://127.0.0.1:9: start one with make up"),
     ({"CVAT_URL": "localhost"}, 2, "CVAT_URL must be of the form"),
     ({"CVAT_PROJECT_ID": "99999999"}, 1, "there is no project 99999999"),
-    ({"CVAT_PROJECT_ID": "one"}, 2, "1 problem in the options"),
+    ({"CVAT_PROJECT_ID": "one"}, 2, "1 problem in the environment"),
 ]
 
 

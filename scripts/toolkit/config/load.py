@@ -10,7 +10,7 @@ from toolkit.config.file import ConfigurationFile, exposed_password, open_config
 from toolkit.config.model import DEFAULT_FILE, AbsolutePath, ExportKeys, Keys, read, target_in, unknown_keys
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
-from toolkit.core.formats import FORMATS, TaskType
+from toolkit.core.formats import IMAGENET
 
 Part = TypeVar("Part", bound=Keys)
 
@@ -164,7 +164,7 @@ def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:
 
 def _source(found: Found) -> Path:
     assert found.file is not None
-    if found.file.values.get("export_format") in FORMATS[TaskType.DETECTION]:
+    if isinstance(found.file.values.get("export_format"), str) and found.file.values["export_format"] != IMAGENET:
         keys = read(ExportKeys, found.file)
         return target_in(keys.export_dir, keys.cvat_project_id)
     return read(DatasetKeys, found.file).dataset_conversion_dir

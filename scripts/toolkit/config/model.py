@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -18,9 +18,28 @@ from pydantic_core.core_schema import ValidationInfo
 from toolkit.config.file import ConfigurationFile
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
-from toolkit.core.formats import ALL_FORMATS
 
 DEFAULT_FILE = "configuration.json"
+EXTENSIONS = (
+    "jpg",
+    "JPG",
+    "jpeg",
+    "JPEG",
+    "png",
+    "PNG",
+    "bmp",
+    "BMP",
+    "gif",
+    "GIF",
+    "tif",
+    "TIF",
+    "tiff",
+    "TIFF",
+    "webp",
+    "WEBP",
+    "images",
+)
+"""What a list of extensions may hold: the specification's four first, others that CVAT opens, and `images` for all."""
 TO_BEGIN_ONE = f"to begin one: cp config/classification.example.json {DEFAULT_FILE}"
 
 
@@ -73,8 +92,12 @@ class ImportKeys(ProjectKeys):
     import_dir: AbsolutePath = Field(
         description="Folder with the images, at any depth; relative to this file.", examples=["./images"]
     )
-    import_image_extension: Literal["jpg", "JPG", "jpeg", "JPEG"] = Field(
-        description="Extension of the images to take, in exactly this spelling.", examples=["jpg"]
+    import_image_extension: (
+        Literal["jpg", "JPG", "jpeg", "JPEG"] | Annotated[list[Literal[EXTENSIONS]], Field(min_length=1)]  # type: ignore[valid-type]
+    ) = Field(
+        description="Extension of the images to take, in exactly this spelling; or an array of such, "
+        "`images` for all that CVAT opens.",
+        examples=["jpg"],
     )
     import_task_name: str = Field(
         min_length=1, description="Name of the task that is created.", examples=["your_task_name"]
@@ -84,8 +107,10 @@ class ImportKeys(ProjectKeys):
 class ExportKeys(ProjectKeys):
     """What `export_dataset` needs."""
 
-    export_format: Literal[ALL_FORMATS] = Field(  # type: ignore[valid-type]
-        description='Format of the dataset: "ImageNet 1.0" for classification, any of the others for detection.',
+    export_format: str = Field(
+        pattern=r"^\S.* \d+(\.\d+)*$",
+        description='Format of the dataset, as the server names it: "ImageNet 1.0" for classification, '
+        'such as "COCO 1.0" or "Ultralytics YOLO Detection 1.0" for detection.',
         examples=["ImageNet 1.0"],
     )
     export_dir: AbsolutePath = Field(
@@ -152,15 +177,19 @@ def read(
     given = {key: value for key, value in (options or {}).items() if value is not None}
     values = dict(file.values if file else part.file_defaults)
     folders = dict.fromkeys(values, file.folder) if file else {}
+    sources: dict[str, str] = {}
     for key in part.model_fields.keys() & ENVIRONMENT.keys() - given.keys():
         if text := environ.get(ENVIRONMENT[key]):
             values[key] = _number_or_text(text) if key == "cvat_project_id" else text
+            sources[key] = ENVIRONMENT[key]
     values.update(given)
     folders.update(dict.fromkeys(given, Path.cwd()))
+    sources.update({key: f"--{key.replace('_', '-')}" for key in given})
     try:
         return part.model_validate(values, context={"folders": folders})
     except ValidationError as error:
-        raise problems_in(file, _problems(error.errors(), values)) from None
+        found = _problems(error.errors(), values)
+        raise ConfigurationProblems(file, [Problem(line, sources.get(key, "")) for key, line in found]) from None
 
 
 def wrong_values(file: ConfigurationFile) -> list[str]:
@@ -178,39 +207,63 @@ def wrong_values(file: ConfigurationFile) -> list[str]:
         Configuration.model_validate(file.values, context={"folders": dict.fromkeys(file.values, file.folder)})
     except ValidationError as error:
         found = [one for one in error.errors() if one["type"] != "missing"]
-        return _problems([one for one in found if one["loc"][0] not in unset], file.values)
+        return [line for _, line in _problems([one for one in found if one["loc"][0] not in unset], file.values)]
     return []
 
 
-def problems_in(file: ConfigurationFile | None, problems: Sequence[str]) -> UsageError:
-    """Make the error that lists all problems of a configuration.
+class Problem(NamedTuple):
+    """Something wrong in what a step is told.
+
+    Attributes:
+        line: What it is.
+        source: The option or environment variable that a wrong value came from; empty for the file, or for none.
+    """
+
+    line: str
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where such values stand."""
+        return "the options" if self.source.startswith("-") else "the environment" if self.source else ""
+
+
+class ConfigurationProblems(UsageError):
+    """All that is wrong in what a step is told, with where each wrong value came from.
 
     Args:
         file: The configuration file, or None if only options were given.
-        problems: One line each.
-
-    Returns:
-        The error, to be raised.
+        problems: What is wrong.
     """
-    where = file.path if file else f"the options (there is no {DEFAULT_FILE} here; {TO_BEGIN_ONE})"
-    return UsageError(f"{len(problems)} problem{'s' * (len(problems) != 1)} in {where}", problems)
+
+    def __init__(self, file: ConfigurationFile | None, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        nowhere = str(file.path) if file else f"the options (there is no {DEFAULT_FILE} here; {TO_BEGIN_ONE})"
+        found = {problem.place or nowhere for problem in problems}
+        places = [place for place in (nowhere, "the options", "the environment") if place in found]
+        if not file and nowhere in places and "the options" in places:
+            places.remove("the options")
+        super().__init__(
+            f"{len(problems)} problem{'s' * (len(problems) != 1)} in {' and '.join(places)}",
+            [line + (f" (from {source})" if source and source not in line else "") for line, source in problems],
+        )
 
 
 def _number_or_text(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def _problems(errors: Sequence[ErrorDetails], values: Mapping[str, object]) -> list[str]:
-    problems = []
+def _problems(errors: Sequence[ErrorDetails], values: Mapping[str, object]) -> list[tuple[str, str]]:
+    problems: dict[str, str] = {}
     for found in errors:
         key = str(found["loc"][0])
         if found["type"] == "missing":
-            problems.append(f"{key}: missing, must be {rule(key)} (or {_instead(key)})")
+            problems[key] = f"{key}: missing, must be {rule(key)} (or {_instead(key)})"
         elif found["type"] == "symbolic_link":
-            problems.append(f"{key}: {found['msg']}")
+            problems[key] = f"{key}: {found['msg']}"
         else:
-            problems.append(f"{key}: must be {rule(key)}, found {_shown(key, values[key])}")
-    return problems
+            problems[key] = f"{key}: must be {rule(key)}, found {_shown(key, values[key])}"
+    return list(problems.items())
 
 
 def _instead(key: str) -> str:
@@ -251,6 +304,10 @@ def rule(key: str) -> str:
         A phrase such as "an integer from 0 to 4294967295".
     """
     schema = Configuration.model_json_schema()["properties"][key]
+    if key == "import_image_extension":
+        return f"one of {', '.join(EXTENSIONS[:4])}, or an array of some of {', '.join(EXTENSIONS)}"
+    if key == "export_format":
+        return 'a format as the server names it, such as "ImageNet 1.0" or "COCO 1.0"'
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     if schema["type"] == "string":

@@ -28,3 +28,7 @@ class ProblemsFound(ToolkitError):
     """A check ran to its end and found problems (doctor, verify): exit code 3."""
 
     exit_code = 3
+
+
+class TransientError(ToolkitError):
+    """Something that may well succeed when it is tried again: a broken connection, a server that is not ready."""

@@ -1,10 +1,14 @@
 """Files and folders as a careful program handles them: paths as typed, atomic writes, locks, temporary folders."""
 
+import errno
 import fcntl
+import glob
 import os
+import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +17,8 @@ from toolkit.core.errors import UsageError
 
 _LOCK = ".lock"
 _TRIES = 5
+_ABANDONED_AFTER = 3600.0
+"""Seconds after which nobody writes a part of a small file any more."""
 
 
 @contextmanager
@@ -89,7 +95,7 @@ def _remove(folder: Path) -> bool:
 def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
     """Write a file beside its place and move it there.
 
-    What a killed run has left beside it is written over by the next.
+    The file beside has a name that nobody can foresee; what a killed run has left of an hour ago is removed.
 
     Args:
         path: The file; an older one is replaced.
@@ -99,10 +105,10 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
     Raises:
         OSError: It could not be written; what was there before is unchanged.
     """
-    part = path.with_name(f".{path.name}.part")
+    _remove_parts(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600 if is_private else 0o666)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        descriptor = os.open(part, flags, 0o600 if is_private else 0o666)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             if is_private:
                 os.fchmod(stream.fileno(), 0o600)
@@ -113,6 +119,37 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _remove_parts(path: Path) -> None:
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.part"):
+        with suppress(OSError):
+            state = part.lstat()
+            if state.st_uid == os.geteuid() and time.time() - state.st_mtime > _ABANDONED_AFTER:
+                part.unlink()
+
+
+def read_own(path: Path, largest: int = 16 * 1024**2) -> bytes:
+    """Read a file that only we can have written: a regular one of our own, no link, nothing that makes us wait.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It is somebody else's, no regular file, too large, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        state = os.fstat(stream.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if state.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "it belongs to another user", str(path))
+        if state.st_size > largest:
+            raise OSError(errno.EFBIG, "too large", str(path))
+        return stream.read(largest)
 
 
 @contextmanager

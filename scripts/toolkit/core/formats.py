@@ -52,6 +52,15 @@ def task_type_of(format_name: str) -> TaskType:
     return TaskType.CLASSIFICATION if format_name in FORMATS[TaskType.CLASSIFICATION] else TaskType.DETECTION
 
 
+def kinds_of(format_name: str) -> set[TaskType]:
+    """Tell what kinds of work a format is for, one that the specification does not name as well; both where unknown."""
+    if format_name in ALL_FORMATS:
+        return {task_type_of(format_name)}
+    if "Classification" in format_name:
+        return {TaskType.CLASSIFICATION}
+    return {TaskType.DETECTION} if format_name.startswith("Ultralytics YOLO ") else set(TaskType)
+
+
 UNLABELLED = "no_label"
 """Folder in which CVAT puts the images without a tag."""
 

@@ -13,7 +13,7 @@ import mmap
 from pathlib import Path
 
 START_OF_SCAN = 0xDA
-END_OF_IMAGE = b"\xff\xd9"
+START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 """Markers that stand alone (ITU-T T.81, table B.1): TEM, RST0 to RST7, SOI."""
 
@@ -22,36 +22,11 @@ class NotAJpeg(ValueError):
     """The file is no JPEG image, or not a whole one; the message says what is wrong with it."""
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Read the size of a JPEG's picture from its header.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Width and height in pixels.
-
-    Raises:
-        NotAJpeg: It is no JPEG, or its header cannot be read.
-        OSError: The file cannot be opened.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    Image.MAX_IMAGE_PIXELS = None  # only the header is read, so no picture is too large
-    with path.open("rb") as stream:
-        try:
-            with Image.open(stream, formats=["JPEG"]) as image:
-                return image.size
-        except UnidentifiedImageError:
-            raise NotAJpeg("not a JPEG image") from None
-        except (OSError, SyntaxError, ValueError, IndexError) as error:
-            raise NotAJpeg(f"its header cannot be read ({error})") from None
-
-
 def check_whole(path: Path) -> None:
     """Check that a JPEG's compressed picture begins and ends, as a file cut short by a copy does not.
 
-    Bytes behind the end are allowed: many cameras append a second picture or their own data.
+    Bytes between the header's segments and behind the end are allowed, as every decoder does: many cameras append a
+    second picture or their own data.
 
     Args:
         path: The file.
@@ -64,27 +39,125 @@ def check_whole(path: Path) -> None:
         if stream.seek(0, 2) == 0:
             raise NotAJpeg("empty")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content[:3] != b"\xff\xd8\xff":
+                kind = kind_of(content[:64])
+                raise NotAJpeg(f"a {kind} file, not a JPEG image" if kind else "not a JPEG image")
             scan = _scan_offset(content)
             # Inside a scan 0xFF is always followed by 0x00 or a restart marker, so this can only be the real end.
-            if content.find(END_OF_IMAGE, scan) < 0:
-                raise NotAJpeg("cut short: it has no end")
+            end = content.find(END_OF_IMAGE, scan)
+            if end < 0:
+                raise NotAJpeg("cut short: it has no end (CVAT would take it, grey where it ends)")
+            if content.find(START_OF_IMAGE, scan, end) >= 0:
+                raise NotAJpeg("cut short: a second picture begins before the first one ends")
+
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<html", "HTML"),
+    (b"<svg", "SVG"),
+)
+
+
+def kind_of(head: bytes) -> str | None:
+    """Tell what a file is by its first bytes.
+
+    Args:
+        head: At least 16 bytes of its beginning.
+
+    Returns:
+        Such as "PNG", None where it is nothing that is known here.
+    """
+    if head[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp":
+        return {b"avif": "AVIF", b"avis": "AVIF"}.get(head[8:12], "HEIC" if head[8:11] in (b"hei", b"mif") else "MP4")
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
 def _scan_offset(content: mmap.mmap) -> int:
-    if content[:3] != b"\xff\xd8\xff":
-        raise NotAJpeg("not a JPEG image")
     position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:
+    while (position := content.find(b"\xff", position)) >= 0:
+        while position < len(content) and content[position] == 0xFF:
             position += 1
-        elif marker in _WITHOUT_LENGTH:
-            position += 2
-        elif marker == START_OF_SCAN:
+        if position + 3 > len(content):
+            break
+        marker = content[position]
+        position += 1
+        if marker == START_OF_IMAGE[1]:
+            raise NotAJpeg("cut short: a second picture begins before the first one ends")
+        if marker == START_OF_SCAN:
             return position
-        else:
-            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        if marker == END_OF_IMAGE[1]:
+            break
+        if marker and marker not in _WITHOUT_LENGTH:
+            position += max(2, int.from_bytes(content[position : position + 2], "big"))
     raise NotAJpeg("cut short: it has no picture")
+
+
+MOST_PIXELS = 178_956_970
+"""Pixels of the largest picture that CVAT opens (twice Pillow's MAX_IMAGE_PIXELS)."""
+
+
+def problem_with(path: Path) -> str | None:
+    """Look into an image file for what makes CVAT, or training code, refuse it.
+
+    Args:
+        path: The file; its ending says whether it has to be a JPEG.
+
+    Returns:
+        What is wrong with it in a few words; None if nothing is.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    try:
+        if is_jpeg:
+            check_whole(path)
+        with path.open("rb") as stream:
+            return _decoders_problem(stream, is_jpeg, path.suffix)
+    except NotAJpeg as error:
+        return str(error)
+
+
+_FORMATS = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
+
+
+def _decoders_problem(stream: IO[bytes], is_jpeg: bool, suffix: str) -> str | None:
+    from PIL import Image, UnidentifiedImageError
+
+    Image.MAX_IMAGE_PIXELS = None  # we count ourselves, in words of our own
+    wanted = "JPEG" if is_jpeg else _FORMATS.get(suffix.lower())
+    kind = kind_of(stream.read(64))
+    if wanted is not None and kind is not None and kind.upper() != wanted:
+        return f"a {kind} file, not a {'JPEG' if is_jpeg else wanted} image"
+    stream.seek(0)
+    try:
+        with Image.open(stream, formats=["JPEG"] if is_jpeg else None) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                return f"has {width} × {height} pixels, CVAT takes {MOST_PIXELS:,} at most"
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            if not isinstance(orientation, int | float):
+                return f"its EXIF orientation is no number ({orientation!r:.40}), which CVAT stumbles over: remove it"
+            if not is_jpeg:
+                image.load()
+    except UnidentifiedImageError:
+        return f"not a {wanted} image" if wanted else "not an image"
+    except Exception as error:  # decoders raise whatever they like
+        return f"cannot be read ({' '.join(str(error).split())[:100] or type(error).__name__})"
+    return None
 
 
 WORKERS = min(4, os.cpu_count() or 1)

@@ -1,10 +1,15 @@
 """How long the toolkit waits for a server, and how often it tries again."""
 
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import TransientError, UsageError
+
+T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
 """Seconds that a server may ask for with Retry-After; one that wants more is not waited for."""
@@ -61,3 +66,40 @@ def _number(environ: Mapping[str, str], name: str, default: float, smallest: flo
     if not smallest <= value <= largest:
         raise UsageError(f"{name} must be a number from {smallest:g} to {largest:g}, found {text}")
     return value
+
+
+def retry(
+    attempt: Callable[[], T],
+    notice: Callable[[str], None],
+    deadline: float = float("inf"),
+    stop: threading.Event | None = None,
+) -> T:
+    """Do something, and again as long as it fails for a reason that may pass.
+
+    Args:
+        attempt: What to do; a :class:`TransientError` of it means that it may be done again.
+        notice: Called with a line before each further attempt.
+        deadline: The moment of ``time.monotonic()`` behind which no attempt begins.
+        stop: Set by another thread to interrupt a pause.
+
+    Returns:
+        What the attempt that succeeded returned.
+
+    Raises:
+        TransientError: The last attempt failed as well.
+        KeyboardInterrupt: ``stop`` was set.
+    """
+    policy = read_retry_policy()
+    failures = 0
+    while True:
+        try:
+            return attempt()
+        except TransientError as error:
+            failures += 1
+            pause = policy.pause(failures)
+            if failures >= policy.attempts or time.monotonic() + pause > deadline:
+                raise
+            reason = error.message.split(": ")[0]  # without the advice to run again
+        notice(f"{reason}, attempt {failures + 1} of {policy.attempts} in {pause:g} s")
+        if (stop or threading.Event()).wait(pause):
+            raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """What of the person's environment the programs get that the scripts start."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,3 +40,34 @@ def secrets_hidden() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Take secrets out of what a server says: it may repeat what it was sent, in one of the forms of sending.
+
+    Args:
+        text: What it says.
+        secrets: What must not be shown.
+
+    Returns:
+        The text with `[hidden]` in their places.
+    """
+    for form in _forms(secrets):
+        text = text.replace(form, "[hidden]")
+    return text
+
+
+@functools.cache
+def _forms(secrets: tuple[str, ...]) -> list[str]:
+    import base64
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
+
+    forms: set[str] = set()
+    for secret in secrets:
+        forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+        forms |= {form(secret, errors="surrogateescape") for form in (quote, quote_plus)}
+        forms |= {quote(secret, safe="", errors="surrogateescape"), html.escape(secret)}
+        forms.add(base64.b64encode(secret.encode("utf-8", "surrogateescape")).decode("ascii"))
+    return sorted(forms - {""}, key=len, reverse=True)

@@ -1,21 +1,22 @@
-"""What cvat-cli cannot say, asked of the server through cvat-sdk: frame names, labels, formats, deleting leftovers."""
+"""What cvat-cli cannot say, asked of the server through cvat-sdk: frames, labels, formats, tags, deleting tasks."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import RetryPolicy, read_retry_policy
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.errors import explain
+from toolkit.cvat.errors import classify, translate_error
 
-ANSWER_WITHIN = 60.0
-"""Seconds after which a silent server counts as unreachable."""
 _PAGE = 100
-"""Tasks to ask for at once."""
+"""Entries to ask for at once."""
+_MOST_PAGES = 10_000
+_TAGS_AT_ONCE = 10_000
+"""Tags in one request; each takes about 100 bytes, and the server's limits are not known."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class Label:
     Attributes:
         name: Its name.
         type: What it can mark: "tag", "rectangle", …, or "any".
+        id: Its number.
     """
 
     name: str
     type: str
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,36 +41,57 @@ class Task:
     Attributes:
         id: Its number.
         name: Its name.
-        frames: How many frames it has.
+        frames: How many frames it has; 0 as long as it has no data.
+        project_id: Its project, None if it has none.
+        created: When the server made it, in its own words.
+        subset: The subset of the dataset that it is for; mostly empty.
     """
 
     id: int
     name: str
     frames: int
+    project_id: int | None = None
+    created: str = ""
+    subset: str = ""
 
 
 @dataclass(frozen=True)
-class TaskFacts:
-    """What tells a task from others.
+class Frames:
+    """The frames of a task.
 
     Attributes:
-        id: Its number.
-        name: Its name.
-        project_id: Its project, None if it has none.
-        created: When the server made it, in its own words.
-        frames: How many frames it has; 0 as long as it has no data.
+        names: Their names, in their order.
+        deleted: The numbers of those that a person has deleted; their names are among the names all the same.
     """
 
-    id: int
+    names: Sequence[str]
+    deleted: frozenset[int] = frozenset()
+
+    @property
+    def present(self) -> list[str]:
+        """The names of the frames that are not deleted."""
+        return [name for number, name in enumerate(self.names) if number not in self.deleted]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A dataset format that the server can export.
+
+    Attributes:
+        name: Its name.
+        dimension: The kind of data that it is for, such as "2d".
+    """
+
     name: str
-    project_id: int | None
-    created: str
-    frames: int
+    dimension: str
 
 
 @dataclass(frozen=True)
 class Api:
-    """A signed-in session with the server."""
+    """A signed-in session with the server.
+
+    Every method raises ToolkitError where the server does not answer, or answers something that is none of CVAT's.
+    """
 
     _client: Any
     _connection: Connection
@@ -78,28 +102,35 @@ class Api:
         Raises:
             ToolkitError: There is no such project, or the server did not answer.
         """
-        from cvat_sdk.api_client.exceptions import NotFoundException
-
+        self.project_name(project_id)
+        found = self._list("labels", project_id=project_id)
         with self._explained():
-            try:
-                project = self._client.projects.retrieve(project_id)
-            except NotFoundException:
-                raise ToolkitError(
-                    f"there is no project {project_id} at {self._connection.url}, or this user may not see it: "
-                    "check cvat_project_id, or make one with make project"
-                ) from None
-            return [Label(str(label.name), str(label.type)) for label in project.get_labels()]
+            return [Label(_text(label, "name"), _text(label, "type"), _number(label, "id")) for label in found]
 
     def project_name(self, project_id: int) -> str:
         """Return the name of a project."""
+        return self._project(project_id)[0]
+
+    def project_dimension(self, project_id: int) -> str:
+        """Return the kind of data of a project's tasks, such as "2d"; empty as long as it has none."""
+        return self._project(project_id)[1]
+
+    def _project(self, project_id: int) -> tuple[str, str]:
         with self._explained():
-            return str(self._client.projects.retrieve(project_id).name)
+            project = self._get_or_none(f"projects/{project_id}")
+            if project is None:
+                raise ToolkitError(
+                    f"there is no project {project_id} at {self._connection.url}, or this user may not see it: "
+                    "check cvat_project_id, or make one with make project"
+                )
+            dimension = _object(project).get("dimension")
+            return _text(project, "name"), dimension if isinstance(dimension, str) else ""
 
     def projects(self, name: str) -> set[int]:
         """Return the numbers of the projects of a name."""
+        found = self._list("projects", name=name)
         with self._explained():
-            found = self._get(f"/api/projects?name={quote(name)}&page_size=100")["results"]
-            return {int(project["id"]) for project in found if project["name"] == name.strip()}
+            return {_number(project, "id") for project in found if _text(project, "name") == name.strip()}
 
     def delete_project(self, project_id: int) -> None:
         """Delete a project; one that is gone already is no error."""
@@ -108,85 +139,96 @@ class Api:
 
     def tasks(self, project_id: int | None = None) -> list[Task]:
         """Return the tasks of a project, or all that this user may see, in the order of their numbers."""
-        from cvat_sdk.core.helpers import get_paginated_collection
-
-        endpoint = self._client.api_client.tasks_api.list_endpoint
-        only = {} if project_id is None else {"project_id": project_id}
+        found = self._list("tasks", **({} if project_id is None else {"project_id": project_id}))
         with self._explained():
-            found = get_paginated_collection(endpoint, page_size=_PAGE, **only)
-            tasks = [Task(int(task.id), str(task.name), _size(task)) for task in found]
-        return sorted(tasks, key=lambda task: task.id)
+            return sorted(map(_task, found), key=lambda task: task.id)
 
     def next_job(self, task_id: int) -> int | None:
         """Return the number of a task's first job that is not completed, else of its first; None if it has none."""
-        from cvat_sdk.core.helpers import get_paginated_collection
-
-        endpoint = self._client.api_client.jobs_api.list_endpoint
         with self._explained():
-            found = get_paginated_collection(endpoint, page_size=_PAGE, task_id=task_id, type="annotation")
-            jobs = [(str(job.state) == "completed", int(job.start_frame), int(job.id)) for job in found]
+            found = self._list("jobs", task_id=task_id, type="annotation")
+            jobs = [
+                (_text(job, "state") == "completed", _number(job, "start_frame"), _number(job, "id")) for job in found
+            ]
         return min(jobs)[2] if jobs else None
 
-    def frame_names(self, task_id: int) -> list[str]:
-        """Return the names of a task's frames, in the order of the frames."""
+    def task(self, task_id: int) -> Task | None:
+        """Return a task, None if there is none of that number."""
+        with self._explained():
+            found = self._get_or_none(f"tasks/{task_id}")
+            return None if found is None else _task(found)
+
+    def frames(self, task_id: int) -> Frames:
+        """Return the frames of a task."""
         with self._explained():
             # The SDK's models would take several kB a frame.
-            return [str(frame["name"]) for frame in self._get(f"/api/tasks/{task_id}/data/meta")["frames"]]
+            meta = _object(self._get(f"tasks/{task_id}/data/meta"))
+            names = [_text(frame, "name") for frame in _list(meta["frames"])]
+            deleted = [_whole(number) for number in _list(meta.get("deleted_frames") or [])]
+            return Frames(names, frozenset(deleted))
 
-    def frame_count(self, project_id: int) -> int:
-        """Return how many frames all tasks of a project have together."""
+    def tags(self, task_id: int) -> list[tuple[int, int]]:
+        """Return the tags of a task: frame number and label number of each."""
         with self._explained():
-            return sum(_size(task) for task in self._client.projects.retrieve(project_id).get_tasks())
+            found = _object(self._get(f"tasks/{task_id}/annotations"))
+            return [(_number(tag, "frame"), _number(tag, "label_id")) for tag in _list(found.get("tags") or [])]
+
+    def set_tags(self, task_id: int, tags: Sequence[tuple[int, int]]) -> None:
+        """Tag frames of a task that has no tags yet.
+
+        Args:
+            task_id: The task.
+            tags: Frame number and label number of each tag.
+        """
+        with self._explained():
+            for start in range(0, len(tags), _TAGS_AT_ONCE):
+                some = tags[start : start + _TAGS_AT_ONCE]
+                records = [{"frame": frame, "label_id": label, "attributes": []} for frame, label in some]
+                body = {"version": 0, "tags": records, "shapes": [], "tracks": []}
+                self._send("PATCH", f"tasks/{task_id}/annotations?action=create", body)
 
     def empty_tasks(self, project_id: int, name: str) -> set[int]:
         """Return the numbers of a project's tasks of a name that have no data."""
-        from cvat_sdk.core.helpers import get_paginated_collection
-
+        found = self._list("tasks", project_id=project_id, name=name)
         with self._explained():
-            endpoint = self._client.api_client.tasks_api.list_endpoint
-            tasks = get_paginated_collection(endpoint, project_id=project_id, name=name)
-            return {task.id for task in tasks if task.name == name and not _size(task)}
+            tasks = map(_task, found)
+            return {task.id for task in tasks if task.name == name and not task.frames}
 
-    def running_exports(self, project_id: int, format_name: str) -> dict[str, str]:
-        """Return the dataset exports of a project that this user has under way, with their states."""
+    def running_exports(self, project_id: int, format_name: str, task_id: int | None = None) -> dict[str, str]:
+        """Return the states of this user's dataset exports of a project, or of one task, that are under way, by id."""
+        of = {"project_id": project_id} if task_id is None else {"task_id": task_id}
+        found = self._list("requests", **of, action="export")
         with self._explained():
-            requests = self._get(f"/api/requests?project_id={project_id}&action=export&page_size=100")["results"]
-            return {
-                str(request["id"]): str(request["status"])
-                for request in requests
-                if request["status"] in ("queued", "started")
-                and request["operation"]["type"] == "export:dataset"
-                and request["operation"]["format"] == format_name
-            }
+            running = {}
+            for request in found:
+                operation = _object(_object(request)["operation"])
+                state = _text(request, "status")
+                if (
+                    state in ("queued", "started")
+                    and operation.get("type") == "export:dataset"
+                    and operation.get("format") == format_name
+                    and (operation.get("task_id") is None) == (task_id is None)
+                ):
+                    running[_text(request, "id")] = state
+            return running
 
     def cancel_request(self, request_id: str) -> None:
         """Take back a request that no worker has begun with."""
         with self._explained():
             self._client.api_client.requests_api.create_cancel(request_id)
 
-    def export_formats(self) -> list[str]:
-        """Return the names of the dataset formats that this server can export."""
+    def export_formats(self) -> list[Format]:
+        """Return the dataset formats that this server can export."""
         with self._explained():
-            formats, _ = self._client.api_client.server_api.retrieve_annotation_formats()
-            return [str(exporter.name) for exporter in formats.exporters if exporter.enabled]
-
-    def task_facts(self, task_id: int) -> TaskFacts | None:
-        """Return what tells a task from others, None if there is none of that number."""
-        from cvat_sdk.api_client.exceptions import NotFoundException
-
-        with self._explained():
-            try:
-                task = self._get(f"/api/tasks/{task_id}")
-            except NotFoundException:
-                return None
-            return TaskFacts(
-                task_id, str(task["name"]), task.get("project_id"), str(task["created_date"]), task.get("size") or 0
-            )
+            exporters = [_object(one) for one in _list(_object(self._get("server/annotation/formats"))["exporters"])]
+            return [
+                Format(_text(one, "name"), str(one.get("dimension") or "")) for one in exporters if one.get("enabled")
+            ]
 
     def has_annotations(self, task_id: int) -> bool:
         """Tell whether a task has a tag, shape or track; one without data has none."""
         with self._explained():
-            found = self._get(f"/api/tasks/{task_id}/annotations")
+            found = _object(self._get(f"tasks/{task_id}/annotations"))
             return any(found.get(kind) for kind in ("tags", "shapes", "tracks"))
 
     def delete_task(self, task_id: int) -> None:
@@ -194,13 +236,40 @@ class Api:
         with self._explained():
             self._client.tasks.remove_by_ids([task_id])
 
+    def _list(self, what: str, **only: object) -> list[Any]:
+        """Return all entries of a list that the server gives page by page."""
+        found: list[Any] = []
+        with self._explained():
+            for page in range(1, _MOST_PAGES):
+                query = urlencode({**only, "page": page, "page_size": _PAGE}, errors="surrogatepass")
+                answer = _object(self._get(f"{what}?{query}"))
+                found += _list(answer["results"])
+                if not answer.get("next") or not answer["results"]:
+                    break
+        return found
+
     def _get(self, path: str) -> Any:
+        return self._send("GET", path)
+
+    def _get_or_none(self, path: str) -> Any:
+        from cvat_sdk.api_client.exceptions import NotFoundException
+
+        try:
+            return self._get(path)
+        except NotFoundException:
+            return None
+
+    def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         from cvat_sdk.core.helpers import make_request_headers
 
         client = self._client.api_client
-        return json.loads(
-            client.rest_client.GET(self._connection.url + path, headers=make_request_headers(client)).data
+        answer = client.rest_client.request(
+            method,
+            f"{self._connection.url}/api/{path}",
+            headers={"Content-Type": "application/json", **make_request_headers(client)},
+            body=body,
         )
+        return json.loads(answer.data)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -208,9 +277,46 @@ class Api:
             yield
 
 
-def _size(task: Any) -> int:
-    """Return a task's number of frames; the server leaves the key out of a task without data."""
-    return getattr(task, "size", None) or 0
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not an array")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise TypeError("not a number")
+    return value
+
+
+def _text(value: Any, key: str) -> str:
+    text = _object(value)[key]
+    if not isinstance(text, str):
+        raise TypeError(f"{key} is no text")
+    return text
+
+
+def _number(value: Any, key: str) -> int:
+    return _whole(_object(value)[key])
+
+
+def _task(value: Any) -> Task:
+    fields = _object(value)
+    project = fields.get("project_id")
+    return Task(
+        _number(fields, "id"),
+        _text(fields, "name"),
+        _whole(fields.get("size") or 0),  # the server leaves the key out of a task without data
+        None if project is None else _whole(project),
+        str(fields.get("created_date") or ""),
+        str(fields.get("subset") or ""),
+    )
 
 
 @contextmanager
@@ -234,32 +340,29 @@ def session(
     """
     from cvat_sdk.core.client import AccessTokenCredentials, Client, PasswordCredentials
 
-    from toolkit.cvat.http import harden
+    from toolkit.cvat.http import harden, sign_in_or_explain
 
-    client = Client(connection.url, check_server_version=False)
-    harden(client.api_client.rest_client.pool_manager, connection.url, policy or read_retry_policy(), notice)
+    with _explained(connection):
+        client = Client(connection.url, check_server_version=False)
+        harden(client.api_client.rest_client.pool_manager, connection.url, policy or read_retry_policy(), notice)
     with client:
         with _explained(connection):
             if connection.token is not None:
                 client.login(AccessTokenCredentials(connection.token))
             else:
-                client.login(PasswordCredentials(connection.username or "", connection.password or ""))
-        if connection.organization is not None:
-            client.organization_slug = connection.organization
+                sign_in_or_explain(client.login)(
+                    PasswordCredentials(connection.username or "", connection.password or "")
+                )
+            if connection.organization is not None:
+                client.organization_slug = connection.organization
         yield Api(client, connection)
 
 
 @contextmanager
 def _explained(connection: Connection) -> Iterator[None]:
-    from cvat_sdk.core.exceptions import CvatSdkException
-    from cvat_sdk.exceptions import ApiException, OpenApiException
-    from urllib3.exceptions import HTTPError
-
     try:
         yield
-    except ApiException as error:
-        raise explain(str(error), connection) from error
-    except HTTPError as error:
-        raise explain(f"{type(error).__name__}: {error}", connection) from error
-    except (CvatSdkException, OpenApiException, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ToolkitError(f"{connection.url} does not answer as CVAT does: is CVAT_URL right?") from error
+    except ToolkitError:
+        raise
+    except Exception as error:  # whatever cvat-sdk trips over in an answer is the server's doing
+        raise translate_error(classify(error), connection) from error

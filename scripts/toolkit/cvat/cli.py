@@ -13,18 +13,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.secrets import without_secrets
-from toolkit.cvat.cli_launcher import NOTICE
+from toolkit.core.secrets import redact, without_secrets
+from toolkit.cvat.cli_launcher import FAILURE, NOTICE
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.errors import explain
+from toolkit.cvat.errors import Failure, Kind, translate_error
 
 _LAUNCHER = Path(__file__).with_name("cli_launcher.py")
 
-_KEPT_LINES = 200
 _GRACE = 3.0
 _TELL_EVERY = 0.5
 
@@ -70,7 +70,8 @@ def run(
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
     client = _Client(connection, arguments)
-    log: list[str] = []
+    failure: Failure | None = None
+    last_line = ""
 
     def check() -> None:
         if stop is not None and stop.is_set():
@@ -81,9 +82,11 @@ def run(
         for line in client.lines(deadline, check):
             if line.startswith(NOTICE):
                 notice(line.removeprefix(NOTICE))
-                continue
-            log = [*log[-_KEPT_LINES:], line]
-            on_line(line)
+            elif line.startswith(FAILURE):
+                failure = Failure.from_json(line.removeprefix(FAILURE))
+            else:
+                last_line = redact(line, connection.secrets)  # a server's words are among them
+                on_line(last_line)
     except (KeyboardInterrupt, Stopped):
         with suppress(DeadlineExceeded):
             for line in client.lines(_GRACE, lambda: None, until=may_stop):
@@ -92,7 +95,8 @@ def run(
     finally:
         client.stop()
     if client.exit_code != 0:
-        raise explain("\n".join(log), connection)
+        # It prints itself only what is wrong with its arguments.
+        raise translate_error(failure or Failure(Kind.OTHER, text=last_line), connection)
     return client.output()
 
 
@@ -199,3 +203,49 @@ def _environment(connection: Connection) -> dict[str, str]:
     elif connection.password is not None:
         environment["PASS"] = connection.password
     return environment
+
+
+QUEUED_TOO_LONG = 30.0
+"""Seconds in the queue after which the worker may be down; the server never says so."""
+
+_STATE = re.compile(r"INFO: .* status: (\w+) \(message=")
+
+
+@dataclass
+class JobMonitor:
+    """Follows one piece of background work.
+
+    Attributes:
+        what: The work and its worker, such as "import".
+        warn: Called once with a warning when it waits for long.
+        state: The last state that the server told: "queued", "started", "finished", "failed"; empty before the first.
+    """
+
+    what: str
+    warn: Callable[[str], None]
+    state: str = ""
+    _changed: float = field(default_factory=time.monotonic)
+    _warned: bool = False
+
+    def on_line(self, line: str) -> None:
+        """Take in a line of cvat-cli."""
+        if (found := _STATE.search(line)) and found[1] != self.state:
+            self.state, self._changed = found[1], time.monotonic()
+
+    def on_idle(self) -> None:
+        """Warn if it has been queued for long; to be called now and then."""
+        if self.state == "queued" and time.monotonic() - self._changed > QUEUED_TOO_LONG and not self._warned:
+            self._warned = True
+            self.warn(
+                f"the {self.what} has been queued for {QUEUED_TOO_LONG:.0f} s: "
+                f"the {self.what} worker may be busy or down, look with make status"
+            )
+
+    def timeout_message(self, timeout: float) -> str:
+        """Say what was going on when the time was over."""
+        if self.state == "queued":
+            return (
+                f"no {self.what} after {timeout:g} s, it was last queued: "
+                f"the {self.what} worker may be down, look with make status"
+            )
+        return f"no {self.what} after {timeout:g} s, it was last {self.state or 'asked for'}: give a longer --timeout"

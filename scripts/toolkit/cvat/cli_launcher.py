@@ -5,14 +5,16 @@ started it does, however that one ends: standard input is a pipe that nobody wri
 """
 
 import os
-import runpy
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 NOTICE = "toolkit: "
 """What a line begins with that tells of another attempt."""
+FAILURE = "toolkit failed: "
+"""What a line begins with that holds a :class:`toolkit.cvat.errors.Failure` as JSON."""
 
 
 def _end_with_parent() -> None:
@@ -21,31 +23,54 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _be_careful(url: str) -> None:
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tell_failure(error: BaseException) -> None:
+    from toolkit.cvat.errors import classify
+
+    _tell(f"\n{FAILURE}{classify(error).to_json()}")  # a progress bar may stand on the line
+
+
+def _set_limits(url: str) -> None:
     from cvat_sdk.api_client.rest import RESTClientObject
+    from cvat_sdk.core.client import Client
 
     from toolkit.core.retry import read_retry_policy
-    from toolkit.cvat.http import harden
+    from toolkit.cvat.http import harden, sign_in_or_explain
 
     plain = RESTClientObject.__init__
 
-    def careful(self: Any, *args: Any, **options: Any) -> None:
+    def limited(self: Any, *args: Any, **options: Any) -> None:
         plain(self, *args, **options)
-        harden(
-            self.pool_manager, url, read_retry_policy(), lambda line: print(NOTICE + line, file=sys.stderr, flush=True)
-        )
+        harden(self.pool_manager, url, read_retry_policy(), lambda line: _tell(NOTICE + line))
 
-    RESTClientObject.__init__ = careful
+    RESTClientObject.__init__ = limited
+    Client.login = sign_in_or_explain(Client.login)
 
 
-def main() -> None:
-    """Run cvat-cli."""
+def _cvat_cli() -> Callable[[], int]:
+    """Load cvat-cli's main function; what it would print of a failure we hand on as data instead."""
+    from cvat_cli import __main__ as program  # type: ignore[import-untyped]
+
+    program.logger.critical = _tell_failure
+    run: Callable[[], int] = program.main
+    return run
+
+
+def main() -> int:
+    """Run cvat-cli and return its exit code."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     url = sys.argv.pop(1)
-    _be_careful(url)
-    runpy.run_module("cvat_cli", run_name="__main__", alter_sys=True)
+    try:
+        _set_limits(url)
+        return _cvat_cli()()
+    except Exception as error:
+        _tell_failure(error)
+        return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

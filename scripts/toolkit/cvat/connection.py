@@ -1,16 +1,20 @@
 """Which CVAT is talked to, and as whom."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from toolkit.config.file import ConfigurationFile
 from toolkit.config.load import Part
 from toolkit.config.local_cvat import find_stack
-from toolkit.config.model import CredentialKeys, problems_in, read
+from toolkit.config.model import ConfigurationProblems, CredentialKeys, Problem, read
 from toolkit.core.errors import UsageError
-from toolkit.cvat.token_file import stored_token
+from toolkit.cvat.token_file import is_token, read_token, stored_token, token_file
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_HOST = re.compile(r"[\w.~-]+|[0-9A-Fa-f:.]+(%[\w.~-]+)?")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class Connection:
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     organization: str | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return tuple(secret for secret in (self.password, self.token) if secret)
 
     def task_url(self, task_id: int) -> str:
         """Return the address of a task's page in the web UI."""
@@ -100,22 +109,26 @@ def resolve_connection(
     """
     environ = os.environ if environ is None else environ
     token = environ.get("CVAT_ACCESS_TOKEN") if username is None else None
-    problems: list[UsageError] = []
+    problems: list[Problem] = []
     address, credentials = "", None
     try:
-        address = check_url(url or environ.get("CVAT_URL") or default_url(environ))
+        address = check_url(url or environ.get("CVAT_URL") or default_url(environ), "--url" if url else "CVAT_URL")
+        if token and not is_token(token):
+            problems.append(Problem("it is no token: it holds a blank or a line break", "CVAT_ACCESS_TOKEN"))
+        if not token and not username and not environ.get("CVAT_USERNAME") and not environ.get("CVAT_PASSWORD"):
+            token = stored_token(address)
     except UsageError as error:
-        problems.append(error)
-    if not token and not username and not environ.get("CVAT_USERNAME") and not environ.get("CVAT_PASSWORD"):
-        token = stored_token(address)
+        problems += [Problem(line, "--url" if url else "CVAT_URL") for line in error.details or [error.message]]
     if not token:
         try:
             credentials = read(CredentialKeys, file, {"cvat_username": username}, environ)
-        except UsageError as error:
-            problems.append(error)
+        except ConfigurationProblems as error:
+            problems += error.problems
+            last = problems[-1]
+            if ": missing" in last.line or last.line.endswith("found an empty string"):
+                problems[-1] = last._replace(line=f"{last.line}; {_other_way(address)}")
     if problems:
-        details = [line for problem in problems for line in problem.details or [problem.message]]
-        raise problems[0] if len(problems) == 1 else problems_in(file, details)
+        raise UsageError(problems[0].line) if len(problems) == 1 else ConfigurationProblems(file, problems)
     organization = environ.get("CVAT_ORGANIZATION") or None
     if credentials is None:
         return Connection(address, token=token, organization=organization)
@@ -123,29 +136,55 @@ def resolve_connection(
     return Connection(address, credentials.cvat_username, password, organization=organization)
 
 
-def check_url(url: str) -> str:
+def _other_way(address: str) -> str:
+    """Say how else one can sign in to a server, and whether there is a token for another spelling of its address."""
+    kept = read_token()
+    if kept is None or not address or not _is_same_machine(kept.url, address):
+        return "or sign in once with `make token`, which keeps an access token for the scripts"
+    if kept.has_expired:
+        return f"the access token in {token_file()} has expired: make a new one with `make token`"
+    return f"the access token in {token_file()} is for {kept.url}, not for {address}: name that in CVAT_URL"
+
+
+def _is_same_machine(one: str, other: str) -> bool:
+    (_, host, port), (_, other_host, other_port) = origin(one), origin(other)
+    return port == other_port and (host == other_host or {host, other_host} <= _LOOPBACK)
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def check_url(url: str, source: str = "CVAT_URL") -> str:
     """Check a server's address.
 
     Args:
         url: The address as given.
+        source: The option or variable that it comes from.
 
     Returns:
         The address without a slash at the end.
 
     Raises:
-        UsageError: It is not of the form http(s)://host[:port], or holds credentials.
+        UsageError: It is not of the form http(s)://host[:port], or holds credentials. What might be a password is not
+            repeated.
     """
+    if "@" in unquote(url):  # wherever it stands: a password may hold any of / # ? [
+        raise UsageError(
+            f"{source} holds a user name or password: put them into CVAT_USERNAME and CVAT_PASSWORD, "
+            f"and give {source} as http://host:port"
+        )
     try:
         parts = urlsplit(url)
-        port_is_valid = parts.port is None or parts.port > 0
+        is_valid = bool(_HOST.fullmatch(parts.hostname or "")) and (parts.port is None or parts.port > 0)
     except ValueError:
-        parts, port_is_valid = urlsplit(""), False
-    if parts.username or parts.password:
-        raise UsageError("CVAT_URL holds a user name or password: put them into CVAT_USERNAME and CVAT_PASSWORD")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
-        raise UsageError(f"CVAT_URL must be of the form http://host:port, found {url}")
+        parts, is_valid = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not is_valid or not url.isprintable():
+        raise UsageError(f"{source} must be of the form http://host:port, found {url}")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise UsageError(f"CVAT_URL must end after the host and port, found {url}")
+        raise UsageError(f"{source} must end after the host and port, found {url}")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -171,16 +210,18 @@ def read_with_connection(
     Raises:
         UsageError: All problems of both, one detail line each.
     """
-    problems: list[UsageError] = []
+    problems: list[Problem] = []
     keys = connection = None
     try:
         keys = read(part, file, options)
-    except UsageError as error:
-        problems.append(error)
+    except ConfigurationProblems as error:
+        problems += error.problems
     try:
         connection = resolve_connection(file, url, username)
+    except ConfigurationProblems as error:
+        problems += error.problems
     except UsageError as error:
-        problems.append(error)
+        problems += [Problem(line, "--url" if url else "CVAT_URL") for line in error.details or [error.message]]
     if keys is None or connection is None:
-        raise problems_in(file, [line for error in problems for line in (error.details or [error.message])])
+        raise ConfigurationProblems(file, problems)
     return keys, connection

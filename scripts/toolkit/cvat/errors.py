@@ -1,104 +1,226 @@
-"""What a server's or cvat-cli's complaint means for a person: one line that says what to do."""
+"""What can go wrong in a conversation with a server, and what that means for a person: one line with what to do."""
 
 import json
 import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import ToolkitError, TransientError
+from toolkit.core.secrets import redact
 
 if TYPE_CHECKING:
     from toolkit.cvat.connection import Connection
 
-_STATUS = re.compile(r"Status Code: (\d+)")
-_BODY = re.compile(r"HTTP response body: (.*?)\s*\Z", re.DOTALL)
-_BACKGROUND = re.compile(r"BackgroundRequestException: (.*?)\s*\Z", re.DOTALL)
-_LOG_PREFIX = re.compile(r"^\[[^\]]*\] [A-Z]+: ")
-_NOBODY_THERE = ("Connection refused", "Failed to resolve", "Name or service not known", "No route to host")
-_BROKEN = ("Connection broken", "Connection reset", "Connection aborted", "IncompleteRead", "RemoteDisconnected")
+_LONGEST = 300
 OTHER_NAME = 421
 """The status by which the front door refuses a host name."""
+_CAUSES = 10
 _BUSY = (429, 500, 502, 503, 504)
-_ELSEWHERE = re.compile(r"redirected to (https?://[^\s:/]+(?::\d+)?)")
-_GIBBERISH = ("UnicodeDecodeError", "JSONDecodeError", "ApiTypeError", "ApiValueError", "KeyError", "AssertionError")
-"""What cvat-sdk trips over when an answer is not what CVAT says."""
-NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
+_PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """What OpenSSL says of an answer that is plain HTTP, by its version."""
-_TOO_LONG = re.compile(r"Invalid value for `(\w+)`, length must be less than or equal to `(\d+)`")
-"""What cvat-sdk says of a value that CVAT could not keep; it asks nothing of the server then."""
 _OTHER_ORGANIZATION = "should be in the same organization"
 """What CVAT says when a task is sent to an organization's project without saying which organization is meant."""
-_LONGEST = 300
+_TOO_LONG = re.compile(r"Invalid value for `(\w+)`, length must be less than or equal to `(\d+)`")
+"""What cvat-sdk says of a value that CVAT could not keep; it asks nothing of the server then."""
 
 
-class TransientError(ToolkitError):
-    """Something that may well succeed when it is tried again: a broken connection, a server that is not ready."""
+class Kind(StrEnum):
+    """The kinds of failures that a person does different things about."""
+
+    REFUSED = "connection refused"
+    UNKNOWN_HOST = "its name is unknown"
+    TIMEOUT = "it took too long"
+    BROKEN = "it closed the connection"
+    NO_TLS = "it does not speak TLS (its address begins with http://, then)"
+    CERTIFICATE = "its TLS certificate is not trusted (for a private authority: REQUESTS_CA_BUNDLE=/path/to/ca.pem)"
+    REDIRECTED = "it redirects elsewhere"
+    ENDLESS = "its answer has no end, is it a CVAT?"
+    NO_COOKIES = "signing in gave no cookies"
+    STATUS = "an HTTP status"
+    BACKGROUND = "background work failed"
+    TOO_LONG = "a value is too long"
+    UNPARSABLE = "its answer is none of CVAT's"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure as plain data, which a process can hand to another.
+
+    Attributes:
+        kind: What kind it is.
+        status: The HTTP status, None without an answer.
+        text: What the server, or the library, says of it.
+    """
+
+    kind: Kind
+    status: int | None = None
+    text: str = ""
+
+    def to_json(self) -> str:
+        """Write it on one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> "Failure":
+        """Read what :meth:`to_json` wrote."""
+        try:
+            values = json.loads(line)
+            return cls(Kind(values["kind"]), values["status"], str(values["text"]))
+        except (ValueError, KeyError, TypeError):  # a server's words that look like it
+            return cls(Kind.UNPARSABLE)
 
 
 class AlreadyRunning(ToolkitError):
     """The server is at work on the same request already."""
 
 
-def explain(complaint: str, connection: "Connection") -> ToolkitError:
-    """Translate a complaint into an error for a person.
+class SignInWithoutCookies(Exception):
+    """The server took the password, but cvat-sdk cannot keep the session that it gave."""
+
+
+def classify(error: BaseException) -> Failure:
+    """Tell the kind of what cvat-sdk, cvat-cli, urllib3 or the network raised."""
+    from cvat_sdk.core.exceptions import BackgroundRequestException
+    from cvat_sdk.exceptions import ApiException, OpenApiException
+
+    if isinstance(error, SignInWithoutCookies):
+        return Failure(Kind.NO_COOKIES)
+    if isinstance(error, BackgroundRequestException):
+        return Failure(Kind.BACKGROUND, text=str(error))
+    if isinstance(error, ApiException) and error.status:
+        return Failure(Kind.STATUS, error.status, _body(error.body))
+    for cause in _causes(error):
+        if kind := _network_kind(cause):
+            return Failure(kind, text=str(getattr(cause, "place", "")))
+    if found := _TOO_LONG.search(str(error)):
+        return Failure(Kind.TOO_LONG, text=f"the {found[1]} is too long: CVAT takes {found[2]} characters")
+    if type(error).__name__ in ("CriticalError", "AuthStoreError"):  # of cvat-cli, which is loaded only in its process
+        return Failure(Kind.OTHER, text=str(error))
+    if isinstance(error, OSError) and not isinstance(error, OpenApiException):
+        return Failure(Kind.OTHER, text=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    return Failure(Kind.UNPARSABLE, text=f"{type(error).__name__}: {error}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Go down to what lies below an error, from the outside in."""
+    seen: list[BaseException] = []
+    queue: list[BaseException] = [error]
+    while queue and len(seen) < _CAUSES:
+        cause = queue.pop(0)
+        if cause in seen:
+            continue
+        seen.append(cause)
+        yield cause
+        below = [getattr(cause, "reason", None), cause.__cause__, cause.__context__, *cause.args]
+        queue += [item for item in below if isinstance(item, BaseException)]
+
+
+def _network_kind(error: BaseException) -> Kind | None:
+    from urllib3 import exceptions
+
+    from toolkit.cvat.http import EndlessAnswer, RedirectedElsewhere
+
+    if isinstance(error, RedirectedElsewhere):
+        return Kind.REDIRECTED
+    if isinstance(error, EndlessAnswer):
+        return Kind.ENDLESS
+    if isinstance(error, ssl.SSLError):
+        return Kind.NO_TLS if (error.reason or "").upper().replace(" ", "_") in _PLAIN_HTTP else Kind.CERTIFICATE
+    if isinstance(error, exceptions.NameResolutionError):
+        return Kind.UNKNOWN_HOST
+    if isinstance(error, exceptions.NewConnectionError | ConnectionRefusedError):  # the first is a timeout to urllib3
+        return Kind.REFUSED
+    if isinstance(error, exceptions.ConnectTimeoutError | exceptions.ReadTimeoutError | TimeoutError):
+        return Kind.TIMEOUT
+    if isinstance(error, exceptions.ProtocolError | exceptions.DecodeError | HTTPException | ConnectionError):
+        return Kind.BROKEN
+    return None
+
+
+def translate_error(failure: Failure, connection: "Connection") -> ToolkitError:
+    """Say what a failure means for a person.
 
     Args:
-        complaint: The text of a cvat-sdk exception, or what cvat-cli printed to standard error.
-        connection: The server that was asked, and as whom.
+        failure: What :func:`classify` made of an error.
+        connection: The server that was asked, and as whom. Its secrets are taken out of what the server says.
 
     Returns:
         The error, to be raised.
     """
-    if refusal := _sign_in(complaint, connection) or _wrong_server(complaint, connection):
-        return ToolkitError(refusal)
-    if _status(complaint) == 409:
-        return AlreadyRunning(_answer(complaint, connection))
-    if "timed out" in complaint:
-        return ToolkitError(f"CVAT at {connection.url} did not answer in time: look with make status")
-    if not _BACKGROUND.search(complaint) and (trouble := _trouble(complaint, connection)):
-        return TransientError(trouble)
-    return ToolkitError(_answer(complaint, connection))
+    url = connection.url
+    text = redact(failure.text, connection.secrets)
+    match failure.kind:
+        case Kind.STATUS:
+            return _refusal(failure.status or 0, failure.text, connection)
+        case Kind.REFUSED | Kind.UNKNOWN_HOST:
+            return TransientError(f"no CVAT answers at {url}: start one with make up, or name another in CVAT_URL")
+        case Kind.BROKEN:
+            return TransientError(f"the connection to {url} broke in the middle: run again")
+        case Kind.TIMEOUT:
+            return ToolkitError(f"CVAT at {url} did not answer in time: look with make status")
+        case Kind.NO_TLS:
+            message = f"{url} does not speak TLS: put its http:// address into CVAT_URL, if that is safe there"
+        case Kind.CERTIFICATE:
+            message = (
+                f"the certificate of {url} could not be verified: "
+                "name the file of your authority in REQUESTS_CA_BUNDLE, or use the right host name"
+            )
+        case Kind.REDIRECTED:
+            message = (
+                f"{url} redirects to {text}, where your credentials were not sent: "
+                "if that is your CVAT, put its address into CVAT_URL"
+            )
+        case Kind.ENDLESS:
+            message = f"{url} gave an answer without end: is it a CVAT?"
+        case Kind.NO_COOKIES:
+            message = (
+                f"{url} took the password of {connection.username}, but its session cannot be kept "
+                "(cookies for HTTPS alone): sign in with an access token, use make token"
+            )
+        case Kind.BACKGROUND:
+            message = f"CVAT could not do it: {_shorten(text)}"
+        case Kind.UNPARSABLE:
+            message = f"{url} does not answer as CVAT does: is CVAT_URL right?"
+        case _:
+            message = _shorten(text) or "no reason was given"
+    return ToolkitError(message)
 
 
-def _sign_in(complaint: str, connection: "Connection") -> str | None:
-    status = _status(complaint)
-    if "Unable to log in with provided credentials" in complaint or (status == 401 and connection.username):
-        return (
-            f"{connection.url} refused the password of user {connection.username}: "
+def _refusal(status: int, text: str, connection: "Connection") -> ToolkitError:
+    url, detail = connection.url, _detail(redact(text, connection.secrets))
+    if "Unable to log in with provided credentials" in text or (status == 401 and connection.username):
+        return ToolkitError(
+            f"{url} refused the password of user {connection.username}: "
             "check CVAT_USERNAME and CVAT_PASSWORD, or cvat_username and cvat_password in the configuration"
         )
     if status == 401:
-        return f"{connection.url} refused the access token: it may have expired; make a new one with make token"
+        return ToolkitError(f"{url} refused the access token: it may have expired; make a new one with make token")
+    if status == 403 and "CSRF" in text:
+        return ToolkitError(
+            f"{url} refused it ({detail}): a proxy before CVAT hides how it was called; have it send Host and "
+            "X-Forwarded-Proto on (nginx: proxy_set_header X-Forwarded-Proto $scheme), or sign in with make token"
+        )
     if status == 403:
-        return f"{connection.url} does not allow this: {_detail(complaint)}"
-    return None
-
-
-def _wrong_server(complaint: str, connection: "Connection") -> str | None:
-    if _status(complaint) == OTHER_NAME:
-        return other_name(connection.url)
-    if any(sign in complaint for sign in NO_TLS):
-        return f"{connection.url} does not speak TLS: put its http:// address into CVAT_URL, if that is safe there"
-    if "CERTIFICATE_VERIFY_FAILED" in complaint or "SSLError" in complaint:
-        return (
-            f"the certificate of {connection.url} could not be verified: "
-            "name the file of your authority in REQUESTS_CA_BUNDLE, or use the right host name"
+        return ToolkitError(f"{url} does not allow this: {detail}")
+    if status == 413:
+        return ToolkitError(
+            f"a proxy before {url} does not let so large an upload through (HTTP 413): raise its limit to 25 GiB "
+            "(nginx: client_max_body_size 25g), or give --images-per-task"
         )
-    if found := _ELSEWHERE.search(complaint):
-        return (
-            f"{connection.url} redirects to {found[1]}, where your credentials were not sent: "
-            "if that is your CVAT, put its address into CVAT_URL"
-        )
-    if "the answer is longer than" in complaint:
-        return f"{connection.url} gave an answer without end: is it a CVAT?"
-    return None
-
-
-def _trouble(complaint: str, connection: "Connection") -> str | None:
-    if any(sign in complaint for sign in _NOBODY_THERE):
-        return f"no CVAT answers at {connection.url}: start one with make up, or name another in CVAT_URL"
-    if any(sign in complaint for sign in _BROKEN):
-        return f"the connection to {connection.url} broke in the middle: run again"
-    return busy(connection.url, _status(complaint))
+    if status == 409:
+        return AlreadyRunning(f"CVAT refused it (HTTP 409): {detail}")
+    if status == OTHER_NAME:
+        return ToolkitError(other_name(url))
+    if trouble := busy(url, status):
+        return TransientError(trouble)
+    if _OTHER_ORGANIZATION in text:
+        detail = f"{detail.rstrip('.')}; name the project's organization in CVAT_ORGANIZATION"
+    return ToolkitError(f"CVAT refused it (HTTP {status}): {detail}")
 
 
 def other_name(url: str) -> str:
@@ -127,39 +249,18 @@ def busy(url: str, status: int | None) -> str | None:
     return None
 
 
-def _answer(complaint: str, connection: "Connection") -> str:
-    if found := _BACKGROUND.search(complaint):
-        return f"CVAT could not do it: {_shorten(found[1])}"
-    if found := _TOO_LONG.search(complaint):
-        return f"the {found[1]} is too long: CVAT takes {found[2]} characters"
-    status = _status(complaint)
-    if status is None and any(sign in complaint for sign in _GIBBERISH):
-        return f"{connection.url} does not answer as CVAT does: is CVAT_URL right?"
-    if status is None:
-        return _shorten(_last_line(complaint))
-    advice = "; name the project's organization in CVAT_ORGANIZATION" if _OTHER_ORGANIZATION in complaint else ""
-    return (
-        f"CVAT refused it (HTTP {status}): {_detail(complaint).rstrip('.') if advice else _detail(complaint)}{advice}"
-    )
+def _body(body: object) -> str:
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
 
 
-def _status(complaint: str) -> int | None:
-    found = _STATUS.search(complaint)
-    return int(found[1]) if found else None
-
-
-def _detail(complaint: str) -> str:
+def _detail(body: str) -> str:
     """Take the words out of the JSON that the server answers with, whatever its shape."""
-    found = _BODY.search(complaint)
-    body = found[1] if found else _last_line(complaint)
-    if body[:2] in ("b'", 'b"') and body[-1:] == body[1]:  # cvat-cli prints some bodies as Python bytes
-        body = body[2:-1]
     if body.lstrip().startswith("<"):
         return "the answer was a web page"
     try:
-        return _shorten(" ".join(_words(json.loads(body))))
-    except ValueError:
-        return _shorten(body)
+        return _shorten(" ".join(_words(json.loads(body)))) or "no reason was given"
+    except (ValueError, RecursionError):
+        return _shorten(body) or "no reason was given"
 
 
 def _words(answer: object) -> list[str]:
@@ -168,11 +269,6 @@ def _words(answer: object) -> list[str]:
     if isinstance(answer, list):
         return [word for value in answer for word in _words(value)]
     return [str(answer)]
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _LOG_PREFIX.sub("", lines[-1]) if lines else "no reason was given"
 
 
 def _shorten(text: str) -> str:

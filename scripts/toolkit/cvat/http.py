@@ -16,6 +16,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from toolkit.core.retry import LONGEST_WAIT, RetryPolicy
+from toolkit.cvat.connection import origin
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,11 +36,17 @@ _NOT_YET = 429
 _TURNED_AWAY = (_NOT_YET, 503)
 """Statuses by which a server says that it has not carried a request out, so that any may be sent again."""
 
-_PORTS = {"http": 80, "https": 443}
-
 
 class RedirectedElsewhere(HTTPError):
-    """The server sends us to another host, where credentials must not follow."""
+    """The server sends us to another host, where credentials must not follow.
+
+    Attributes:
+        place: Scheme, host and port of the other.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"redirected to {place}")
+        self.place = place
 
 
 class UntrustedServer(HTTPError):
@@ -48,12 +55,6 @@ class UntrustedServer(HTTPError):
 
 class EndlessAnswer(HTTPError):
     """An answer is longer than any that CVAT gives."""
-
-
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 class _Hurried(io.RawIOBase):
@@ -76,38 +77,47 @@ class _Hurried(io.RawIOBase):
         super().close()
 
 
-class _BoundedResponse(http.client.HTTPResponse):
-    """An answer that must be there, whole, within a time and a size when it is read in one piece."""
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer that must be there within a time; its body too when that is asked for."""
 
     within: float
 
     def begin(self) -> None:
-        raw = _Hurried(self.fp.detach(), time.monotonic() + self.within)
-        self.fp = io.BufferedReader(raw)
+        self._raw = _Hurried(self.fp.detach(), time.monotonic() + self.within)
+        self.fp = io.BufferedReader(self._raw)
         super().begin()
-        raw.end = None  # the body has limits of its own: a large download may take its time
+        self._raw.end = None  # a large download may take its time
 
-    def read(self, amt: int | None = None) -> bytes:
-        if amt is not None:
-            return super().read(amt)
-        end = time.monotonic() + self.within
+    def hurry(self) -> None:
+        """Give the body no more time than the head had."""
+        self._raw.end = time.monotonic() + self.within
+
+
+class _BoundedConnection:
+    """A connection whose answers, read in one piece, have a limit, which counts what comes out of a compression.
+
+    Its time limit is for each piece that it sends, not for a whole upload.
+    """
+
+    largest: int
+    _response_options: Any
+
+    def getresponse(self) -> Any:
+        options = self._response_options
+        if options is None or not options.preload_content:
+            return super().getresponse()  # type: ignore[misc]
+        self._response_options = options._replace(preload_content=False)
+        response = super().getresponse()  # type: ignore[misc]
+        response._original_response.hurry()
         parts, size = [], 0
-        while part := self.read1(_AT_ONCE):
+        while part := response.read(_AT_ONCE, decode_content=options.decode_content):
             parts.append(part)
             size += len(part)
-            if size > LONGEST_ANSWER:
-                raise EndlessAnswer(f"the answer is longer than {LONGEST_ANSWER // 1024**2} MiB")
-            if time.monotonic() > end:
-                raise TimeoutError("timed out")
-        missing = self.length
-        self.close()  # read1 leaves that to us, and the connection could not be used again
-        if missing:
-            raise http.client.IncompleteRead(b"".join(parts), missing)
-        return b"".join(parts)
-
-
-class _InPieces:
-    """A connection whose time limit is for each piece that it sends, not for a whole upload."""
+            if size > self.largest:
+                response.close()
+                raise EndlessAnswer(f"the answer is longer than {self.largest // 1024**2} MiB")
+        response._body = b"".join(parts)
+        return response
 
     def send(self, data: Any) -> None:
         if not isinstance(data, bytes | bytearray):
@@ -118,7 +128,7 @@ class _InPieces:
                 super().send(view[start : start + _AT_ONCE])  # type: ignore[misc]
 
 
-class _CarefulRetry(urllib3.Retry):
+class _NoticedRetry(urllib3.Retry):
     """Tries again what is safe to send twice, and says so."""
 
     notice: Callable[[str], None]
@@ -126,7 +136,7 @@ class _CarefulRetry(urllib3.Retry):
     queue_for: float = 0.0
     """Seconds for which turns may be waited for that the server gives out one by one, over and above the attempts."""
 
-    def new(self, **values: Any) -> "_CarefulRetry":
+    def new(self, **values: Any) -> "_NoticedRetry":
         retry = super().new(**values)
         retry.notice, retry.attempts, retry.queue_for = self.notice, self.attempts, self.queue_for
         return retry
@@ -152,26 +162,26 @@ class _CarefulRetry(urllib3.Retry):
         error: Exception | None = None,
         _pool: "ConnectionPool | None" = None,
         _stacktrace: "TracebackType | None" = None,
-    ) -> "_CarefulRetry":
+    ) -> "_NoticedRetry":
         if isinstance(error, SSLError):
             # A certificate does not get better. As an SSLError, cvat-sdk would stumble over it.
-            raise UntrustedServer(f"SSLError: {error}") from error
+            raise UntrustedServer(str(error)) from error
         if response is not None and (location := response.get_redirect_location()):
             target = urljoin(url or "", location)
             if origin(target) != origin(url or ""):
                 scheme, host, port = origin(target)
-                raise RedirectedElsewhere(f"redirected to {scheme}://{host}:{port}")
+                raise RedirectedElsewhere(f"{scheme}://{host}:{port}")
             return super().increment(method, url, response, error, _pool, _stacktrace)
         asked = self.get_retry_after(response) if response is not None else None
         if response is not None and response.status == _NOT_YET and asked and asked <= self.queue_for:
             self.notice(f"HTTP {_NOT_YET} for {method} {(url or '').split('?')[0]}, another attempt in {asked:g} s")
             waiting = self.new(total=cast("int", self.total) + 1)
             waiting.queue_for -= asked
-            return super(_CarefulRetry, waiting).increment(method, url, response, error, _pool, _stacktrace)
+            return super(_NoticedRetry, waiting).increment(method, url, response, error, _pool, _stacktrace)
         retry = super().increment(method, url, response, error, _pool, _stacktrace)
         if asked is not None and asked > LONGEST_WAIT:
             return self.new(total=0).increment(method, url, response, error, _pool, _stacktrace)
-        reason = f"HTTP {response.status}" if response is not None else _reason(error)
+        reason = f"HTTP {response.status}" if response is not None else short_reason(error)
         pause = asked or retry.get_backoff_time()
         self.notice(
             f"{reason} for {method} {(url or '').split('?')[0]}, "
@@ -180,28 +190,28 @@ class _CarefulRetry(urllib3.Retry):
         return retry
 
 
-def _reason(error: Exception | None) -> str:
-    text = str(error)
-    for sign, words in (
-        ("refused", "connection refused"),
-        ("timed out", "no answer in time"),
-        ("resolve", "no such host"),
-    ):
-        if sign in text:
-            return words
-    return "connection broken"
+def short_reason(error: Exception | None) -> str:
+    """Say in a few words why a request failed."""
+    from toolkit.cvat.errors import Kind, classify
+
+    kind = classify(error).kind if error is not None else Kind.BROKEN
+    words = {Kind.REFUSED: "connection refused", Kind.TIMEOUT: "no answer in time", Kind.UNKNOWN_HOST: "no such host"}
+    return words.get(kind, "connection broken")
 
 
-def harden(pool_manager: Any, url: str, policy: RetryPolicy, notice: Callable[[str], None]) -> None:
-    """Make a pool manager of urllib3 careful.
+def harden(
+    pool_manager: Any, url: str, policy: RetryPolicy, notice: Callable[[str], None], largest: int = LONGEST_ANSWER
+) -> None:
+    """Give a pool manager of urllib3 its limits.
 
     Args:
         pool_manager: The ``urllib3.PoolManager`` of a client of cvat-sdk.
         url: The server; no request goes to another.
         policy: The limits.
         notice: Called with a line whenever something is tried again.
+        largest: Bytes of an answer that is read into memory.
     """
-    retries = _CarefulRetry(
+    retries = _NoticedRetry(
         total=policy.attempts - 1,
         status_forcelist=_FAILED_SERVER,
         backoff_factor=policy.wait,
@@ -217,7 +227,7 @@ def harden(pool_manager: Any, url: str, policy: RetryPolicy, notice: Callable[[s
         sign_in.queue_for = LONGEST_WAIT
     timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, policy.answer), read=policy.answer)
     pool_manager.connection_pool_kw.update(_authority())
-    pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, policy.answer)
+    pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, policy.answer, largest)
     plain = pool_manager.urlopen
 
     def urlopen(method: str, address: str, redirect: bool = True, **options: Any) -> Any:
@@ -239,10 +249,24 @@ def _authority() -> dict[str, str]:
     return {"ca_cert_dir" if os.path.isdir(named) else "ca_certs": named}  # noqa: PTH112
 
 
-def _pool_classes(plain: dict[str, Any], within: float) -> dict[str, Any]:
-    answer = type("BoundedResponse", (_BoundedResponse,), {"within": within})
+def _pool_classes(plain: dict[str, Any], within: float, largest: int) -> dict[str, Any]:
+    answer = type("TimedResponse", (_TimedResponse,), {"within": within})
     classes = {}
     for scheme, pool in plain.items():
-        connection = type("CarefulConnection", (_InPieces, pool.ConnectionCls), {"response_class": answer})
+        values = {"response_class": answer, "largest": largest}
+        connection = type("BoundedConnection", (_BoundedConnection, pool.ConnectionCls), values)
         classes[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     return classes
+
+
+def sign_in_or_explain(login: Callable[..., None]) -> Callable[..., None]:
+    """Wrap cvat-sdk's ``Client.login``, which asserts that it can keep the cookies of a session."""
+    from toolkit.cvat.errors import SignInWithoutCookies
+
+    def careful(*args: Any, **options: Any) -> None:
+        try:
+            login(*args, **options)
+        except AssertionError as error:
+            raise SignInWithoutCookies from error
+
+    return careful

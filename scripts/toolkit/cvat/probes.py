@@ -1,22 +1,29 @@
 """Plain questions to a CVAT server over HTTP: is it healthy, which version, how fast, who may sign in."""
 
+import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
 
+from toolkit.config.local_cvat import oldest_tested_version, tested_version
+from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import read_retry_policy
-from toolkit.cvat.errors import NO_TLS, OTHER_NAME, busy, other_name
+from toolkit.cvat.errors import OTHER_NAME, Kind, busy, classify, other_name
+from toolkit.cvat.token_file import is_token, read_token
 
 if TYPE_CHECKING:
-    from urllib3.exceptions import HTTPError
+    from toolkit.cvat.connection import Connection
 
 HEALTH_PATH = "/api/server/health/?format=json"
 ABOUT_PATH = "/api/server/about"
 LOGIN_PAGE_PATH = "/auth/login"
 LOGIN_PATH = "/api/auth/login"
+_LARGEST = 16 * 1024**2
+"""Bytes of an answer here; the longest, a page of tokens, has some ten thousand."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Answer:
 
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -95,10 +102,10 @@ def ask(
         headers["Authorization"] = authorization
     start = time.monotonic()
     with urllib3.PoolManager() as pool:
-        harden(pool, url, policy, notice or (lambda line: None))
+        harden(pool, url, policy, notice or (lambda line: None), _LARGEST)
         try:
             response = pool.request(method, url + path, json=body, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, http.client.HTTPException) as error:
             raise Unreachable(f"no answer from {url}: {_reason(error)}") from error
     return Answer(
         response.status,
@@ -112,33 +119,13 @@ def ask(
 def _clock(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
 
 
-def _reason(error: "HTTPError") -> str:
-    from toolkit.cvat.http import EndlessAnswer, UntrustedServer
-
-    text = str(error)
-    if any(sign in text for sign in NO_TLS):
-        return "it does not speak TLS (its address begins with http://, then)"
-    if isinstance(error, UntrustedServer):
-        return "its TLS certificate is not trusted (for a private authority: REQUESTS_CA_BUNDLE=/path/to/ca.pem)"
-    if isinstance(error, EndlessAnswer):
-        return f"{error}, is it a CVAT?"
-    for sign, reason in (
-        ("timed out", "it took too long"),
-        ("refused", "connection refused"),
-        ("Name or service not known", "its name is unknown"),
-        ("nodename nor servname", "its name is unknown"),
-        ("Failed to resolve", "its name is unknown"),
-        ("RemoteDisconnected", "it closed the connection"),
-        ("reset by peer", "it closed the connection"),
-        ("IncompleteRead", "it closed the connection"),
-    ):
-        if sign in text:
-            return reason
-    return type(error).__name__
+def _reason(error: Exception) -> str:
+    kind = classify(error).kind
+    return type(error).__name__ if kind in (Kind.UNPARSABLE, Kind.OTHER) else str(kind)
 
 
 def health_problem(url: str, timeout: float | None = None) -> str | None:
@@ -191,7 +178,7 @@ def server_version(url: str, authorization: str | None = None) -> str:
     """
     answer = ask(url, ABOUT_PATH, authorization=authorization)
     about = answer.json()
-    if answer.status != 200 or not isinstance(about, dict) or "version" not in about:
+    if answer.status != 200 or not isinstance(about, dict) or not isinstance(about.get("version"), str):
         if trouble := busy(url, answer.status):
             raise ToolkitError(trouble)
         raise ToolkitError(f"{url} does not answer like CVAT (status {answer.status} for {ABOUT_PATH})")
@@ -215,8 +202,9 @@ def sign_in(url: str, username: str, password: str, notice: Callable[[str], None
     """
     answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password}, notice=notice)
     said = answer.json()
-    if answer.status == 200 and isinstance(said, dict) and "key" in said:
-        return f"Token {said['key']}"
+    key = said.get("key") if isinstance(said, dict) else None
+    if answer.status == 200 and isinstance(key, str) and is_token(key):
+        return f"Token {key}"
     if answer.status in (400, 401):
         raise ToolkitError(
             f"{url} does not let {username} in: wrong user name or password "
@@ -224,3 +212,72 @@ def sign_in(url: str, username: str, password: str, notice: Callable[[str], None
         )
     trouble = busy(url, answer.status)
     raise ToolkitError(trouble or f"{url} did not answer to signing in as CVAT does (status {answer.status})")
+
+
+def server_checks(url: str, connection: "Connection | None" = None) -> Iterator[Check]:
+    """Check a CVAT server from outside: health, clock, version, the kept token, signing in as the client does.
+
+    Args:
+        url: The server.
+        connection: The server with the credentials that the other scripts would use; None where there are none.
+    """
+    problem = health_problem(url)
+    advice = "" if problem is None else "wait if it just started; the address comes from CVAT_URL or CVAT_PORT"
+    yield Check("server", FAILED if problem else OK, f"healthy at {url}", problem or "healthy", advice)
+    if problem:
+        return
+    answer = ask(url, ABOUT_PATH)
+    if answer.date is not None:
+        yield clock_check("clock of the server", abs(answer.date - time.time()))
+    yield version_check(url)
+    yield from _token_check(url)
+    if connection is not None:
+        yield _sign_in_check(connection)
+
+
+def version_check(url: str) -> Check:
+    """Check that the server's version is one of those that were tested with this client."""
+    client, found = installed_version("cvat-cli"), server_version(url)
+    oldest, newest = oldest_tested_version().lstrip("v"), tested_version().lstrip("v")
+    required = f"CVAT {oldest} to {newest}, which were tested"
+    shown = f"server {found}, cvat-cli {client}"
+    if numbers(found)[:2] < numbers(oldest)[:2]:
+        return Check(
+            "versions", WARNING, required, shown, f"older than {oldest}, the oldest that was tested: upgrade it"
+        )
+    if numbers(found)[:2] > numbers(newest)[:2]:
+        advice = f"newer than {newest}, the newest that was tested"
+        if numbers(found)[:2] > numbers(client)[:2]:
+            advice += ", and the server is newer than the client"
+        return Check("versions", WARNING, required, shown, f"{advice}: update this toolkit")
+    return Check("versions", OK, required, f"{shown}: tested together")
+
+
+def _token_check(url: str) -> Iterator[Check]:
+    required = "valid for this server"
+    try:
+        token = read_token()
+    except ToolkitError as error:
+        yield Check("access token", FAILED, required, "damaged", error.message)
+        return
+    if token is None:
+        return
+    if token.url != url:
+        yield Check("access token", SKIPPED, required, f"for {token.url}", "not sent to this server")
+        return
+    known = not token.has_expired and ask(url, "/api/users/self", authorization=f"Bearer {token.value}").status == 200
+    found = f"until {token.expires[:10]}" if known else "expired or revoked"
+    yield Check("access token", OK if known else FAILED, required, found, "" if known else "make token")
+
+
+def _sign_in_check(connection: "Connection") -> Check:
+    from toolkit.cvat.api import session
+
+    required = "as make import and make export do"
+    who = f"as {connection.username}" if connection.username else "with the access token"
+    try:
+        with session(connection, policy=replace(read_retry_policy(), attempts=1)) as api:
+            api.export_formats()
+    except ToolkitError as error:
+        return Check("signing in", FAILED, required, f"not possible {who}", error.message)
+    return Check("signing in", OK, required, who)

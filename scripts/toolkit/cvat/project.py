@@ -2,17 +2,15 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Sequence
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import UNLABELLED, TaskType
-from toolkit.core.retry import read_retry_policy
+from toolkit.core.retry import retry
 from toolkit.core.safe_names import unsafe_names
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import session
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.errors import TransientError
 
 _CREATED = re.compile(r"INFO: Created project ID: (\d+) NAME: ")
 CREATE_TIMEOUT = 600.0
@@ -94,25 +92,21 @@ def create_project(
         check_class_names(labels)
     with session(connection, notice) as api:
         before = api.projects(name)
-    policy = read_retry_policy()
-    for attempt in range(1, policy.attempts + 1):
+
+    def attempt() -> int:
         try:
             return _create(connection, name, labels, task_type, notice)
         except ToolkitError as error:
             try:
                 made = _made_all_the_same(connection, name, labels, before, notice)
-            except ToolkitError:
-                raise error from None
-            if made is not None:
-                notice(f"the answer was lost, but the server has made project {made}")
-                return made
-            if attempt == policy.attempts or not isinstance(error, TransientError):
+            except ToolkitError:  # nobody knows what a second attempt would do
+                raise ToolkitError(error.message, error.details) from None
+            if made is None:
                 raise
-            pause = policy.pause(attempt)
-            reason = error.message.split(": ")[0]  # without the advice to run again
-            notice(f"{reason}, attempt {attempt + 1} of {policy.attempts} in {pause:g} s")
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+            notice(f"the answer was lost, but the server has made project {made}")
+            return made
+
+    return retry(attempt, notice)
 
 
 def _create(
@@ -135,14 +129,14 @@ def _create(
             notice=notice,
         )
     except KeyboardInterrupt:
-        _take_back(connection, name, made, notice)
+        _roll_back(connection, name, made, notice)
         raise
     if not output.isascii() or not output.isdigit():
         raise ToolkitError(f"cvat-cli printed no project number but {output!r}")
     return int(output)
 
 
-def _take_back(connection: Connection, name: str, made: Sequence[int], notice: Callable[[str], None]) -> None:
+def _roll_back(connection: Connection, name: str, made: Sequence[int], notice: Callable[[str], None]) -> None:
     if not made:
         notice(f"a project named {name} may have been made all the same: look at {connection.url}/projects")
         return

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The file that keeps the personal access token which the scripts use in a password's place."""
 
 import json
 import os
@@ -9,7 +9,9 @@ from pathlib import Path
 
 from toolkit.config.local_cvat import ROOT
 from toolkit.core.errors import ToolkitError
-from toolkit.core.files import write_atomically
+from toolkit.core.files import read_own, write_atomically
+
+_LARGEST = 64 * 1024
 
 
 def token_file() -> Path:
@@ -38,7 +40,7 @@ class StoredToken:
     @property
     def has_expired(self) -> bool:
         """Whether its time is over."""
-        return datetime.fromisoformat(self.expires) <= datetime.now(UTC)
+        return datetime.fromisoformat(self.expires).astimezone(UTC) <= datetime.now(UTC)
 
 
 def read_token() -> StoredToken | None:
@@ -52,16 +54,28 @@ def read_token() -> StoredToken | None:
     """
     path = token_file()
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        content = read_own(path, _LARGEST)
+        if path.lstat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ToolkitError(f"{path} holds a token and is open to others: chmod 600 {path}, or remove it")
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        token = StoredToken(**kept)
-        datetime.fromisoformat(token.expires)
+        token = StoredToken(**json.loads(content))
+        kinds = {"url": str, "username": str, "expires": str, "id": int, "value": str}
+        if any(type(getattr(token, name)) is not kind for name, kind in kinds.items()) or not is_token(token.value):
+            raise TypeError
+        datetime.fromisoformat(token.expires).astimezone(UTC)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        raise ToolkitError(
+            f"{path} is no token of yours ({error.strerror}): remove it, or name another file"
+        ) from error
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ToolkitError(f"{path} is damaged: remove it, and make a new token with `make token`") from error
     return token
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text can be sent as a token: visible signs of ASCII alone."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def stored_token(url: str) -> str | None:
@@ -70,6 +84,6 @@ def stored_token(url: str) -> str | None:
     return token.value if token and token.url == url and not token.has_expired else None
 
 
-def keep_token(token: StoredToken) -> None:
+def save_token(token: StoredToken) -> None:
     """Write the token file, readable by its owner alone."""
     write_atomically(token_file(), json.dumps(asdict(token), indent=2) + "\n", is_private=True)

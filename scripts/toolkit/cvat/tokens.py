@@ -10,7 +10,7 @@ from urllib.parse import quote
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
 from toolkit.cvat.errors import busy
-from toolkit.cvat.token_file import StoredToken
+from toolkit.cvat.token_file import StoredToken, is_token
 
 TOKENS_PATH = "/api/auth/access_tokens"
 
@@ -48,7 +48,9 @@ def create_token(
         _revoke_lost(url, name, authorization, notice)
         raise
     said = answer.json()
-    if answer.status not in (200, 201) or not isinstance(said, dict) or "value" not in said:
+    value, number = (said.get("value"), said.get("id")) if isinstance(said, dict) else (None, None)
+    is_made = isinstance(value, str) and is_token(value) and type(number) is int
+    if answer.status not in (200, 201) or not is_made:
         if answer.status < 400 or answer.status >= 500:
             _revoke_lost(url, name, authorization, notice)
         if answer.status in (404, 405):
@@ -58,7 +60,7 @@ def create_token(
             )
         trouble = busy(url, answer.status)
         raise ToolkitError(trouble or f"{url} makes no access token (status {answer.status})")
-    return StoredToken(url, username, expires.isoformat(), int(said.get("id", 0)), str(said["value"]))
+    return StoredToken(url, username, expires.isoformat(), int(number or 0), str(value))
 
 
 def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str], None]) -> None:
@@ -66,9 +68,10 @@ def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str]
     with suppress(server.Unreachable):
         path = f"{TOKENS_PATH}?name={quote(name)}&page_size=100"
         listed = server.ask(url, path, authorization=authorization, notice=notice).json()
-        for token in listed.get("results", ()) if isinstance(listed, dict) else ():
-            if isinstance(token, dict) and token.get("name") == name:
-                path = f"{TOKENS_PATH}/{token.get('id')}"
+        found = listed.get("results") if isinstance(listed, dict) else None
+        for token in found if isinstance(found, list) else ():
+            if isinstance(token, dict) and token.get("name") == name and type(token.get("id")) is int:
+                path = f"{TOKENS_PATH}/{token['id']}"
                 server.ask(url, path, "DELETE", authorization=authorization, notice=notice)
 
 

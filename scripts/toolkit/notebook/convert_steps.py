@@ -10,8 +10,7 @@ from toolkit.dataset.convert import Converted, Request
 from toolkit.dataset.layout import SIDES
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import counts, left_out
-from toolkit.notebook.display import from_top, show, warn
-from toolkit.notebook.notebook_progress import per_cent
+from toolkit.notebook.display import from_top, per_cent, show, warn
 from toolkit.notebook.sheets import show_sheet
 from toolkit.report.charts import bar_chart
 from toolkit.report.read_folder import read_tree

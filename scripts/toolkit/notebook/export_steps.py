@@ -10,13 +10,13 @@ from toolkit.core.formats import IMAGENET, UNLABELLED
 from toolkit.core.text import format_size
 from toolkit.cvat.api import Label, session
 from toolkit.cvat.connection import Connection
-from toolkit.notebook.display import from_top, show, warn
-from toolkit.notebook.notebook_progress import status
+from toolkit.notebook.display import from_top, show, status, warn
 from toolkit.notebook.sheets import of_zip, show_sheet
 from toolkit.report.detection_export import open_export
 from toolkit.report.facts import gather
 from toolkit.report.model import Dataset
-from toolkit.transfer import export as project_export
+from toolkit.transfer.compare import compare, list_frames
+from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
 
 _INTERRUPTED = "the export was given up: no zip and no temporary file was left"
 
@@ -33,10 +33,10 @@ def check_export(connection: Connection, keys: ExportKeys, labels: list[Label], 
     Raises:
         ToolkitError: There is an older export, or the format does not fit.
     """
-    project_export.check_target(target_in(keys.export_dir, keys.cvat_project_id), overwrite)
-    project_export.check_format(keys.export_format, None, labels)
+    check_target(target_in(keys.export_dir, keys.cvat_project_id), overwrite)
+    check_format(keys.export_format, None, labels)
     with session(connection) as api:
-        project_export.check_offered(api, keys.export_format)
+        check_offered(api, keys.export_format, keys.cvat_project_id)
     text = f'"{keys.export_format}" can be exported to {from_top(keys.export_dir)}'
     show("finished", text, text=text, good=True)
 
@@ -57,13 +57,18 @@ def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) ->
         KeyboardInterrupt: It was interrupted; nothing is left behind.
     """
     target = target_in(keys.export_dir, keys.cvat_project_id)
-    request = project_export.Export(keys.cvat_project_id, keys.export_format, target, overwrite)
+    request = Export(keys.cvat_project_id, keys.export_format, target, overwrite)
     try:
         with status("exporting") as update:
-            project_export.fetch(connection, request, project_export.Progress(update, warn))
+            fetch(connection, request, ExportProgress(update, warn))
     except KeyboardInterrupt as error:
         error.add_note(_INTERRUPTED)
         raise
+    with session(connection) as api:
+        tasks = [task.id for task in api.tasks(keys.cvat_project_id) if task.frames]
+        listed = list_frames(api, tasks, api.labels(keys.cvat_project_id), keys.export_format)
+    for line in compare(listed, target, keys.export_format).warnings():
+        warn(line)
     return target
 
 

@@ -1,60 +1,55 @@
 """The import notebook: what is imported, the import, and what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from toolkit.config.model import ImportKeys
 from toolkit.core.progress import Watch
 from toolkit.core.text import format_size
 from toolkit.cvat.api import session
 from toolkit.cvat.connection import Connection
-from toolkit.notebook.display import show, warn
-from toolkit.notebook.notebook_progress import progress, status
+from toolkit.notebook.display import progress, show, status, warn
 from toolkit.notebook.sheets import of_folder, show_sheet
-from toolkit.transfer.folder_tags import check_folders
-from toolkit.transfer.images import Found, Image, find_images
-from toolkit.transfer.import_run import Plan
-from toolkit.transfer.import_run import import_task as run
-from toolkit.transfer.preflight import check_images
+from toolkit.transfer.batches import Decision, FolderImport
+from toolkit.transfer.images import FoundImages, Image, check_images, describe_left_out, find_images
+from toolkit.transfer.journal import ImportTarget
+from toolkit.transfer.task import ImportOptions
 
 
-def find_and_check(keys: ImportKeys) -> tuple[Found, dict[str, tuple[int, int]]]:
+def find_and_check(keys: ImportKeys) -> FoundImages:
     """Find the images, look into each, and show what will be imported.
 
     Args:
         keys: Where they are.
 
     Returns:
-        The images with what is left out, and width and height by image name.
+        The images with what is left out.
 
     Raises:
         ToolkitError: There are none, or some cannot be imported; all are named.
     """
     found = find_images(keys.import_dir, keys.import_image_extension)
     with progress("checking images", len(found.images)) as advance:
-        sizes = check_images(found.images, on_image=advance)
-    for reason, names in found.left_out.items():
-        warn(f"left out {len(names)} ({reason}): {', '.join(names[:3])}{', …' * (len(names) > 3)}")
+        check_images(found.images, on_image=advance)
+    for line in describe_left_out(found.left_out):
+        warn(line)
     dataset = of_folder(found.images)
     bytes_ = format_size(sum(image.size for image in found.images))
     folders = f", in {len(dataset.classes)} folders" if len(dataset.classes) > 1 else ""
     show_sheet(dataset, f"{len(found.images):,} images will be imported, {bytes_}{folders}")
-    return found, sizes
+    return found
 
 
 def import_task(
-    connection: Connection,
-    keys: ImportKeys,
-    images: Sequence[Image],
-    sizes: Mapping[str, tuple[int, int]],
-    tags_from_folders: bool = False,
+    connection: Connection, keys: ImportKeys, images: Sequence[Image], tags_from_folders: bool = False
 ) -> int:
     """Import the images as one task; if that fails or is interrupted, the task is deleted again.
+
+    What a killed kernel has left of an import of the same name and folder is deleted first, if it is unfinished.
 
     Args:
         connection: The server.
         keys: The project and the task's name.
         images: The images.
-        sizes: Their widths and heights.
         tags_from_folders: Tag each image with the name of its first folder.
 
     Returns:
@@ -65,25 +60,19 @@ def import_task(
         KeyboardInterrupt: It was interrupted; a note says what was undone.
     """
     said: list[str] = []
+    name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
+    target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
+    watch = Watch(progress, lambda: status("importing"), said.append, warn)
+    work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch)
     try:
-        with session(connection) as api:
-            namesakes = api.empty_tasks(keys.cvat_project_id, keys.import_task_name)
-            if tags_from_folders:
-                check_folders(images, api.labels(keys.cvat_project_id), keys.cvat_project_id)
-        plan = Plan(
-            project_id=keys.cvat_project_id,
-            task_name=keys.import_task_name,
-            folder=keys.import_dir,
-            images=images,
-            sizes=sizes,
-            tags_from_folders=tags_from_folders,
-            namesakes=frozenset(namesakes),
-        )
-        return run(connection, plan, Watch(progress, lambda: status("importing"), said.append, warn))
+        work.run(lambda interrupted: Decision(roll_back=True))
     except BaseException as error:
         for line in said or ["no task had been made"] * isinstance(error, KeyboardInterrupt):
             error.add_note(line)
         raise
+    (task,) = work.tasks
+    assert task.task_id is not None
+    return task.task_id
 
 
 def show_task(connection: Connection, keys: ImportKeys, task_id: int) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from toolkit.core.formats import IMAGE_EXTENSIONS, TaskType
-from toolkit.notebook.display import Output
-from toolkit.notebook.notebook_progress import progress
+from toolkit.notebook.display import Output, progress
 from toolkit.report.model import Dataset, DatasetImage
 from toolkit.report.sheet import count_thumbnails, make_sheet
 from toolkit.transfer.images import Image

@@ -8,7 +8,7 @@ from toolkit.config.local_cvat import SERVICES, Stack
 from toolkit.core.check import OK
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
-from toolkit.cvat import server_checks
+from toolkit.cvat.probes import version_check
 from toolkit.stack.checks import GIB, KILLED_FOR_MEMORY, disk_use
 from toolkit.stack.engine import find_container, killed_for_memory, service_states
 
@@ -62,7 +62,7 @@ def server_status(url: str) -> Status:
 
 
 def _ask_more(status: Status) -> None:
-    check = server_checks.version_check(status.url)
+    check = version_check(status.url)
     status.versions = f"{check.found} ({check.required})"
     if check.state != OK:
         status.versions = f"warning: {check.found}; {check.advice} (required: {check.required})"

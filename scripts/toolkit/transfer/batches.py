@@ -1,35 +1,56 @@
-"""A folder of images as several tasks, sent a few at a time, each of them written down."""
+"""A folder of images as one task or several, sent a few at a time: the one way that images are imported."""
 
-import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.progress import Watch
-from toolkit.cvat.api import Task, session
+from toolkit.core.text import some_names
+from toolkit.cvat.api import Api, Label, Task, session
 from toolkit.cvat.connection import Connection
-from toolkit.transfer.images import Image
-from toolkit.transfer.import_run import Plan, import_task
-from toolkit.transfer.journal import DONE, STARTED, WAITING, Journal, Part
+from toolkit.transfer.images import Image, lost_on_export
+from toolkit.transfer.journal import (
+    DONE,
+    WAITING,
+    ImportRecord,
+    ImportTarget,
+    InterruptedImport,
+    Journal,
+    TaskRecord,
+    begin,
+    concurrent_imports,
+    describe,
+    examine,
+    interrupted_imports,
+    roll_back,
+)
+from toolkit.transfer.pack import check_folders
+from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The images of one task.
+class Decision:
+    """What is done about interrupted imports of the same name and folder.
 
     Attributes:
-        part: What is written down of it.
-        images: Its images.
+        resume: The one to go on with, if any.
+        roll_back: Whether unfinished tasks of the others are deleted.
+        forget: Whether finished tasks of the others are not asked about again.
     """
 
-    part: Part
-    images: Sequence[Image]
+    resume: InterruptedImport | None = None
+    roll_back: bool = False
+    forget: bool = False
 
 
-def split(task_name: str, images: Sequence[Image], images_per_task: int | None) -> list[Batch]:
+Decide = Callable[[Sequence[InterruptedImport]], Decision]
+
+
+def split(task_name: str, images: Sequence[Image], images_per_task: int | None) -> list[TaskSpec]:
     """Divide images, in their order, into tasks named `name-001`, `name-002` and so on; a single one is just `name`.
 
     Args:
@@ -43,24 +64,17 @@ def split(task_name: str, images: Sequence[Image], images_per_task: int | None) 
     step = images_per_task or len(images)
     pieces = [images[start : start + step] for start in range(0, len(images), step)]
     if len(pieces) == 1:
-        return [_batch(task_name, images)]
+        return [TaskSpec.of(task_name, images)]
     digits = max(3, len(str(len(pieces))))
-    return [_batch(f"{task_name}-{number:0{digits}}", piece) for number, piece in enumerate(pieces, start=1)]
+    return [TaskSpec.of(f"{task_name}-{number:0{digits}}", piece) for number, piece in enumerate(pieces, start=1)]
 
 
-def _batch(name: str, images: Sequence[Image]) -> Batch:
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(f"{image.name}\0{image.size}\0".encode("utf-8", "surrogateescape"))
-    return Batch(Part(name, len(images), digest.hexdigest()), images)
-
-
-def resume(journal: Journal, batches: Sequence[Batch]) -> list[Batch]:
+def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
     """Go on with what an earlier import has begun.
 
     Args:
         journal: What it wrote down.
-        batches: The folder as it is split now.
+        specs: The folder as it is split now.
 
     Returns:
         All tasks, the finished ones among them.
@@ -68,151 +82,213 @@ def resume(journal: Journal, batches: Sequence[Batch]) -> list[Batch]:
     Raises:
         ToolkitError: The images of finished tasks are not what they were, or the folder is split otherwise.
     """
-    parts = journal.record.parts
-    if [part.name for part in parts] != [batch.part.name for batch in batches]:
+    records = journal.record.tasks
+    if [record.name for record in records] != [spec.record.name for spec in specs]:
         raise ToolkitError(
-            f"the earlier import made {len(parts)} tasks of {journal.record.images_per_task or 'all'} images, "
-            f"now there would be {len(batches)}: give the same --images-per-task, or begin anew with --start-over"
+            f"the earlier import made {len(records)} tasks of {journal.record.images_per_task or 'all'} images, "
+            f"now there would be {len(specs)}: give the same --images-per-task, or start over with --start-over"
         )
     changed = [
-        part.name
-        for part, batch in zip(parts, batches, strict=True)
-        if part.state == DONE and part.digest != batch.part.digest
+        record.name
+        for record, spec in zip(records, specs, strict=True)
+        if record.state == DONE and record.digest != spec.record.digest
     ]
     if changed:
         raise ToolkitError(
-            f"the images of {len(changed)} finished tasks have changed since, so that the import cannot go on: "
-            "put them back, or begin anew with --start-over",
+            f"the images of {len(changed)} finished tasks have changed since, so that the import cannot be resumed: "
+            "put them back, or start over with --start-over",
             changed,
         )
-    for part, batch in zip(parts, batches, strict=True):
-        if part.state != DONE:
-            journal.change(part, frames=batch.part.frames, digest=batch.part.digest)
-    return [Batch(part, batch.images) for part, batch in zip(parts, batches, strict=True)]
+    for record, spec in zip(records, specs, strict=True):
+        if record.state != DONE:
+            journal.change(record, frames=spec.record.frames, digest=spec.record.digest)
+    return [TaskSpec(record, spec.images) for record, spec in zip(records, specs, strict=True)]
 
 
-def import_batches(
-    connection: Connection,
-    plan: Plan,
-    batches: Sequence[Batch],
-    journal: Journal,
-    watch: Watch,
-    tasks: Sequence[Task],
-    parallel: int = 2,
-    keep_failed: bool = False,
-) -> None:
-    """Make a task of each batch that is not done, a few at a time; a failed one is taken back, finished ones stay.
+class FolderImport:
+    """The import of a folder; a failed task is rolled back, finished ones stay.
 
     Args:
         connection: The server.
-        plan: What all tasks have in common; its name, images and namesakes are not looked at.
-        batches: The tasks.
-        journal: Gets to know of each step; forgotten if nothing is left that a later run would have to know of.
-        watch: Is told how it goes.
-        tasks: The tasks that the project had before.
-        parallel: How many are sent at a time.
-        keep_failed: Keep the task of a failed import for a look at it.
-
-    Raises:
-        ToolkitError: A task failed; those behind it were not begun.
-        KeyboardInterrupt: It was interrupted.
+        target: Where the images go, and from where.
+        images: The images, checked, in the order of their names.
+        options: How it is done.
+        watch: Is told how it goes, what to be warned of, and what was rolled back.
     """
-    run = _Run(connection, plan, journal, watch, tasks, keep_failed)
-    try:
-        if len(batches) == 1:
-            run.one(batches[0], watch)
-        else:
-            run.many(batches, parallel)
-    except BaseException:
-        states = [batch.part.state for batch in batches]
-        if set(states) in ({WAITING}, {DONE}):
-            journal.forget()
-        elif DONE in states:
-            watch.say(f"{states.count(DONE)} of {len(states)} tasks are finished and stay: --resume goes on")
-        raise
-    journal.forget()
 
+    def __init__(
+        self,
+        connection: Connection,
+        target: ImportTarget,
+        images: Sequence[Image],
+        options: ImportOptions,
+        watch: Watch,
+    ) -> None:
+        self._connection = connection
+        self._target = target
+        self._images = images
+        self._options = options
+        self._watch = watch
+        self._specs = split(target.task_name, images, options.images_per_task)
 
-@dataclass(frozen=True)
-class _Run:
-    connection: Connection
-    plan: Plan
-    journal: Journal
-    watch: Watch
-    tasks: Sequence[Task]
-    keep_failed: bool
+    @property
+    def tasks(self) -> list[TaskRecord]:
+        """What has become of each task."""
+        return [spec.record for spec in self._specs]
 
-    def one(self, batch: Batch, watch: Watch, stop: threading.Event | None = None) -> None:
-        part = batch.part
-        if part.state == DONE:
-            return
-        namesakes = frozenset(task.id for task in self.tasks if task.name == part.name and not task.frames)
-        import_task(
-            self.connection,
-            replace(self.plan, task_name=part.name, images=batch.images, namesakes=namesakes),
-            watch,
-            self.keep_failed,
-            on_begin=lambda: self.journal.change(
-                part, state=STARTED, namesakes=sorted(namesakes), task_id=None, created=None
-            ),
-            on_created=lambda task_id: self._note(part, task_id),
-            on_gone=lambda: self.journal.change(part, state=WAITING, task_id=None, created=None),
-            on_done=lambda task_id: self.journal.change(part, state=DONE, task_id=task_id),
-            stop=stop,
-        )
+    @property
+    def is_done(self) -> bool:
+        """Whether all tasks are complete."""
+        return all(task.state == DONE for task in self.tasks)
 
-    def _note(self, part: Part, task_id: int) -> None:
-        self.journal.change(part, state=STARTED, task_id=task_id)
-        # The upload must not wait for this question.
-        threading.Thread(target=self._note_creation, args=(part, task_id), daemon=True).start()
+    def run(self, decide: Decide) -> None:
+        """Make a task of each part of the folder that is not done.
 
-    def _note_creation(self, part: Part, task_id: int) -> None:
-        with suppress(ToolkitError), session(self.connection) as api:
-            facts = api.task_facts(task_id)
-            if facts is not None and part.task_id == task_id:
-                self.journal.change(part, created=facts.created)
+        Args:
+            decide: Is asked what is done about interrupted imports of the same name and folder.
 
-    def many(self, batches: Sequence[Batch], parallel: int) -> None:
-        waiting = [batch for batch in batches if batch.part.state != DONE]
-        stop = threading.Event()
+        Raises:
+            ToolkitError: A task failed; those behind it were not begun.
+            KeyboardInterrupt: It was interrupted.
+        """
+        target = self._target
+        with ExitStack() as stack:
+            with session(self._connection, self._watch.warn) as api:
+                labels = api.labels(target.project_id)
+                if self._options.tags_from_folders:
+                    check_folders(self._images, labels, target.project_id)
+                    self._warn_of_untagged()
+                journals = stack.enter_context(interrupted_imports(target))
+                decision = self._settle(api, examine(api, journals), decide)
+                present = api.tasks(target.project_id)
+                if decision.resume is None:
+                    journal = self._begin(stack)
+                else:
+                    journal = decision.resume.journal
+                    self._specs = resume(journal, self._specs)
+                for spec in self._specs:
+                    same = [task.id for task in present if task.name == spec.record.name and not task.frames]
+                    spec.record.same_name_task_ids = same
+                self._warn_of_names(api, present, journal)
+            self._import(journal, labels)
+
+    def _settle(self, api: Api, interrupted: Sequence[InterruptedImport], decide: Decide) -> Decision:
+        for one in interrupted:
+            self._watch.warn("an earlier import of this name and folder was stopped in the middle; it has left")
+            for line in describe(self._connection, one):
+                self._watch.say(f"  - {line}")
+        decision = decide(interrupted)
+        for one in interrupted:
+            if one.unfinished and decision.roll_back:
+                for line in roll_back(api, one):
+                    self._watch.say(line)
+            elif one.unfinished:
+                numbers = some_names(str(task.task_id) for task in one.unfinished)
+                self._watch.say(f"--remove-leftover deletes the unfinished task {numbers}")
+                continue
+            if one is not decision.resume and (decision.forget or not one.done):
+                one.journal.forget()
+        return decision
+
+    def _begin(self, stack: ExitStack) -> Journal:
+        options = self._options
+        record = ImportRecord(self._target, self.tasks, options.images_per_task, options.tags_from_folders)
+        try:
+            return stack.enter_context(begin(record))
+        except OSError as error:
+            self._watch.warn(f"if this import is killed, the next one will not know of it ({error})")
+            return Journal(record, None)
+
+    def _warn_of_untagged(self) -> None:
+        untagged = sum(image.folder is None for image in self._images)
+        if untagged:
+            self._watch.warn(f"{untagged} images lie in no folder and get no tag")
+
+    def _warn_of_names(self, api: Api, present: Sequence[Task], journal: Journal) -> None:
+        """Warn of the same folder twice, and of names that an export could not keep apart."""
+        for other in concurrent_imports(journal):
+            self._watch.warn(
+                f"another import of this folder into project {other.project_id} is under way, as {other.task_name}"
+            )
+        ours = {task.task_id for task in self.tasks if task.state == DONE}
+        new = {image.name for spec in self._specs if spec.record.state != DONE for image in spec.images}
+        names: list[str] = []
+        repeated: list[str] = []
+        for task in present:
+            if not task.frames or task.id in ours:
+                continue
+            frames = api.frames(task.id).present
+            names += frames
+            if frames and new.issuperset(frames):
+                repeated.append(f"task {task.id} ({task.name})")
+        if repeated:
+            self._watch.warn(
+                f"{some_names(repeated)} holds frames of the same names already: is this folder imported twice?"
+            )
+        if lost := lost_on_export(names, sorted(new)):
+            self._watch.warn(
+                f"an export of project {self._target.project_id} would lose {len(lost)} of these images, because it "
+                f"renames frames of one name: rename one of each: {some_names(lost)}"
+            )
+        elif not repeated and (again := sorted(new.intersection(names))):
+            self._watch.warn(
+                f"{len(again)} names are in the project already, and an export renames their later frames "
+                f"(1.jpg becomes 1_1.jpg): {some_names(again)}"
+            )
+
+    def _import(self, journal: Journal, labels: Sequence[Label]) -> None:
+        importer = TaskImporter(self._connection, journal, labels, self._options, self._watch, threading.Event())
+        try:
+            if len(self._specs) > 1:
+                self._many(importer)
+            elif not self.is_done:
+                importer.run(self._specs[0])
+        except BaseException:
+            states = Counter(task.state for task in self.tasks)
+            if set(states) in ({WAITING}, {DONE}):
+                journal.forget()
+            elif DONE in states:
+                self._watch.say(f"{states[DONE]} of {len(self.tasks)} tasks are finished and stay: --resume goes on")
+            raise
+        journal.forget()
+
+    def _many(self, importer: TaskImporter) -> None:
+        waiting = [spec for spec in self._specs if spec.record.state != DONE]
         errors: list[BaseException] = []
-        running: dict[Future[None], Batch] = {}
-        with self.watch.status() as show, ThreadPoolExecutor(parallel) as pool:
-            quiet = self._quietly(show, batches)
+        running: dict[Future[None], TaskSpec] = {}
+        with self._watch.status() as show, ThreadPoolExecutor(self._options.parallel) as pool:
+            importer = replace(importer, watch=self._quietly(show))
             try:
                 while running or (waiting and not errors):
-                    while waiting and not errors and len(running) < parallel:
-                        batch = waiting.pop(0)
-                        running[pool.submit(self.one, batch, quiet, stop)] = batch
+                    while waiting and not errors and len(running) < self._options.parallel:
+                        spec = waiting.pop(0)
+                        running[pool.submit(importer.run, spec)] = spec
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        self._settle(running.pop(future), future, batches, errors)
+                        self._take_result(running.pop(future).record, future, errors)
             except BaseException:
-                stop.set()
+                importer.stop.set()
                 raise
         if errors:
             raise errors[0]
 
-    def _settle(
-        self, batch: Batch, future: Future[None], batches: Sequence[Batch], errors: list[BaseException]
-    ) -> None:
+    def _take_result(self, task: TaskRecord, future: Future[None], errors: list[BaseException]) -> None:
         if error := future.exception():
             if isinstance(error, ToolkitError):
-                error.message = f"task {batch.part.name}: {error.message}"
+                error.message = f"task {task.name}: {error.message}"
             errors.append(error)
             return
-        done = sum(other.part.state == DONE for other in batches)
-        part = batch.part
-        self.watch.say(f"task {part.task_id}: {part.name}, {part.frames} frames ({done} of {len(batches)})")
+        done = sum(other.state == DONE for other in self.tasks)
+        self._watch.say(f"task {task.task_id}: {task.name}, {task.frames} frames ({done} of {len(self.tasks)})")
 
-    def _quietly(self, show: Callable[[str], None], batches: Sequence[Batch]) -> Watch:
+    def _quietly(self, show: Callable[[str], None]) -> Watch:
         """Make a watch for one of several tasks at a time: they share one line."""
 
         def line(text: str) -> None:
-            show(f"{sum(batch.part.state == DONE for batch in batches)} of {len(batches)} tasks; {text}")
+            show(f"{sum(task.state == DONE for task in self.tasks)} of {len(self.tasks)} tasks; {text}")
 
         return Watch(
             progress=lambda what, total: nullcontext(lambda: None),
             status=lambda: nullcontext(line),
-            say=self.watch.say,
-            warn=self.watch.warn,
+            say=self._watch.say,
+            warn=self._watch.warn,
         )

@@ -1,27 +1,45 @@
-"""The dataset of a project, brought out of CVAT whole or not at all."""
+"""The dataset of a project or a task, brought out of CVAT whole or not at all."""
 
+import difflib
 import os
 import shutil
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.errors import ToolkitError, TransientError, UsageError
 from toolkit.core.files import temporary_folder
-from toolkit.core.formats import FORMATS, TaskType
-from toolkit.core.retry import RetryPolicy, read_retry_policy
+from toolkit.core.formats import FORMATS, IMAGENET, TaskType, kinds_of
+from toolkit.core.retry import RetryPolicy, retry
+from toolkit.core.text import format_size
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import Api, Label, session
+from toolkit.cvat.cli import JobMonitor
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.errors import AlreadyRunning, TransientError
-from toolkit.cvat.queue_watch import QueueWatch
-from toolkit.transfer.export_archive import check_archive
+from toolkit.cvat.errors import AlreadyRunning
 
 _POLL_EVERY = 0.5
 _LEAST_FREE = 64 * 1024**2
 """Bytes that a download leaves free on the disk."""
+_LARGEST_RATIO = 100
+"""How many times its own size an export may unpack to; CVAT stores images as they are."""
+_SMALL = 1024**3
+_DAMAGE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What the standard library raises for a zip that is none."""
 _FAREWELL = RetryPolicy(answer=5.0, attempts=1)
 
 
@@ -47,7 +65,7 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 
 def check_format(format_name: str, task_type: TaskType | None, labels: Sequence[Label]) -> None:
-    """Check that a format is one that the specification has for the kind of work.
+    """Check that a format is for the kind of work; one that nothing is known of is for any.
 
     Args:
         format_name: The format.
@@ -59,7 +77,7 @@ def check_format(format_name: str, task_type: TaskType | None, labels: Sequence[
     """
     is_given = task_type is not None
     kind = task_type or _task_type_by(labels)
-    if kind is None or format_name in FORMATS[kind]:
+    if kind is None or kind in kinds_of(format_name):
         return
     reason = (
         "" if is_given else " (all its labels are tags)" if kind is TaskType.CLASSIFICATION else " (it has no tags)"
@@ -77,23 +95,40 @@ def _task_type_by(labels: Sequence[Label]) -> TaskType | None:
     return TaskType.DETECTION if types and not types & {"tag", "any"} else None
 
 
-def check_offered(api: Api, format_name: str) -> None:
-    """Check that this server can export a format.
+def check_offered(api: Api, format_name: str, project_id: int) -> None:
+    """Check that this server can export a format for the kind of data of a project.
 
     Args:
         api: The session with the server.
         format_name: The format.
+        project_id: The project.
 
     Raises:
         ToolkitError: It is not offered; the message lists what is.
     """
-    offered = api.export_formats()
-    if format_name not in offered:
-        raise ToolkitError(f'this CVAT does not offer "{format_name}"; it offers {", ".join(sorted(offered))}')
+    dimension = api.project_dimension(project_id)
+    formats = api.export_formats()
+    offered = sorted(one.name for one in formats if not dimension or not one.dimension or one.dimension == dimension)
+    if format_name in offered:
+        return
+    if format_name in [one.name for one in formats]:
+        problem = f'"{format_name}" is not for the {dimension} data of project {project_id}'
+    else:
+        nearest = _nearest(format_name, offered)
+        if nearest is not None and nearest.casefold() == format_name.casefold():
+            raise UsageError(f'export_format "{format_name}" is spelled "{nearest}"')
+        problem = f'this CVAT does not offer "{format_name}"' + (f', did you mean "{nearest}"?' if nearest else "")
+    raise ToolkitError(f"{problem}; it offers {', '.join(offered)}")
+
+
+def _nearest(name: str, offered: Sequence[str]) -> str | None:
+    by_fold = {one.casefold(): one for one in offered}
+    found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.75)
+    return by_fold[found[0]] if found else None
 
 
 @dataclass
-class Progress:
+class ExportProgress:
     """Follows an export on the server by what cvat-cli prints, and says what a person should know.
 
     Attributes:
@@ -108,29 +143,29 @@ class Progress:
     _since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.queue = QueueWatch("export", self.warn)
+        self.monitor = JobMonitor("export", self.warn)
 
     @property
     def is_begun(self) -> bool:
         """Whether the server has taken our request."""
-        return bool(self.queue.state)
+        return bool(self.monitor.state)
 
     def on_line(self, line: str) -> None:
         """Take in a line of cvat-cli."""
-        self.queue.on_line(line)
-        self.state = line if line.startswith("Downloading") else self.queue.state or self.state
+        self.monitor.on_line(line)
+        self.state = line if line.startswith("Downloading") else self.monitor.state or self.state
         self.on_idle()
 
-    def too_late(self, timeout: float) -> str:
+    def timeout_message(self, timeout: float) -> str:
         """Say what was going on when the time was over."""
-        if self.queue.state == "finished":
+        if self.monitor.state == "finished":
             return f"the download was not through after {timeout:g} s: give a longer --timeout"
-        return self.queue.too_late(timeout)
+        return self.monitor.timeout_message(timeout)
 
     def on_idle(self) -> None:
         """Show the state and how long it has taken."""
         self.show(f"export: {self.state}, {time.monotonic() - self._since:.0f} s")
-        self.queue.on_idle()
+        self.monitor.on_idle()
 
 
 @dataclass(frozen=True)
@@ -143,6 +178,7 @@ class Export:
         target: The zip to be; its folder is made if missing.
         overwrite: Whether an older one is replaced.
         timeout: Seconds that the server and the download may take together.
+        task_id: The one task of the project that is exported; None for all.
     """
 
     project_id: int
@@ -150,9 +186,10 @@ class Export:
     target: Path
     overwrite: bool = False
     timeout: float = 1800.0
+    task_id: int | None = None
 
 
-def fetch(connection: Connection, export: Export, progress: Progress) -> None:
+def fetch(connection: Connection, export: Export, progress: ExportProgress) -> None:
     """Export a project's dataset with its images, check the zip, and only then give it its name.
 
     A failure that may pass (a broken connection, a damaged download, a busy server) is tried again within the timeout;
@@ -176,7 +213,7 @@ def fetch(connection: Connection, export: Export, progress: Progress) -> None:
 class _Attempts:
     """The attempts to bring one export to its partial file."""
 
-    def __init__(self, connection: Connection, export: Export, progress: Progress, partial: Path) -> None:
+    def __init__(self, connection: Connection, export: Export, progress: ExportProgress, partial: Path) -> None:
         self._connection = connection
         self._export = export
         self._progress = progress
@@ -186,37 +223,27 @@ class _Attempts:
 
     def make(self) -> None:
         try:
-            self._try()
+            retry(self._attempt, self._progress.warn, deadline=self._end)
         except cvat_cli.DeadlineExceeded:
             self._cancel()
-            raise ToolkitError(self._progress.too_late(self._export.timeout)) from None
+            raise ToolkitError(self._progress.timeout_message(self._export.timeout)) from None
         except KeyboardInterrupt:
             self._cancel()
             raise
 
-    def _try(self) -> None:
-        policy = read_retry_policy()
-        failures = 0
+    def _attempt(self) -> None:
         while True:
             try:
-                self._once()
-                return
+                return self._once()
             except AlreadyRunning:
                 self._is_adopted |= not self._progress.is_begun
                 self._await_running()
-            except TransientError as error:
-                failures += 1
-                pause = policy.pause(failures)
-                if failures == policy.attempts or time.monotonic() + pause > self._end:
-                    raise
-                reason = error.message.split(": ")[0]  # without the advice to run again
-                self._progress.warn(f"{reason}, attempt {failures + 1} of {policy.attempts} in {pause:g} s")
-                time.sleep(pause)
 
     def _once(self) -> None:
         export, progress = self._export, self._progress
         self._partial.unlink(missing_ok=True)
-        arguments = ["project", "export-dataset", str(export.project_id), str(self._partial), "--with-images=yes"]
+        what, number = ("project", export.project_id) if export.task_id is None else ("task", export.task_id)
+        arguments = [what, "export-dataset", str(number), str(self._partial), "--with-images=yes"]
         arguments += [f"--format={export.format_name}", f"--completion_verification_period={_POLL_EVERY}"]
         cvat_cli.run(
             self._connection,
@@ -238,19 +265,22 @@ class _Attempts:
     def _await_running(self) -> None:
         self._progress.warn("the server prepares this export already, waiting for that")
         with session(self._connection, self._progress.warn) as api:
-            while states := api.running_exports(self._export.project_id, self._export.format_name).values():
+            while states := self._running(api).values():
                 self._progress.state = f"waiting for one that is {', '.join(sorted(set(states)))}"
                 self._look()
                 time.sleep(_POLL_EVERY)
                 if time.monotonic() > self._end:
                     raise cvat_cli.DeadlineExceeded("gave up")
 
+    def _running(self, api: Api) -> dict[str, str]:
+        return api.running_exports(self._export.project_id, self._export.format_name, self._export.task_id)
+
     def _cancel(self) -> None:
         """Take the request back that nobody waits for any more, so that it does not keep the worker busy."""
-        if self._is_adopted or self._progress.queue.state != "queued":
+        if self._is_adopted or self._progress.monitor.state != "queued":
             return
         with suppress(ToolkitError), session(self._connection, policy=_FAREWELL) as api:
-            for request_id, state in api.running_exports(self._export.project_id, self._export.format_name).items():
+            for request_id, state in self._running(api).items():
                 if state == "queued":
                     api.cancel_request(request_id)
 
@@ -269,3 +299,39 @@ def _give_name(partial: Path, target: Path, overwrite: bool) -> None:
         raise ToolkitError(f"{target} appeared meanwhile and was kept: give --overwrite to replace it") from None
     except OSError:  # a file system without hard links
         partial.rename(target)
+
+
+class DamagedExport(TransientError):
+    """What was downloaded is not what the server made, or no whole zip."""
+
+
+def check_archive(path: Path, format_name: str) -> None:
+    """Check that an export is a whole zip with something in it.
+
+    Args:
+        path: The zip.
+        format_name: Its format.
+
+    Raises:
+        ToolkitError: It is damaged or holds nothing.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(archive, path.stat().st_size)
+            damaged = archive.testzip()
+            members = [name for name in archive.namelist() if not name.endswith("/")]
+    except _DAMAGE as error:
+        raise DamagedExport(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
+    if damaged is not None:
+        raise DamagedExport(f"the server's export is damaged at {damaged}, nothing was kept: run again")
+    if not members or (format_name == IMAGENET and not any("/" in name for name in members)):
+        raise ToolkitError("the server's export holds no image, nothing was kept: has the project a task with images?")
+
+
+def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > _SMALL + _LARGEST_RATIO * size:
+        raise ToolkitError(
+            f"the server's export of {format_size(size)} would unpack to {format_size(unpacked)}, "
+            "nothing was kept: CVAT makes no such archive"
+        )

@@ -1,18 +1,34 @@
-"""The images of a folder: which are taken, which are left out and why."""
+"""The images of a folder: which are taken, which are left out and why, and what would go wrong with them later."""
 
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.images import problem_with, quiet_pictures
+from toolkit.core.safe_names import fold
+from toolkit.core.text import format_size, some_names
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg")
-
+JPEG_EXTENSIONS = ("jpg", "jpeg")
+ALL_EXTENSIONS = (*JPEG_EXTENSIONS, "png", "bmp", "gif", "tif", "tiff", "webp")
+"""What `images` stands for, in any spelling."""
+ANY = "images"
 OTHER_SPELLING = "other spelling of the extension"
 HIDDEN = "hidden"
-NO_JPEG = "not an image with this extension"
+OTHER_FILE = "not an image with this extension"
 SPECIAL = "not a regular file"
+BROKEN = "broken"
+
+
+LARGEST_UPLOAD = 25 * 1024**3
+"""Bytes that the server takes in one task."""
+LONGEST_NAME = 1024
+"""Characters of a frame's name, folders included, that CVAT's database takes."""
+_IGNORED = ("__MACOSX", "__MSOSX", ".DS_Store")
+"""CVAT takes these for what macOS puts into archives, wherever in a name they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,7 @@ class Image:
 
 
 @dataclass
-class Found:
+class FoundImages:
     """What a folder holds.
 
     Attributes:
@@ -54,12 +70,13 @@ class Found:
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
-def find_images(folder: Path, extension: str) -> Found:
+def find_images(folder: Path, extensions: str | Collection[str]) -> FoundImages:
     """Find the images at any depth below a folder.
 
     Args:
         folder: The folder.
-        extension: The extension without its dot; taken are names that end in exactly this spelling.
+        extensions: One extension without its dot, or several; taken are names that end in exactly one of these
+            spellings. `images` stands for all that CVAT opens, in any spelling.
 
     Returns:
         The images and what is left out.
@@ -67,49 +84,180 @@ def find_images(folder: Path, extension: str) -> Found:
     Raises:
         ToolkitError: The folder is missing or is none, holds symbolic links (all are listed), or holds no such image.
     """
+    wanted = {extensions} if isinstance(extensions, str) else set(extensions)
     if not folder.is_dir():
         problem = "is no folder" if folder.exists() else "does not exist"
         raise ToolkitError(f"{folder} {problem}: import_dir must name the folder that holds the images")
-    found = Found()
+    found = FoundImages()
     links: list[str] = []
-    for name, entry in sorted(_walk(folder, ""), key=lambda pair: pair[0]):
+    for name, entry in sorted(_walk(folder), key=lambda pair: pair[0]):
         if entry.is_symlink():
             links.append(name)
-        elif reason := _reason_to_leave_out(entry, extension):
+        elif reason := _reason_to_leave_out(entry, wanted):
             found.left_out.setdefault(reason, []).append(name)
         else:
             found.images.append(Image(name, folder, entry.stat().st_size))
     if links:
         raise ToolkitError(f"{folder} holds symbolic links: put the real files in their place", links)
     if not found.images:
-        raise ToolkitError(f"no image with the extension {extension} in {folder}{_hint(found)}")
+        names = " or ".join(sorted(wanted))
+        raise ToolkitError(f"no image with the extension {names} in {folder}{_hint(found)}")
     return found
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if not entry.is_dir(follow_symlinks=False):
-                yield name, entry
-            elif entry.name.startswith("."):
-                yield f"{name}/", entry
-            else:
-                yield from _walk(folder / entry.name, f"{name}/")
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    waiting = [("", folder)]  # no recursion: folders may be thousands deep
+    while waiting:
+        prefix, place = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    yield name, entry
+                elif entry.name.startswith("."):
+                    yield f"{name}/", entry
+                else:
+                    waiting.append((f"{name}/", place / entry.name))
 
 
-def _reason_to_leave_out(entry: os.DirEntry[str], extension: str) -> str | None:
+def _reason_to_leave_out(entry: os.DirEntry[str], wanted: Collection[str]) -> str | None:
     if entry.name.startswith("."):
         return HIDDEN
     if not entry.is_file(follow_symlinks=False):
         return SPECIAL
     ending = entry.name.rpartition(".")[2] if "." in entry.name else ""
-    if ending == extension:
+    if ending in wanted or (ANY in wanted and ending.lower() in ALL_EXTENSIONS):
         return None
-    return OTHER_SPELLING if ending.lower() in IMAGE_EXTENSIONS else NO_JPEG
+    lower = {extension.lower() for extension in wanted}
+    is_other_spelling = ending.lower() in lower or (ending.lower() in JPEG_EXTENSIONS and lower & {*JPEG_EXTENSIONS})
+    return OTHER_SPELLING if is_other_spelling else OTHER_FILE
 
 
-def _hint(found: Found) -> str:
+def _hint(found: FoundImages) -> str:
     if spelled := found.left_out.get(OTHER_SPELLING):
         return f": {len(spelled)} have another spelling of it, such as {spelled[0]} (import_image_extension)"
+    others = Counter(name.rpartition(".")[2] for name in found.left_out.get(OTHER_FILE, ()) if "." in name)
+    images = [ending for ending, _ in others.most_common() if ending.lower() in ALL_EXTENSIONS]
+    if images:
+        return f": {others[images[0]]} files end in {images[0]} (--extension {images[0]})"
     return ": put some there, or name the right import_dir"
+
+
+def check_images(
+    images: Sequence[Image],
+    decode: bool = True,
+    on_image: Callable[[], None] = lambda: None,
+    images_per_task: int | None = None,
+    skip_broken: bool = False,
+) -> dict[str, str]:
+    """Check all images of an import.
+
+    Args:
+        images: The images.
+        decode: Whether to look into each file.
+        on_image: Called after each image.
+        images_per_task: How many images a task gets; None for all in one.
+        skip_broken: Return the broken files for being left out, where they would be an error otherwise.
+
+    Returns:
+        What is wrong with each broken file, by image name; empty without ``skip_broken``.
+
+    Raises:
+        ToolkitError: All offenders, one detail line each: broken files, names that the server or a later export cannot
+            keep apart, more bytes than the server takes.
+    """
+    offenders = list(_unusable_names(images)) + list(_colliding(image.name for image in images))
+    step = images_per_task or len(images) or 1
+    largest = max(
+        (sum(image.size for image in images[at : at + step]) for at in range(0, len(images), step)), default=0
+    )
+    if largest > LARGEST_UPLOAD:
+        offenders.append(
+            f"{min(step, len(images))} images hold {format_size(largest)}, the server takes "
+            f"{format_size(LARGEST_UPLOAD)} in one task: give --images-per-task with a smaller number"
+        )
+    broken: dict[str, str] = {}
+    with quiet_pictures():
+        for image in images if decode else ():
+            try:
+                problem = problem_with(image.path)
+            except OSError as error:
+                problem = f"cannot be read: {error.strerror}"
+            if problem is not None:
+                broken[image.name] = problem
+            on_image()
+    if not skip_broken:
+        offenders += [f"{name}: {problem}" for name, problem in broken.items()]
+    if offenders:
+        count = f"{len(offenders)} problem{'s' * (len(offenders) != 1)}"
+        ways = "; --skip-broken leaves broken files out, --no-verify sends them unseen" if broken else ""
+        raise ToolkitError(f"{count} with the images, nothing was sent: fix them and run again{ways}", offenders)
+    if len(broken) == len(images) and images:
+        raise ToolkitError(
+            "all images are broken, nothing was sent", [f"{name}: {why}" for name, why in broken.items()]
+        )
+    return broken
+
+
+def _unusable_names(images: Sequence[Image]) -> Iterable[str]:
+    for image in images:
+        try:
+            image.name.encode("utf-8")
+        except UnicodeEncodeError:
+            yield f"{image.name}: its name is not UTF-8; rename it"
+            continue
+        if any(unicodedata.category(character) == "Cc" for character in image.name):
+            yield f"{image.name}: its name holds a control character; rename it"
+        elif "\\" in image.name:
+            yield f"{image.name}: its name holds a backslash; rename it"
+        elif ignored := next((mark for mark in _IGNORED if mark in image.name), None):
+            yield f"{image.name}: CVAT leaves out what has {ignored} in its name; rename or remove it"
+        elif len(image.name) > LONGEST_NAME:
+            yield f"{image.name[:60]}…: its name has {len(image.name)} characters, CVAT takes {LONGEST_NAME}"
+        elif ":" in image.name:
+            # Exports of CVAT 2.54 with datumaro 1.10 drop what stands before it, so 10:01.jpg and 11:01.jpg become one.
+            yield f"{image.name}: its name holds a colon, before which some exports drop everything; rename it"
+
+
+def _colliding(names: Iterable[str]) -> Iterable[str]:
+    """Find names that differ only by case or Unicode form: no archive of them unpacks everywhere."""
+    first: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        key = fold(name)
+        if key in first:
+            alike.setdefault(key, [first[key]]).append(name)
+        else:
+            first[key] = name
+    for group in alike.values():
+        yield f"{' and '.join(group)}: these names differ only by case or Unicode form; rename all but one"
+
+
+def lost_on_export(present: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Find the frames that an export of the project would lose to the server's own renaming.
+
+    An export renames frames of one name in different tasks: the second `image.jpg` becomes `image_1.jpg`, whether that
+    name is taken or not.
+
+    Args:
+        present: The names of the frames that the project has, one for each frame.
+        new: The names that are to come.
+
+    Returns:
+        One line for each name that two frames would have, if one of them is new.
+    """
+    counts = Counter([*present, *new])
+    added = set(new)
+    lines = []
+    for name, count in counts.items():
+        stem, dot, ending = name.rpartition(".")
+        for number in range(1, count):
+            renamed = f"{stem}_{number}{dot}{ending}" if dot else f"{name}_{number}"
+            if renamed in counts and (name in added or renamed in added):
+                lines.append(f"{name} is there {count} times, one of them would become {renamed}, which is there too")
+    return lines
+
+
+def describe_left_out(left_out: dict[str, list[str]]) -> list[str]:
+    """Say what is not taken, one line a reason."""
+    return [f"left out {len(names)} ({reason}): {some_names(names, 3)}" for reason, names in left_out.items()]

@@ -1,4 +1,4 @@
-"""The one stored zip that carries images to the server, so that their folders survive."""
+"""How images go to the server: in one stored zip, so that their folders survive, and those folders as tags."""
 
 import os
 import shutil
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import temporary_folder
+from toolkit.core.text import format_size
+from toolkit.cvat.api import Label
 from toolkit.transfer.images import Image
 
 _OVERHEAD = 512
@@ -46,7 +48,7 @@ def write_archive(images: Sequence[Image], target: Path, on_image: Callable[[], 
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise ToolkitError(
-            f"{target.parent} has {free / 1024**2:.0f} MiB free, the upload needs {needed / 1024**2:.0f} MiB for a "
+            f"{target.parent} has {format_size(free)} free, the upload needs {format_size(needed)} for a "
             "while: make room, or name another place in TMPDIR"
         )
     # Times before 1980 have no place in a zip, and no meaning here.
@@ -57,3 +59,51 @@ def write_archive(images: Sequence[Image], target: Path, on_image: Callable[[], 
             except FileNotFoundError:
                 raise ToolkitError(f"{image.path} went away while it was read: run again") from None
             on_image()
+
+
+TAG_TYPES = ("tag", "any")
+
+
+def check_folders(images: Sequence[Image], labels: Sequence[Label], project_id: int) -> None:
+    """Check that every first folder is a label of the project that can be a tag.
+
+    Args:
+        images: The images to import.
+        labels: The labels of the project.
+        project_id: The project, for the message.
+
+    Raises:
+        ToolkitError: Folders without a label; both lists are named.
+    """
+    folders = sorted({image.folder for image in images if image.folder is not None})
+    tags = sorted(label.name for label in labels if label.type in TAG_TYPES)
+    unknown = [folder for folder in folders if folder not in tags]
+    if unknown:
+        raise ToolkitError(
+            f"{len(unknown)} of the folders are no tag labels of project {project_id}, nothing was sent: "
+            "rename them, or add the labels to the project",
+            [
+                f"no label: {', '.join(unknown)}",
+                f"folders: {', '.join(folders)}",
+                f"tag labels of the project: {', '.join(tags) or 'none'}",
+            ],
+        )
+
+
+def folder_tags(frames: Sequence[str], labels: Sequence[Label]) -> list[tuple[int, int]]:
+    """Tag each frame with the name of its first folder.
+
+    Args:
+        frames: The names of a task's frames, in their order.
+        labels: The labels of the project.
+
+    Returns:
+        Frame number and label number of each tag; a frame in no folder gets none.
+    """
+    numbers = {label.name: label.id for label in labels if label.type in TAG_TYPES}
+    tags = []
+    for number, name in enumerate(frames):
+        folder, slash, _ = name.partition("/")
+        if slash:
+            tags.append((number, numbers[folder]))
+    return tags

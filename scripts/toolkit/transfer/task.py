@@ -1,18 +1,25 @@
 """One task of CVAT made from images: sent, compared with what was sent, and deleted again if anything failed."""
 
+import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.retry import read_retry_policy
+from toolkit.core.progress import Watch
+from toolkit.core.retry import RetryPolicy, read_retry_policy, retry
+from toolkit.core.text import some_names
 from toolkit.cvat import cli as cvat_cli
-from toolkit.cvat.api import session
+from toolkit.cvat.api import Label, session
+from toolkit.cvat.cli import JobMonitor, Stopped
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.queue_watch import QueueWatch
-from toolkit.transfer.folder_tags import ANNOTATION_FORMAT
+from toolkit.transfer.images import Image
+from toolkit.transfer.journal import DONE, STARTED, WAITING, Journal, TaskRecord
+from toolkit.transfer.pack import archive_folder, folder_tags, write_archive
 
 _CREATED = re.compile(r"INFO: Created task ID: (\d+) NAME: ")
 _POLL_EVERY = 0.5
@@ -25,169 +32,221 @@ TASK_TIMEOUT = 6 * 3600.0
 """Seconds that one task may take: an upload of 25 GiB over a slow line, and the server's work on it."""
 
 
-@dataclass
-class Upload:
-    """A task to be made.
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task to be made of images that have been checked.
 
     Attributes:
-        project_id: The project that it belongs to.
-        task_name: Its name; names need not be unique.
-        archive: The zip with the images.
-        frame_names: The names that the frames must have afterwards.
-        annotations: A file in the format "CVAT 1.1", or None.
-        namesakes: Numbers of the empty tasks of that name that the project had before.
-        timeout: Seconds that the upload and the server's work may take together.
-        on_created: Called with the task's number as soon as it is known.
-        task_id: Its number, known from the moment the server has made it.
+        record: What is written down of it: its name, and what has become of it.
+        images: Its images.
     """
 
-    project_id: int
-    task_name: str
-    archive: Path
-    frame_names: Sequence[str]
-    annotations: Path | None = None
-    namesakes: frozenset[int] = frozenset()
-    timeout: float = TASK_TIMEOUT
-    on_created: Callable[[int], None] = lambda task_id: None
-    task_id: int | None = field(default=None, init=False)
+    record: TaskRecord
+    images: Sequence[Image]
+
+    @classmethod
+    def of(cls, name: str, images: Sequence[Image]) -> "TaskSpec":
+        """Make the description of a task that nothing has been done for."""
+        digest = hashlib.sha256()
+        for image in images:
+            digest.update(f"{image.name}\0{image.size}\0".encode("utf-8", "surrogateescape"))
+        return cls(TaskRecord(name, len(images), digest.hexdigest()), images)
 
 
 @dataclass(frozen=True)
-class Undone:
-    """What has become of the task of a failed import.
+class ImportOptions:
+    """How an import is done.
 
     Attributes:
-        is_clean: Whether it is certain that nothing is left of it.
-        message: What was done or is left to do, for the person; None if there was nothing.
+        tags_from_folders: Tag each image with the name of its first folder.
+        images_per_task: How many images a task gets; None for all in one.
+        parallel: How many of several tasks are sent at a time.
+        timeout: Seconds that the upload and the server's work on one task may take together.
+        keep_failed: Keep the task of a failed import for a look at it.
     """
 
-    is_clean: bool
-    message: str | None
+    tags_from_folders: bool = False
+    images_per_task: int | None = None
+    parallel: int = 2
+    timeout: float = TASK_TIMEOUT
+    keep_failed: bool = False
 
 
-def send(
-    connection: Connection,
-    upload: Upload,
-    on_line: Callable[[str], None] = lambda line: None,
-    warn: Callable[[str], None] = lambda line: None,
-    stop: threading.Event | None = None,
-) -> int:
-    """Make the task, send its images and compare its frames with what was sent.
-
-    ``upload.task_id`` is set as soon as the task exists, so that a caller can undo it whatever happens next.
-
-    Args:
-        connection: The server.
-        upload: What to send.
-        on_line: Called with each line of progress.
-        warn: Called with a line when a request is tried again, or has been queued for long.
-        stop: Set by another thread to interrupt.
-
-    Returns:
-        The task's number.
-
-    Raises:
-        ToolkitError: The server refused or lost something.
-        KeyboardInterrupt: Ctrl-C.
-    """
-    queue = QueueWatch("import", warn)
-
-    def watch(line: str) -> None:
-        if found := _CREATED.search(line):
-            upload.task_id = int(found[1])
-            upload.on_created(upload.task_id)
-        queue.on_line(line)
-        on_line(line)
-
-    try:
-        output = cvat_cli.run(
-            connection,
-            _arguments(upload),
-            on_line=watch,
-            deadline=upload.timeout,
-            on_idle=queue.on_idle,
-            may_stop=lambda: upload.task_id is not None,
-            notice=warn,
-            stop=stop,
-        )
-    except cvat_cli.DeadlineExceeded:
-        raise ToolkitError(queue.too_late(upload.timeout)) from None
-    if not output.isascii() or not output.isdigit():
-        raise ToolkitError(f"cvat-cli printed no task number but {output!r}")
-    upload.task_id = int(output)
-    _compare_frames(connection, upload, warn)
-    return upload.task_id
-
-
-def _arguments(upload: Upload) -> list[str]:
-    options = [f"--project_id={upload.project_id}", f"--completion_verification_period={_POLL_EVERY}"]
-    if upload.annotations is not None:
-        options += [f"--annotation_path={upload.annotations}", f"--annotation_format={ANNOTATION_FORMAT}"]
-    # Behind the two dashes a name may begin with one.
-    return ["task", "create", *options, "--", upload.task_name, "local", str(upload.archive)]
-
-
-def _compare_frames(connection: Connection, upload: Upload, warn: Callable[[str], None]) -> None:
-    assert upload.task_id is not None
-    with session(connection, warn) as api:
-        arrived = api.frame_names(upload.task_id)
-    missing = sorted(set(upload.frame_names) - set(arrived))
-    unexpected = sorted(set(arrived) - set(upload.frame_names))
-    if missing or unexpected or len(arrived) != len(upload.frame_names):
-        raise ToolkitError(
-            f"task {upload.task_id} has {len(arrived)} frames where {len(upload.frame_names)} images were sent",
-            [*(f"missing: {name}" for name in missing), *(f"unexpected: {name}" for name in unexpected)],
-        )
-
-
-def undo(
-    connection: Connection, upload: Upload, warn: Callable[[str], None] = lambda line: None, hurried: bool = False
-) -> Undone:
-    """Delete the task of a failed import.
-
-    A task whose number never reached us, because the connection broke in between, is known by its name, by being empty
-    and by not having been there before.
-
-    Args:
-        connection: The server.
-        upload: What was to be sent.
-        warn: Called with a line when a request is tried again.
-        hurried: Somebody waits for the end: ask once, and wait for no answer longer than ten seconds.
-
-    Returns:
-        What was done.
-    """
+def _hurried_policy() -> RetryPolicy:
+    """Somebody waits for the end: ask once, and wait for no answer longer than ten seconds."""
     policy = read_retry_policy()
-    if hurried:
-        policy = replace(policy, answer=min(policy.answer, _HURRIED_ANSWER), attempts=1)
-    try:
-        with session(connection, warn, policy) as api:
-            if upload.task_id is None:
-                new = api.empty_tasks(upload.project_id, upload.task_name) - upload.namesakes
-                if len(new) != 1:
-                    return _ambiguous(connection, upload, new)
-                upload.task_id = new.pop()
-            api.delete_task(upload.task_id)
-    except ToolkitError as error:
-        return Undone(False, _not_undone(connection, upload, error))
-    return Undone(True, f"deleted the unfinished task {upload.task_id}")
+    return replace(policy, answer=min(policy.answer, _HURRIED_ANSWER), attempts=1)
 
 
-def _ambiguous(connection: Connection, upload: Upload, tasks: set[int]) -> Undone:
-    if not tasks:
-        return Undone(True, None)
-    addresses = ", ".join(connection.task_url(task_id) for task_id in sorted(tasks))
-    return Undone(
-        False, f"one of these empty tasks named {upload.task_name} was left by this import, delete it: {addresses}"
-    )
+@dataclass(frozen=True)
+class TaskImporter:
+    """Makes tasks of images, and writes down each step before it is taken.
 
+    Attributes:
+        connection: The server.
+        journal: Where it is written down.
+        labels: The labels of the project.
+        options: How it is done.
+        watch: Is told how it goes, and what was rolled back.
+        stop: Set by another thread to interrupt.
+    """
 
-def _not_undone(connection: Connection, upload: Upload, error: ToolkitError) -> str:
-    if upload.task_id is None:
-        place = connection.project_url(upload.project_id)
-        return f"a task named {upload.task_name} may have been left ({error.message}): look at {place}"
-    place = connection.task_url(upload.task_id)
-    return (
-        f"task {upload.task_id} could not be deleted ({error.message}): "
-        f"run again with --remove-leftover, or delete it at {place}"
-    )
+    connection: Connection
+    journal: Journal
+    labels: Sequence[Label]
+    options: ImportOptions
+    watch: Watch
+    stop: threading.Event
+
+    def run(self, spec: TaskSpec) -> None:
+        """Make a task; if that fails or is interrupted, delete it again and say so.
+
+        A failure that may pass (a broken connection, a busy server) is tried again once the first task is deleted.
+
+        Raises:
+            ToolkitError: It failed.
+            KeyboardInterrupt: It was interrupted.
+        """
+        with archive_folder(Path(self.journal.record.target.folder)) as folder:
+            archive = folder / "images.zip"
+            with self.watch.progress("packing", len(spec.images)) as advance:
+                write_archive(spec.images, archive, on_image=self._stoppable(advance))
+            retry(
+                lambda: self._attempt(spec, archive),
+                self.watch.warn,
+                deadline=time.monotonic() + self.options.timeout,
+                stop=self.stop,
+            )
+
+    def _stoppable(self, advance: Callable[[], None]) -> Callable[[], None]:
+        def step() -> None:
+            if self.stop.is_set():
+                raise Stopped("interrupted")
+            advance()
+
+        return step
+
+    def _attempt(self, spec: TaskSpec, archive: Path) -> None:
+        record = spec.record
+        self._note(record, state=STARTED, task_id=None, created=None)
+        try:
+            with self.watch.status() as show:
+                self._send(record, archive, show)
+                show("comparing the frames")
+                self._finish(spec)
+        except BaseException as error:
+            if self.options.keep_failed and record.task_id is not None:
+                self.watch.say(f"kept the unfinished task {record.task_id}: {self.connection.task_url(record.task_id)}")
+                self._note(record, state=WAITING, task_id=None, created=None)
+                if isinstance(error, ToolkitError):
+                    raise ToolkitError(error.message, error.details) from error
+                raise
+            # Ctrl-C on a server that is silent must not take minutes; the journal keeps what cannot be undone in time.
+            is_hurried = isinstance(error, KeyboardInterrupt | Stopped)
+            if not self._roll_back(record, is_hurried) and isinstance(error, ToolkitError):
+                raise ToolkitError(error.message, error.details) from error  # a second attempt might make a second task
+            raise
+        self._note(record, state=DONE)
+
+    def _note(self, record: TaskRecord, **values: object) -> None:
+        self.journal.change(record, **values)
+
+    def _send(self, record: TaskRecord, archive: Path, show: Callable[[str], None]) -> None:
+        monitor = JobMonitor("import", self.watch.warn)
+
+        def on_line(line: str) -> None:
+            if found := _CREATED.search(line):
+                self._note_creation(record, int(found[1]))
+            monitor.on_line(line)
+            show(line)
+
+        arguments = [
+            "task",
+            "create",
+            f"--project_id={self.journal.record.target.project_id}",
+            f"--completion_verification_period={_POLL_EVERY}",
+            "--",  # behind the two dashes a name may begin with one
+            record.name,
+            "local",
+            str(archive),
+        ]
+        try:
+            output = cvat_cli.run(
+                self.connection,
+                arguments,
+                on_line=on_line,
+                deadline=self.options.timeout,
+                on_idle=monitor.on_idle,
+                may_stop=lambda: record.task_id is not None,
+                notice=self.watch.warn,
+                stop=self.stop,
+            )
+        except cvat_cli.DeadlineExceeded:
+            raise ToolkitError(monitor.timeout_message(self.options.timeout)) from None
+        if not output.isascii() or not output.isdigit() or len(output) > 15:
+            raise ToolkitError(f"cvat-cli printed no task number but {output[:60]!r}")
+        record.task_id = int(output)
+
+    def _note_creation(self, record: TaskRecord, task_id: int) -> None:
+        self._note(record, task_id=task_id)
+        # The upload must not wait for this question.
+        threading.Thread(target=self._ask_creation, args=(record, task_id), daemon=True).start()
+
+    def _ask_creation(self, record: TaskRecord, task_id: int) -> None:
+        with suppress(ToolkitError), session(self.connection) as api:
+            task = api.task(task_id)
+            if task is not None and record.task_id == task_id:
+                self._note(record, created=task.created)
+
+    def _finish(self, spec: TaskSpec) -> None:
+        """Compare the frames with what was sent, and tag them."""
+        task_id = spec.record.task_id
+        assert task_id is not None
+        with session(self.connection, self.watch.warn) as api:
+            arrived = api.frames(task_id).names
+            sent = {image.name for image in spec.images}
+            missing, unexpected = sorted(sent - set(arrived)), sorted(set(arrived) - sent)
+            if missing or unexpected or len(arrived) != len(spec.images):
+                raise ToolkitError(
+                    f"task {task_id} has {len(arrived)} frames where {len(spec.images)} images were sent",
+                    [*(f"missing: {name}" for name in missing), *(f"unexpected: {name}" for name in unexpected)],
+                )
+            if self.options.tags_from_folders:
+                api.set_tags(task_id, folder_tags(arrived, self.labels))
+
+    def _roll_back(self, record: TaskRecord, is_hurried: bool) -> bool:
+        """Delete the task of a failed attempt; tell whether it is certain that nothing is left of it.
+
+        A task whose number never reached us, because the connection broke in between, is known by its name, by being
+        empty and by not having been there before.
+        """
+        project_id = self.journal.record.target.project_id
+        try:
+            with session(self.connection, self.watch.warn, _hurried_policy() if is_hurried else None) as api:
+                if record.task_id is None:
+                    new = sorted(api.empty_tasks(project_id, record.name) - set(record.same_name_task_ids))
+                    if len(new) > 1:
+                        places = some_names((self.connection.task_url(number) for number in new), len(new))
+                        self.watch.say(
+                            f"one of these empty tasks named {record.name} was left by this import, delete it: {places}"
+                        )
+                        return False
+                    record.task_id = new[0] if new else None
+                if record.task_id is not None:
+                    api.delete_task(record.task_id)
+                    self.watch.say(f"deleted the unfinished task {record.task_id}")
+        except ToolkitError as error:
+            self.watch.say(self._not_rolled_back(record, error))
+            return False
+        self._note(record, state=WAITING, task_id=None, created=None)
+        return True
+
+    def _not_rolled_back(self, record: TaskRecord, error: ToolkitError) -> str:
+        if record.task_id is None:
+            place = self.connection.project_url(self.journal.record.target.project_id)
+            return f"a task named {record.name} may have been left ({error.message}): look at {place}"
+        place = self.connection.task_url(record.task_id)
+        return (
+            f"task {record.task_id} could not be deleted ({error.message}): "
+            f"run again with --remove-leftover, or delete it at {place}"
+        )

@@ -1,0 +1,231 @@
+"""Whether an export holds every frame of its project: the server's own list held against the names in the zip."""
+
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from toolkit.core.formats import IMAGENET, UNLABELLED
+from toolkit.core.text import some_names
+from toolkit.cvat.api import Api, Label
+
+_IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MASK_FOLDERS = re.compile(r"(^|/)(SegmentationClass|SegmentationObject|gtFine|masks?|[^/]*annot)/", re.IGNORECASE)
+"""Folders in which formats for segmentation keep pictures that are no frames."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as an export should show it.
+
+    Attributes:
+        name: Its name.
+        labels: The labels of its tags; empty without a tag, or where the format does not sort by tags.
+    """
+
+    name: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass
+class ProjectFrames:
+    """What the server lists.
+
+    Attributes:
+        present: All frames of the exported tasks that are not deleted.
+        deleted: The names of the deleted ones.
+    """
+
+    present: list[Frame] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Difference:
+    """How an export differs from what the server lists.
+
+    Attributes:
+        missing: Frames that are not in it; for "ImageNet 1.0" as label/name.
+        doubled: Members that show a frame once more.
+        deleted: Members that show a frame which was deleted in CVAT.
+        count_only: The numbers of images there should be and there are, where the format gives frames new names.
+    """
+
+    missing: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    count_only: tuple[int, int] | None = None
+
+    def warnings(self) -> list[str]:
+        """Say it for a person, one line a kind."""
+        lines = []
+        if self.missing:
+            lines.append(
+                f"{len(self.missing)} images of the project are not in the export: {some_names(self.missing)}; "
+                "frames that are named alike overwrite each other there: import them under different names"
+            )
+        if self.doubled:
+            lines.append(f"{len(self.doubled)} images are in the export twice: {some_names(self.doubled)}")
+        if self.deleted:
+            lines.append(
+                f"{len(self.deleted)} frames that were deleted in CVAT are in the export all the same, as this "
+                f"version of it does: {some_names(self.deleted)}"
+            )
+        if self.count_only:
+            wanted, found = self.count_only
+            lines.append(f"the project has {wanted} frames, the export {found} images, under other names")
+        return lines
+
+
+def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], format_name: str) -> ProjectFrames:
+    """Ask the server for the frames that an export of some tasks should hold.
+
+    Args:
+        api: The session with the server.
+        task_ids: The tasks that have data.
+        labels: The labels of the project.
+        format_name: The format; only for "ImageNet 1.0" the tags are asked for.
+    """
+    names = {label.id: label.name for label in labels}
+    listed = ProjectFrames()
+    for task_id in task_ids:
+        frames = api.frames(task_id)
+        tagged: dict[int, list[str]] = {}
+        for number, label in api.tags(task_id) if format_name == IMAGENET else ():
+            if label in names and names[label] not in tagged.setdefault(number, []):
+                tagged[number].append(names[label])
+        for number, name in enumerate(frames.names):
+            if number in frames.deleted:
+                listed.deleted.append(name)
+            else:
+                listed.present.append(Frame(name, tuple(tagged.get(number, ()))))
+    return listed
+
+
+def compare(listed: ProjectFrames, archive: Path, format_name: str) -> Difference:
+    """Hold an export against what the server lists.
+
+    Args:
+        listed: The server's list.
+        archive: The zip.
+        format_name: Its format.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        members = [name for name in opened.namelist() if _is_image(name)]
+    if format_name == IMAGENET:
+        return _compare_by_tags(listed, Counter(members))
+    return _compare_by_names(listed, members)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(_IMAGE_ENDINGS) and not _MASK_FOLDERS.search(name)
+
+
+def _compare_by_tags(listed: ProjectFrames, members: Counter[str]) -> Difference:
+    counts = Counter(frame.name for frame in listed.present)
+    wanted = [(label, frame.name) for frame in listed.present for label in frame.labels or (UNLABELLED,)]
+    missing = _claim(wanted, counts, members)
+    deleted = [name for name in listed.deleted if _pop_ending(name, members)]
+    return Difference(
+        missing=[f"{label}/{name}" for label, name in missing], doubled=sorted(members.elements()), deleted=deleted
+    )
+
+
+def _claim(wanted: list[tuple[str, str]], counts: Counter[str], members: Counter[str]) -> list[tuple[str, str]]:
+    """Take the members out that show a frame under its label, and return what none shows; exact names come first."""
+    for renames in (False, True):
+        left = []
+        for label, name in wanted:
+            numbers = range(1, counts[name]) if renames else ()
+            found = next((path for path in _places(label, name, numbers, renames) if members[path] > 0), None)
+            if found is None:
+                left.append((label, name))
+            else:
+                members[found] -= 1
+        wanted = left
+    return wanted
+
+
+def _places(label: str, name: str, numbers: Iterable[int], renames: bool) -> Iterator[str]:
+    """Yield where an export may put a frame; servers differ in whether they repeat a folder named as the label."""
+    for spelled in dict.fromkeys((name, _small_ending(name), name.partition(":")[2] or name)):
+        for variant in (_numbered(spelled, number) for number in numbers) if renames else (spelled,):
+            yield f"{label}/{variant}"
+            if variant.startswith(f"{label}/"):
+                yield variant
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}_{number}{dot}{ending}" if dot else f"{name}_{number}"
+
+
+def _small_ending(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}{dot}{ending.lower()}"
+
+
+def _pop_ending(name: str, members: Counter[str]) -> bool:
+    found = next((path for path, left in members.items() if left and (path == name or path.endswith(f"/{name}"))), None)
+    if found is not None:
+        members[found] -= 1
+    return found is not None
+
+
+def _compare_by_names(listed: ProjectFrames, members: Sequence[str]) -> Difference:
+    counts = Counter(frame.name for frame in listed.present)
+    left = counts.copy()
+    for of_member, of_frame in _PASSES:
+        by_key: dict[str, list[str]] = {}
+        for name in +left:
+            if of_member is not _without_number or counts[name] > 1:  # else it is the frame's own
+                by_key.setdefault(of_frame(name), []).append(name)
+        members = [member for member in members if not _claim_by(of_member, member, by_key, left)]
+    missing = sorted(left.elements())
+    if missing and len(missing) == len(listed.present):  # the format numbers its pictures anew
+        return Difference(count_only=None if len(members) == len(missing) else (len(missing), len(members)))
+    gone = Counter(listed.deleted)
+    difference = Difference(missing=missing)
+    for member in members:
+        deleted = next((tail for tail in _tails(member) if gone[tail] > 0), None)
+        if deleted is not None:
+            gone[deleted] -= 1
+            difference.deleted.append(deleted)
+        elif any(tail in counts for tail in _tails(member)):
+            difference.doubled.append(member)
+    return difference
+
+
+def _claim_by(key: Callable[[str], str], member: str, by_key: dict[str, list[str]], left: Counter[str]) -> bool:
+    for tail in _tails(member):
+        for name in by_key.get(key(tail), ()):
+            if left[name] > 0:
+                left[name] -= 1
+                return True
+    return False
+
+
+def _tails(member: str) -> Iterator[str]:
+    """Yield what may be the frame's name in a member's path, the longest first."""
+    parts = member.split("/")
+    for start in range(len(parts)):
+        yield "/".join(parts[start:])
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _without_number(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return re.sub(r"_\d+$", "", stem) + dot + ending
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+_PASSES = ((_as_it_is, _as_it_is), (_small_ending, _small_ending), (_without_number, _as_it_is), (_stem, _stem))
+"""How a member's name and a frame's are brought to one form, the surest first."""
