@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ import typer
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.progress import Progress
-from toolkit.core.secrets import secrets_hidden
+from toolkit.core.secrets import redact_known, secrets_hidden
 from toolkit.core.text import printable
 
 _debug = False
@@ -47,7 +47,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def say(message: str) -> None:
     """Print one line for the person to standard error."""
-    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk behind it changes nothing of what was done
+        print(message, file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -56,8 +57,15 @@ def warn(message: str) -> None:
 
 
 def result(text: str) -> None:
-    """Print a result to standard output."""
-    print(text, flush=True)
+    """Print a result to standard output, or to standard error where that cannot be written."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes there
+        warn(f"standard output cannot be written ({error.strerror})")
+        say(text)
 
 
 def is_interactive() -> bool:
@@ -107,7 +115,8 @@ def status_line() -> Iterator[Callable[[str], None]]:
 def report(error: ToolkitError) -> None:
     """Print an error and its details to standard error, with ``--debug`` what led to it as well."""
     if _debug:
-        traceback.print_exc()
+        for line in redact_known(traceback.format_exc()).splitlines():
+            say(printable(line))
     say(f"error: {printable(error.message)}")
     for detail in error.details:
         say(f"  - {printable(detail)}")

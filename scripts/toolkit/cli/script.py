@@ -18,6 +18,22 @@ from toolkit.core.errors import ToolkitError, UsageError
 INTERRUPTED = 130
 
 
+def _open_standard_streams() -> None:
+    """Give each standard stream that the shell has closed a place; else the next file opened would be taken for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = sys.stderr  # where a result can still be read
+
+
+_open_standard_streams()
+
+
 def _end_quietly(_number: int, _frame: FrameType | None) -> None:
     """End where nothing has begun that would have to be undone."""
     os.write(2, b"interrupted\n")
@@ -85,14 +101,16 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     def work(*arguments: object, **options: object) -> None:
         if signal.getsignal(signal.SIGINT) is _end_quietly:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        # What was ignored when we began stays ignored: that is how nohup, and a shell's &, keep a script alive.
+        taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+        for number in taken:
             signal.signal(number, _interrupt)
         try:
             command(*arguments, **options)
         finally:
             # All is done or undone: what is left is to say so and to end, and that takes no time.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in taken:
                 signal.signal(number, signal.SIG_DFL)
 
     return work

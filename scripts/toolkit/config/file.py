@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -124,15 +125,31 @@ def exposed_password(file: ConfigurationFile) -> list[str]:
 
 
 def _tracked_by_git(path: Path) -> bool:
-    if not any((parent / ".git").exists() for parent in path.parents):
+    """Ask git without anything that the folder's own configuration could make it run: somebody may have sent it."""
+    repository = next((parent / ".git" for parent in path.parents if (parent / ".git").exists()), None)
+    # A name without a slash in PATH, or an empty one, would be looked for in the folder.
+    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place.startswith("/")]
+    git = shutil.which("git", path=os.pathsep.join(places))
+    if repository is None or git is None or repository.lstat().st_uid != os.geteuid():
         return False
-    try:
-        answer = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", "--", path.name],
-            cwd=path.parent,
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-            capture_output=True,
-        )
-    except FileNotFoundError:
-        return False
+    harmless = [f"-c{setting}" for setting in _HARMLESS]
+    answer = subprocess.run(
+        [git, "--no-pager", "--no-optional-locks", *harmless, "ls-files", "--error-unmatch", "--", path.name],
+        cwd=path.parent,
+        env={"PATH": os.pathsep.join(places), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
     return answer.returncode == 0
+
+
+_HARMLESS = (
+    "core.fsmonitor=false",
+    f"core.hooksPath={os.devnull}",
+    "core.pager=cat",
+    "core.untrackedCache=false",
+    "core.sshCommand=false",
+    "protocol.allow=never",
+    "credential.helper=",
+)
+"""Settings of git by which a repository makes it run programs, in their harmless form."""

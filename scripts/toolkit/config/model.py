@@ -21,23 +21,8 @@ from toolkit.core.files import resolve
 
 DEFAULT_FILE = "configuration.json"
 EXTENSIONS = (
-    "jpg",
-    "JPG",
-    "jpeg",
-    "JPEG",
-    "png",
-    "PNG",
-    "bmp",
-    "BMP",
-    "gif",
-    "GIF",
-    "tif",
-    "TIF",
-    "tiff",
-    "TIFF",
-    "webp",
-    "WEBP",
-    "images",
+    *("jpg", "JPG", "jpeg", "JPEG", "png", "PNG", "bmp", "BMP", "gif", "GIF", "tif", "TIF", "tiff", "TIFF"),
+    *("webp", "WEBP", "images"),
 )
 """What a list of extensions may hold: the specification's four first, others that CVAT opens, and `images` for all."""
 TO_BEGIN_ONE = f"to begin one: cp config/classification.example.json {DEFAULT_FILE}"

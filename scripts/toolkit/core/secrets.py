@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -55,6 +56,21 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
     for form in _forms(secrets):
         text = text.replace(form, "[hidden]")
     return text
+
+
+_known: set[str] = set()
+_COOKIES = re.compile(r"(sessionid|csrftoken)=[^;'\"\s]+")
+
+
+def remember(*secrets: str) -> None:
+    """Have :func:`redact_known` know of secrets."""
+    _known.update(secrets)
+
+
+def redact_known(text: str) -> str:
+    """Take all secrets out that this process uses, and the cookies of its session: for a traceback."""
+    given = [os.environ[name] for name in SECRETS & os.environ.keys()]
+    return _COOKIES.sub(r"\1=[hidden]", redact(text, tuple(sorted(_known.union(given)))))
 
 
 @functools.cache

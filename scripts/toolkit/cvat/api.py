@@ -239,12 +239,17 @@ class Api:
     def _list(self, what: str, **only: object) -> list[Any]:
         """Return all entries of a list that the server gives page by page."""
         found: list[Any] = []
+        last: list[Any] = []
         with self._explained():
             for page in range(1, _MOST_PAGES):
                 query = urlencode({**only, "page": page, "page_size": _PAGE}, errors="surrogatepass")
                 answer = _object(self._get(f"{what}?{query}"))
-                found += _list(answer["results"])
-                if not answer.get("next") or not answer["results"]:
+                results = _list(answer["results"])
+                if results and results == last:
+                    raise ValueError("the same page again")
+                found += results
+                last = results
+                if not answer.get("next") or not results:
                     break
         return found
 

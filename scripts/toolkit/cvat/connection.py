@@ -11,6 +11,7 @@ from toolkit.config.load import Part
 from toolkit.config.local_cvat import find_stack
 from toolkit.config.model import ConfigurationProblems, CredentialKeys, Problem, read
 from toolkit.core.errors import UsageError
+from toolkit.core.secrets import remember
 from toolkit.cvat.token_file import is_token, read_token, stored_token, token_file
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -34,6 +35,9 @@ class Connection:
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     organization: str | None = None
+
+    def __post_init__(self) -> None:
+        remember(*self.secrets)
 
     @property
     def secrets(self) -> tuple[str, ...]:
