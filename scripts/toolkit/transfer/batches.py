@@ -160,16 +160,18 @@ class FolderImport:
                     self._warn_of_untagged()
                 journals = stack.enter_context(interrupted_imports(target))
                 decision = self._settle(api, examine(api, journals), decide)
-                present = api.tasks(target.project_id)
                 if decision.resume is None:
                     journal = self._begin(stack)
                 else:
                     journal = decision.resume.journal
                     self._specs = resume(journal, self._specs)
+                # Another import is found by its journal while it goes on, by its task afterwards: asked in this order.
+                self._warn_of_others(journal)
+                present = api.tasks(target.project_id)
                 for spec in self._specs:
                     same = [task.id for task in present if task.name == spec.record.name and not task.frames]
                     spec.record.same_name_task_ids = same
-                self._warn_of_names(api, present, journal)
+                self._warn_of_names(api, present)
             self._import(journal, labels)
 
     def _settle(self, api: Api, interrupted: Sequence[InterruptedImport], decide: Decide) -> Decision:
@@ -204,12 +206,14 @@ class FolderImport:
         if untagged:
             self._watch.warn(f"{untagged} images lie in no folder and get no tag")
 
-    def _warn_of_names(self, api: Api, present: Sequence[Task], journal: Journal) -> None:
-        """Warn of the same folder twice, and of names that an export could not keep apart."""
+    def _warn_of_others(self, journal: Journal) -> None:
         for other in concurrent_imports(journal):
             self._watch.warn(
                 f"another import of this folder into project {other.project_id} is under way, as {other.task_name}"
             )
+
+    def _warn_of_names(self, api: Api, present: Sequence[Task]) -> None:
+        """Warn of the same folder twice, and of names that an export could not keep apart."""
         ours = {task.task_id for task in self.tasks if task.state == DONE}
         new = {image.name for spec in self._specs if spec.record.state != DONE for image in spec.images}
         names: list[str] = []
