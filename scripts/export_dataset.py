@@ -5,13 +5,17 @@ from toolkit.cli.script import run_script
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli import console
 from toolkit.core.formats import TaskType
 from toolkit.core.text import format_size, printable
+
+if TYPE_CHECKING:
+    from toolkit.config.model import ExportKeys
+    from toolkit.transfer.task_exports import TaskExport
 
 
 def main(
@@ -30,6 +34,10 @@ def main(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older export.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the server and the download.")] = 1800,
+    per_task: Annotated[
+        bool, typer.Option("--per-task", help="Export each task as task-<id>.zip; a second run skips what is done.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=8, help="How many tasks are exported at a time.")] = 2,
     url: console.Url = None,
     username: console.Username = None,
     as_json: console.Json = False,
@@ -41,10 +49,12 @@ def main(
     """
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ExportKeys, target_in
+    from toolkit.core.progress import Watch
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.compare import compare, list_frames
     from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
+    from toolkit.transfer.task_exports import TaskExports
 
     started = time.monotonic()
     file, warnings = find_configuration(config)
@@ -53,11 +63,24 @@ def main(
     options = {"cvat_project_id": project_id, "export_format": export_format, "export_dir": export_dir}
     keys, connection = read_with_connection(ExportKeys, file, options, url, username)
     target = target_in(keys.export_dir, keys.cvat_project_id)
-    check_target(target, overwrite)
+    if not per_task:
+        check_target(target, overwrite)
     with session(connection, console.warn) as api:
         labels = api.labels(keys.cvat_project_id)
         check_format(keys.export_format, task_type, labels)
         check_offered(api, keys.export_format, keys.cvat_project_id)
+    if per_task:
+        watch = Watch(
+            console.progress,
+            console.status_line,
+            lambda line: console.say(printable(line)),
+            lambda line: console.warn(printable(line)),
+        )
+        work = TaskExports(
+            connection, keys.cvat_project_id, labels, keys.export_format, keys.export_dir, watch, timeout
+        )
+        _report_tasks(work.run(overwrite, parallel), keys, time.monotonic() - started, as_json)
+        return
     export = Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
     with console.status_line() as show:
         fetch(connection, export, ExportProgress(show, console.warn))
@@ -78,6 +101,22 @@ def main(
         f"{frames} frames as {keys.export_format}, {format_size(size)} in {time.monotonic() - started:.1f} s"
     )
     console.result(str(target))
+
+
+def _report_tasks(exports: "list[TaskExport]", keys: "ExportKeys", seconds: float, as_json: bool) -> None:
+    frames, size = sum(one.frames for one in exports), sum(one.size for one in exports)
+    if as_json:
+        tasks = [
+            {"task_id": one.task_id, "file": str(keys.export_dir / one.file), "size": one.size, "frames": one.frames}
+            for one in exports
+        ]
+        answer = {"tasks": tasks, "format": keys.export_format, "size": size, "frames": frames}
+        console.result(json.dumps(answer, ensure_ascii=False))
+        return
+    console.result(
+        f"{frames} frames of {len(exports)} tasks as {keys.export_format}, {format_size(size)} in {seconds:.1f} s"
+    )
+    console.result(str(keys.export_dir / "task-*.zip"))
 
 
 if __name__ == "__main__":

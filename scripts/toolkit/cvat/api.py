@@ -44,7 +44,7 @@ class Task:
         frames: How many frames it has; 0 as long as it has no data.
         project_id: Its project, None if it has none.
         created: When the server made it, in its own words.
-        subset: The subset of the dataset that it is for; mostly empty.
+        updated: When it was last changed, in the server's words.
     """
 
     id: int
@@ -52,7 +52,7 @@ class Task:
     frames: int
     project_id: int | None = None
     created: str = ""
-    subset: str = ""
+    updated: str = ""
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def _task(value: Any) -> Task:
         _whole(fields.get("size") or 0),  # the server leaves the key out of a task without data
         None if project is None else _whole(project),
         str(fields.get("created_date") or ""),
-        str(fields.get("subset") or ""),
+        str(fields.get("updated_date") or ""),
     )
 
 

@@ -4,6 +4,7 @@ import difflib
 import os
 import shutil
 import struct
+import threading
 import time
 import zipfile
 import zlib
@@ -189,7 +190,9 @@ class Export:
     task_id: int | None = None
 
 
-def fetch(connection: Connection, export: Export, progress: ExportProgress) -> None:
+def fetch(
+    connection: Connection, export: Export, progress: ExportProgress, stop: threading.Event | None = None
+) -> None:
     """Export a project's dataset with its images, check the zip, and only then give it its name.
 
     A failure that may pass (a broken connection, a damaged download, a busy server) is tried again within the timeout;
@@ -199,13 +202,14 @@ def fetch(connection: Connection, export: Export, progress: ExportProgress) -> N
         connection: The server.
         export: What to export, and where to.
         progress: Is told how it goes.
+        stop: Set by another thread to interrupt.
 
     Raises:
         ToolkitError: It failed or took too long, or the zip is not whole; nothing is left behind.
     """
     with temporary_folder(_nearest_existing(export.target.parent), ".cvat-export-") as folder:
         partial = folder / export.target.name
-        _Attempts(connection, export, progress, partial).make()
+        _Attempts(connection, export, progress, partial, stop).make()
         export.target.parent.mkdir(parents=True, exist_ok=True)
         _give_name(partial, export.target, export.overwrite)
 
@@ -213,7 +217,15 @@ def fetch(connection: Connection, export: Export, progress: ExportProgress) -> N
 class _Attempts:
     """The attempts to bring one export to its partial file."""
 
-    def __init__(self, connection: Connection, export: Export, progress: ExportProgress, partial: Path) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        export: Export,
+        progress: ExportProgress,
+        partial: Path,
+        stop: threading.Event | None,
+    ) -> None:
+        self._stop = stop
         self._connection = connection
         self._export = export
         self._progress = progress
@@ -223,11 +235,11 @@ class _Attempts:
 
     def make(self) -> None:
         try:
-            retry(self._attempt, self._progress.warn, deadline=self._end)
+            retry(self._attempt, self._progress.warn, self._end, self._stop)
         except cvat_cli.DeadlineExceeded:
             self._cancel()
             raise ToolkitError(self._progress.timeout_message(self._export.timeout)) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, cvat_cli.Stopped):
             self._cancel()
             raise
 
@@ -252,6 +264,7 @@ class _Attempts:
             deadline=self._end - time.monotonic(),
             on_idle=self._look,
             notice=progress.warn,
+            stop=self._stop,
         )
         check_archive(self._partial, export.format_name)
 
@@ -268,7 +281,8 @@ class _Attempts:
             while states := self._running(api).values():
                 self._progress.state = f"waiting for one that is {', '.join(sorted(set(states)))}"
                 self._look()
-                time.sleep(_POLL_EVERY)
+                if (self._stop or threading.Event()).wait(_POLL_EVERY):
+                    raise cvat_cli.Stopped("interrupted")
                 if time.monotonic() > self._end:
                     raise cvat_cli.DeadlineExceeded("gave up")
 
