@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import local_server
 import pytest
 
+from tests.support import local_server
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import RetryPolicy
 from toolkit.cvat.api import Api, session

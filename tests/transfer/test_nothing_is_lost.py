@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from standin_api import Api
 
+from tests.support.standin_api import Api
 from toolkit.transfer.compare import Frame, ProjectFrames, compare
 
 from .conftest import jpeg

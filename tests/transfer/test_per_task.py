@@ -4,7 +4,7 @@ import json
 import re
 import zipfile
 
-from standin_api import Api
+from tests.support.standin_api import Api
 
 from .conftest import jpeg
 from .test_export import settings
