@@ -150,27 +150,11 @@ def schema(shell: Shell) -> Target:
     return Target(script, [], begin=lambda: file.write_text("{}"), check=check, variables=variables)
 
 
-def strip(shell: Shell) -> Target:
-    notebook = shell.folder / "tutorials/one.ipynb"
-    notebook.parent.mkdir()
-    cell = {"cell_type": "code", "metadata": {}, "source": ["1"], "execution_count": 1, "outputs": []}
-    before = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-
-    def check(_output: str) -> None:
-        text = notebook.read_text("utf-8")
-        assert text == before or json.loads(text)["cells"][0]["execution_count"] is None
-
-    folder = f"--folder={notebook.parent}"
-    script = SCRIPTS / "dev/strip_notebooks.py"
-    variables = (("PYTHONPATH", str(SCRIPTS)),)
-    return Target(script, [folder], begin=lambda: notebook.write_text(before), check=check, variables=variables)
-
-
 def listing(shell: Shell) -> Target:
     return Target(SCRIPTS / "list_notebooks.py", [])
 
 
-WRITERS = (report, token, project, schema, strip)
+WRITERS = (report, token, project, schema)
 OTHERS = (importing, verify, status, open_newest, listing)
 """What has nothing to lose by SIGKILL, or is killed in :mod:`.test_stops`."""
 CASES = [
