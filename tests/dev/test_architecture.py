@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT, run_program
 
 
 def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_program(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree / "scripts"), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
+        environment={**os.environ, "PYTHONPATH": str(tree / "scripts"), "COLUMNS": "200"},
     )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.transfer.conftest import SCRIPTS, Shell
+from tests.support.script_runs import SCRIPTS, run_program
+from tests.transfer.conftest import Shell
 
 from .processes import living, new_mark
 from .test_stops import tasks_of
@@ -173,14 +174,10 @@ def test_stopped_at_any_step(shell, make_target, number):
 
     def run(moment: str) -> subprocess.CompletedProcess[str]:
         target.begin()
-        return subprocess.run(
+        return run_program(
             [sys.executable, SIGNALLED, moment, number.name, target.script, *target.arguments],
             cwd=shell.folder,
-            env=shell.environment(**dict(target.variables), **mark, CVAT_RETRY_WAIT="0.1"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
+            environment=shell.environment(**dict(target.variables), **mark, CVAT_RETRY_WAIT="0.1"),
         )
 
     through = run("never")

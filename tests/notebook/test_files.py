@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+from tests.support.script_runs import run_program, run_script
 from toolkit.config.model import Configuration
 from toolkit.notebook.files import find_notebooks
 
-from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
+from .conftest import CLASSIFICATION, DETECTION, TOP, output_of, signed_in
 
 TUTORIALS = TOP / "tutorials"
 ANNOTATE = TUTORIALS / "2_prepare_dataset/annotate_images"
@@ -72,7 +73,7 @@ def test_outputs_are_found_and_stripped(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "add", source.name], check=True)
     strip = ["make", "-f", TOP / "Makefile", "-o", ".venv/.dev", "-o", ".venv/.runtime", "strip-notebooks"]
-    found = subprocess.run([*strip, "ARGS=--check"], cwd=tmp_path, capture_output=True, text=True)
+    found = run_program([*strip, "ARGS=--check"], cwd=tmp_path)
     assert found.returncode != 0
     assert source.name in found.stdout + found.stderr
     assert json.loads(path.read_text("utf-8")) == notebook
@@ -99,20 +100,15 @@ def test_a_missing_configuration_names_the_sample_beside_it(tutorial, standin):
     path = made.folder / "configuration.json"
     path.unlink()
     for script in ("import_images", "export_dataset", "convert_dataset", "open_task"):
-        answer = subprocess.run(
-            [sys.executable, TOP / f"scripts/{script}.py", f"--config={path}"],
-            env=signed_in(standin),
-            capture_output=True,
-            text=True,
-        )
+        answer = run_script(script, f"--config={path}", environment=signed_in(standin))
         assert answer.returncode == 2
         assert f"`cp {made.folder}/configuration.example.json {path}`" in answer.stderr
 
 
 def test_make_notebooks_lists_them():
-    listed = run_script("list_notebooks", "--json", environment={}, folder=TOP)
+    listed = output_of("list_notebooks", "--json", environment={}, folder=TOP)
     assert json.loads(listed)["notebooks"] == [str(path.relative_to(TOP)) for path in find_notebooks(TUTORIALS)]
-    assert ".venv" in run_script("list_notebooks", environment={}, folder=TOP)
+    assert ".venv" in output_of("list_notebooks", environment={}, folder=TOP)
 
 
 def test_the_first_cell_can_be_read_by_old_pythons():
