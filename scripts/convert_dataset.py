@@ -33,7 +33,7 @@ def main(
         typer.Option(
             "--validation-split",
             "--dataset-conversion-validation-split",
-            help="Share of the images for validation, between 0 and 1; 0.2 without a configuration.",
+            help="Fraction of the images for validation, between 0 and 1; 0.2 without a configuration.",
         ),
     ] = None,
     seed: Annotated[
@@ -44,8 +44,8 @@ def main(
         SplitMethod,
         typer.Option(
             "--split-method",
-            help="reference: as the reference SDK splits. stratified: each class keeps the share. "
-            "stable: an image never changes sides when others are added.",
+            help="reference: the sorted list, shuffled as NumPy does. stratified: each class keeps the fraction. "
+            "stable: an image never changes its split when others are added.",
         ),
     ] = SplitMethod.REFERENCE,
     group_by: Annotated[
@@ -69,7 +69,7 @@ def main(
         Path | None, typer.Option("--labels", help="labels.json, or a name a line: pins the classes and their ids.")
     ] = None,
     link_mode: Annotated[
-        LinkMode, typer.Option("--link-mode", help="How the sides share their bytes with cvat_exported.")
+        LinkMode, typer.Option("--link-mode", help="How the splits share their bytes with cvat_exported.")
     ] = LinkMode.AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, write nothing.")] = False,

@@ -136,7 +136,7 @@ def _run(environment: Mapping[str, str], folder: Path, script: str, *arguments: 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for us: we pass it on, and wait until what was begun is taken back
+        start_new_session=True,  # Ctrl-C is for us: we pass it on, and wait until what was begun is rolled back
     ) as process:
         try:
             output, errors = process.communicate()
@@ -150,7 +150,7 @@ def _run(environment: Mapping[str, str], folder: Path, script: str, *arguments: 
 
 
 def _show(dataset: Path) -> None:
-    """Print the tree of the dataset and its images per class and side."""
+    """Print the tree of the dataset and its images per class and split."""
     sides = ("training", "validation")
     labels = json.loads((dataset / "labels.json").read_text("utf-8"))
     counts = {side: {label: _count(dataset / side / label) for label in labels} for side in sides}

@@ -57,7 +57,7 @@ def main(
     Example: CVAT_PASSWORD=… python scripts/run_standin.py --port 8080 --data standin-data
     """
     from standin import manage, server
-    from standin.data.state import Settings
+    from standin.data.state import ServerOptions
 
     password = _password(username, password_from_env)
     with contextlib.ExitStack() as stack:
@@ -82,10 +82,10 @@ def main(
             if while_stdin_open:
                 threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
 
-        settings = Settings(faults, merge_label_folder, cvat_version)
+        options = ServerOptions(faults, merge_label_folder, cvat_version)
         # A server is meant to be stopped: Ctrl-C and SIGTERM are its ordinary end.
         with contextlib.suppress(KeyboardInterrupt):
-            server.serve(folder, settings, listener, announce)
+            server.serve(folder, options, listener, announce)
         console.say("stopped")
 
 

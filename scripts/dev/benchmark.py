@@ -1,4 +1,4 @@
-"""Measuring the conversion beside its competitors."""
+"""Measuring the conversion beside its competitors, round by round."""
 
 import os
 import platform
@@ -15,11 +15,85 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from dev.benchmark_competitors import SCRIPTS, Competitor, extracted_beside
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.secrets import without_secrets
 
+OURS = "convert_dataset"
+FILES_ALONE = "files alone"
+HASH = "SHA-256 of the zip"
+SCRIPTS = Path(__file__).parents[1]
+
+# The reference's convert, said again: unpack everything, shuffle the list, copy every image to its side.
+_REFERENCE = """
+import json, shutil, sys, zipfile
+from pathlib import Path
+from toolkit.dataset.split import shuffled
+archive, target = Path(sys.argv[1]), Path(sys.argv[2])
+exported = target / "cvat_exported"
+exported.mkdir(parents=True)
+shutil.unpack_archive(archive, exported)
+classes = sorted(path.name for path in exported.iterdir() if path.is_dir())
+(target / "labels.json").write_text(json.dumps({name: number for number, name in enumerate(classes)}))
+images = [path for name in classes for path in sorted((exported / name).iterdir())]
+order = shuffled(len(images), 123)
+size = int(0.2 * len(images))
+for side, numbers in (("training", order[: len(order) - size]), ("validation", order[len(order) - size :])):
+    for name in classes:
+        (target / side / name).mkdir(parents=True)
+    for number in numbers:
+        shutil.copyfile(images[number], target / side / images[number].relative_to(exported))
+"""
+
+_SHA256 = """
+import hashlib, sys
+with open(sys.argv[1], "rb") as stream:
+    print(hashlib.file_digest(stream, "sha256").hexdigest())
+"""
+
+# The least that the kernel takes: as many files of the same size, each with a second name, by two processes.
+_FILES_ALONE = """
+import os, sys
+count, content = int(sys.argv[1]), bytes(int(sys.argv[2]))
+for part in ("a", "b"):
+    os.mkdir(part)
+    os.mkdir(part + "-linked")
+def write(part, numbers):
+    for number in numbers:
+        path = f"{part}/{number}.jpg"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.write(file, content)
+        os.close(file)
+        os.link(path, f"{part}-linked/{number}.jpg")
+child = os.fork()
+if child == 0:
+    write("a", range(count // 2))
+    os._exit(0)
+write("b", range(count // 2, count))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+_DATUMARO = """
+import sys
+from datumaro import Dataset
+from datumaro.components.environment import DEFAULT_ENVIRONMENT
+source, target = sys.argv[1:3]
+dataset = Dataset.import_from(source, "imagenet")
+dataset.transform("random_split", splits=[("train", 0.8), ("val", 0.2)], seed=123)
+dataset.export(target, "imagenet_with_subset_dirs", save_media=True)
+"""
+
+
 _CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One way to do all or a part of the work."""
+
+    name: str
+    does: str
+    command: Callable[[Path], list[list[str]]]  # run one after the other for an empty result folder
+    missing: str = ""  # why it cannot run here
 
 
 @dataclass
@@ -33,26 +107,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a benchmark found, and the circumstances.
-
-    Attributes:
-        images: Images in the export.
-        bytes: Size of the export.
-        rounds: Rounds.
-        first: The runs of each competitor where nothing was deleted lately; ours first.
-        again: Likewise, each right after the results of the run before were deleted.
-        machine: Processor, cores, file system, software.
-        load: Load average before and after: above the number of cores something else was at work, too.
-        day: When it was measured.
-    """
+    """All that a benchmark found, and the circumstances."""
 
     images: int
-    bytes: int
+    bytes: int  # of the zip
     rounds: int
-    first: list[Measured]
-    again: list[Measured]
+    first: list[Measured]  # where nothing was deleted lately; ours first
+    again: list[Measured]  # each right after the results of the run before were deleted
     machine: str
-    load: tuple[float, float]
+    load: tuple[float, float]  # average before and after: above the number of cores something else was at work, too
     day: str
 
     @classmethod
@@ -93,16 +156,7 @@ class Measurements:
 
 
 def make_data(folder: Path, images: int, size: int) -> Path:
-    """Make an export of images that do not compress, or take the one made before.
-
-    Args:
-        folder: Where it goes.
-        images: How many images.
-        size: Bytes of each on average; they vary by half.
-
-    Returns:
-        The zip.
-    """
+    """Make an export of images that do not compress, or take the one made before; sizes vary by half."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder.absolute() / f"{images}x{size}.zip"
     if archive.exists():
@@ -137,12 +191,6 @@ def measure(
         rounds: How often each is run.
         delete: Delete what a run wrote right after it; otherwise it is emptied, and deleted at the end.
         show: Called with what goes on.
-
-    Returns:
-        All runs, none left out.
-
-    Raises:
-        ToolkitError: A competitor failed.
     """
     results = archive.parent / "results"
     _remove(results)
@@ -171,7 +219,7 @@ def _in_turn(runs: list[Measured], number: int) -> list[Measured]:
 
 
 def _extract(archive: Path) -> None:
-    extracted = extracted_beside(archive)
+    extracted = _extracted_beside(archive)
     if not extracted.exists():
         with zipfile.ZipFile(archive) as reading:
             reading.extractall(extracted)
@@ -233,3 +281,87 @@ def _file_system(folder: Path) -> str:
 def spread(seconds: Sequence[float]) -> tuple[float, float, float]:
     """Give median, least and most."""
     return statistics.median(seconds), min(seconds), max(seconds)
+
+
+def _extracted_beside(archive: Path) -> Path:
+    return archive.with_suffix(".extracted")
+
+
+def competitors(
+    archive: Path, images: int, size: int, environment: Path, only: Sequence[str] | None
+) -> list[Competitor]:
+    """List the competitors, ours first; ``only`` leaves out all others, but not ours."""
+    found = [_ours(archive), *_with_unzip(archive, environment.absolute()), *_copies(archive)]
+    found.append(_files_alone(images, size))
+    if only is None:
+        return found
+    unknown = set(only) - {competitor.name for competitor in found}
+    if unknown:
+        names = [competitor.name for competitor in found]
+        raise UsageError(f"--only: no competitor is called {', '.join(sorted(unknown))}", names)
+    return [competitor for competitor in found if competitor.name in {*only, OURS}]
+
+
+def _ours(archive: Path) -> Competitor:
+    script = [sys.executable, str(SCRIPTS / "convert_dataset.py"), "--base-file", str(archive)]
+    return Competitor(
+        OURS,
+        "everything, with checks, hashes and a manifest",
+        lambda target: [[*script, "--output-dir", str(target / "dataset"), "--json"]],
+    )
+
+
+def _with_unzip(archive: Path, environment: Path) -> list[Competitor]:
+    no_unzip = "" if shutil.which("unzip") else "there is no unzip here (Debian: apt-get install unzip)"
+    split_folders, python = str(environment / "bin" / "splitfolders"), str(environment / "bin" / "python")
+    missing = no_unzip or ("" if Path(split_folders).exists() else f"{environment} is not there (make bench makes it)")
+
+    def unpack(target: Path) -> list[str]:
+        return ["unzip", "-q", str(archive), "-d", str(target)]
+
+    def split(target: Path) -> list[str]:
+        output = str(target / "out")
+        return [split_folders, "--output", output, "--seed", "123", "--ratio", ".8", ".2", "--", str(target / "in")]
+
+    return [
+        Competitor("unzip", "unpacking alone", lambda target: [unpack(target)], no_unzip),
+        Competitor(
+            "reference",
+            "the reference's algorithm: unpack, then copy each image (TensorFlow not counted)",
+            lambda target: [[sys.executable, "-c", _REFERENCE, str(archive), str(target)]],
+        ),
+        Competitor(
+            "unzip+split-folders",
+            "unpacking, then splitfolders 80:20",
+            lambda target: [unpack(target / "in"), split(target)],
+            missing,
+        ),
+        Competitor(
+            "datumaro",
+            "unpacking, then import, random split and export",
+            lambda target: [unpack(target / "in"), [python, "-c", _DATUMARO, str(target / "in"), str(target / "out")]],
+            missing,
+        ),
+    ]
+
+
+def _copies(archive: Path) -> list[Competitor]:
+    tree = str(_extracted_beside(archive))
+    return [
+        Competitor("cp -r", "copying the unpacked tree", lambda target: [["cp", "-r", tree, str(target / "tree")]]),
+        Competitor("cp of the zip", "copying one file", lambda target: [["cp", str(archive), str(target)]]),
+        Competitor(
+            HASH,
+            "hashing every byte once",
+            lambda target: [[sys.executable, "-c", _SHA256, str(archive)]],
+        ),
+    ]
+
+
+def _files_alone(images: int, size: int) -> Competitor:
+    script = f"import os, sys; os.chdir(sys.argv.pop(1))\n{_FILES_ALONE}"
+    return Competitor(
+        FILES_ALONE,
+        "as many files, each with a link, written from memory by two processes: nothing read, checked or hashed",
+        lambda target: [[sys.executable, "-c", script, str(target), str(images), str(size)]],
+    )

@@ -38,7 +38,7 @@ def build(state: State) -> ASGIApp:
     modules = (users, projects, labels, tasks, jobs, annotations, requests_api, formats, server_api, views, backups)
     routes = [route for module in modules for route in module.routes()]
     routes += pages.routes(state)
-    if state.settings.faults:
+    if state.options.faults:
         routes += fault_api.routes(state)
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 500: _server_error})
     app.state.standin = state

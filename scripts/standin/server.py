@@ -10,7 +10,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from standin import app
 from standin.api import faults as fault_api
-from standin.data.state import Settings, State
+from standin.data.state import ServerOptions, State
 
 
 class _KnownConnections(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
@@ -63,16 +63,16 @@ def url_of(listener: socket.socket, host: str) -> str:
     return f"http://{name}:{listener.getsockname()[1]}"
 
 
-def serve(folder: Path, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def serve(folder: Path, options: ServerOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve a data directory until SIGINT or SIGTERM.
 
     Args:
         folder: The data directory.
-        settings: How the stand-in behaves.
+        options: How the stand-in behaves.
         listener: Where it listens.
         on_ready: Called once requests are answered.
     """
-    state = State.open(folder, settings)
+    state = State.open(folder, options)
     config = uvicorn.Config(
         app.build(state),
         http=_KnownConnections,

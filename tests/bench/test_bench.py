@@ -1,24 +1,15 @@
 """The benchmark runs on a small scale and tells all that it measured."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from tests.support.script_runs import run_module
 
 
 def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     size = ["--images", "100", "--size", "500", "--rounds", "2", "--work-dir", str(folder)]
-    return subprocess.run(
-        [sys.executable, "-m", "dev.bench_convert", *size, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_module("dev.bench_convert", *size, *arguments)
 
 
 def test_measures_every_round_and_cleans_up(tmp_path: Path) -> None:

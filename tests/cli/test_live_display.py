@@ -1,7 +1,6 @@
 """What moves on a terminal while something is under way, and is gone when it is done."""
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -12,8 +11,7 @@ import pexpect
 from PIL import Image
 
 from standin.process import StandinProcess
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from tests.support.script_runs import SCRIPTS, outside, run_program, script_command
 
 
 def on_a_terminal(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
@@ -27,25 +25,17 @@ def on_a_terminal(command: list[str], environment: Mapping[str, str], folder: Pa
     ).decode()
 
 
-def script(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
-
-
-def outside() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
-
-
 def test_unpacking_and_verifying_draw_a_bar(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as export:
         for number in range(20):
             export.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.jpg", f"image {number}")
-    convert = script("convert_dataset", "--base-file=export.zip", "--output-dir=dataset", "--json")
+    convert = script_command("convert_dataset", "--base-file=export.zip", "--output-dir=dataset", "--json")
     shown = on_a_terminal(convert, outside(), tmp_path)
     assert "Unpacking" in shown
     assert '"images": 20' in shown
-    shown = on_a_terminal(script("verify_dataset", "dataset"), outside(), tmp_path)
+    shown = on_a_terminal(script_command("verify_dataset", "dataset"), outside(), tmp_path)
     assert "Verifying" in shown
-    piped = subprocess.run(convert, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=240)
+    piped = run_program(convert, cwd=tmp_path, environment=outside())
     assert "Unpacking" not in piped.stdout + piped.stderr
 
 
@@ -55,14 +45,14 @@ def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: Standi
     for number in range(3):
         Image.new("L", (8, 8), number).save(tmp_path / f"images/{number}.jpg")
     made = subprocess.run(
-        script("create_project", "--name=live display", "--labels=cat", "--json"),
+        script_command("create_project", "--name=live display", "--labels=cat", "--json"),
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     project = f"--project-id={json.loads(made.stdout)['project_id']}"
     options = ["--import-dir=images", "--extension=jpg", "--task-name=t"]
-    assert "packing" in on_a_terminal(script("import_images", project, *options), environment, tmp_path)
+    assert "packing" in on_a_terminal(script_command("import_images", project, *options), environment, tmp_path)
     shown = on_a_terminal(
-        script("export_dataset", project, "--format=ImageNet 1.0", "--export-dir=out"), environment, tmp_path
+        script_command("export_dataset", project, "--format=ImageNet 1.0", "--export-dir=out"), environment, tmp_path
     )
     assert "\x1b[" in shown  # the line that is drawn again and again
     assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".zip"]
@@ -90,7 +80,7 @@ def test_a_wait_is_one_live_line_a_service_or_a_line_for_each_change(tmp_path: P
     assert "cvat_db" in shown
     assert "waits\\x1b[31m" in shown
     assert "took 2.4 s" in shown
-    piped = subprocess.run(command, env=outside(), capture_output=True, text=True, timeout=240)
+    piped = run_program(command, environment=outside())
     assert piped.stdout == "took 2.4 s\n"
     assert [" ".join(line.split()) for line in piped.stderr.splitlines()] == [
         "1 s cvat_db starting",

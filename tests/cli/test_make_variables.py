@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT, run_program
+
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 LISTED = MAKEFILE.partition("VARIABLES := ")[2].partition("\nUNKNOWN")[0].replace("\\\n", " ").split()
 TYPED = [name for name in LISTED if "%" not in name and name not in ("SHELL", "VENV", "PYTHON")]
@@ -38,9 +39,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(tree: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     inherited = {"PATH": os.environ["PATH"], "HOME": str(tree)}
-    return subprocess.run(
-        ["make", *words], cwd=tree, env=inherited | variables, capture_output=True, text=True, timeout=60
-    )
+    return run_program(["make", *words], cwd=tree, environment=inherited | variables)
 
 
 def test_every_variable_that_the_scripts_read_is_known() -> None:
@@ -49,7 +48,7 @@ def test_every_variable_that_the_scripts_read_is_known() -> None:
     read = set(re.findall(r"[\"`{]((?:CVAT|COMPOSE)_[A-Z_]+[A-Z])\b", text)) | set(
         re.findall(r'envvar="([A-Z_]+)"', text)
     )
-    assert read - set(LISTED) == set()
+    assert read - set(LISTED) - {"CVAT_OLDEST_VERSION"} == set()  # that one is a fact in compose/versions.env alone
 
 
 @pytest.mark.parametrize("name", TYPED)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dev.configuration_docs import json_schema
+from tests.support.script_runs import ROOT, run_module
 from toolkit.config.file import ConfigurationFile, exposed_password, open_configuration
 from toolkit.config.model import (
     Configuration,
@@ -25,8 +25,6 @@ from toolkit.config.model import (
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import FORMATS, TaskType
 from toolkit.cvat.connection import read_with_connection, resolve_connection
-
-ROOT = Path(__file__).resolve().parents[2]
 
 VALID = json.loads((ROOT / "config/classification.example.json").read_text()) | {"cvat_password": "s3cret-marker"}
 
@@ -52,10 +50,7 @@ def test_samples_are_valid_but_for_the_password(sample):
 
 
 def test_written_schema_and_table_are_current():
-    command = [sys.executable, "-m", "dev.describe_configuration", "--check"]
-    answer = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True
-    )
+    answer = run_module("dev.describe_configuration", "--check")
     assert answer.returncode == 0, answer.stderr
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from standin import CvatVersion
 from standin.process import StandinProcess
-from tests.support.cvat_under_test import CvatUnderTest, jpeg, write_zip
+from tests.support.cvat_under_test import CvatUnderTest, write_zip
+from tests.support.images import jpeg
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

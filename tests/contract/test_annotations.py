@@ -6,7 +6,8 @@ import pytest
 from cvat_sdk import models
 from cvat_sdk.core.exceptions import BackgroundRequestException
 
-from tests.support.cvat_under_test import CvatUnderTest, jpeg, read_zip, write_zip
+from tests.support.cvat_under_test import CvatUnderTest, read_zip, write_zip
+from tests.support.images import jpeg
 
 TAGS = {
     "a/1.jpg": ["cat"],
@@ -19,7 +20,7 @@ TAGS = {
 
 def annotations_xml(path: Path, names: list[str], elements: dict[str, str]) -> Path:
     images = "".join(
-        f'<image id="{number}" name="{name}" width="64" height="48">{elements.get(name, "")}</image>'
+        f'<image id="{number}" name="{name}" width="40" height="30">{elements.get(name, "")}</image>'
         for number, name in enumerate(names)
     )
     path.write_text(f"<annotations><version>1.1</version>{images}</annotations>", encoding="utf-8")
@@ -49,7 +50,7 @@ def test_annotations_of_images_that_are_not_there_fail(cvat: CvatUnderTest, tree
     # A number that the task has would do in place of the name.
     xml = tmp_path / "annotations.xml"
     image = (
-        '<image id="999" name="elsewhere.jpg" width="64" height="48"><tag label="cat" source="manual"></tag></image>'
+        '<image id="999" name="elsewhere.jpg" width="40" height="30"><tag label="cat" source="manual"></tag></image>'
     )
     xml.write_text(f"<annotations><version>1.1</version>{image}</annotations>")
     project_id = cvat.new_project("cat")

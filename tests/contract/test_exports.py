@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from cvat_sdk import models
 
-from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
+from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, read_zip, write_zip
+from tests.support.images import jpeg
 
 
 def tag(cvat: CvatUnderTest, project_id: int, task_id: int, tags: dict[str, list[str]]) -> None:
@@ -51,7 +52,10 @@ def test_imagenet_has_a_folder_a_label(cvat: CvatUnderTest, tree: Path, tmp_path
 
 
 def test_imagenet_without_images_is_two_lists(cvat: CvatUnderTest, tmp_path: Path) -> None:
-    archive = write_zip(tmp_path / "images.zip", {"a/1.jpg": jpeg(), "b c/2.jpg": jpeg(), "none.jpg": jpeg()})
+    archive = write_zip(
+        tmp_path / "images.zip",
+        {"a/1.jpg": jpeg(), "b c/2.jpg": jpeg(), "none.jpg": jpeg()},
+    )
     tags = {"a/1.jpg": ["cat", "dog"], "b c/2.jpg": ["dog"]}
     project_id = tagged_project(cvat, archive, tags, "cat", "dog")
     members = cvat.export(project_id, tmp_path / "out.zip", "ImageNet 1.0", images=False)

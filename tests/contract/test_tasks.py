@@ -9,7 +9,8 @@ from cvat_sdk import models
 from cvat_sdk.core.uploading import DataUploader
 from PIL import Image
 
-from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, jpeg, read_zip, write_zip
+from tests.support.cvat_under_test import POLL_SECONDS, CvatUnderTest, read_zip, write_zip
+from tests.support.images import jpeg
 
 CREATED = re.compile(r"Created task ID: (\d+) ")
 
@@ -97,7 +98,7 @@ def test_deleting_a_missing_task_is_no_failure(cvat: CvatUnderTest, tree: Path) 
 
 
 def test_a_task_tells_what_is_in_it(cvat: CvatUnderTest, tmp_path: Path) -> None:
-    archive = write_zip(tmp_path / "images.zip", {"wide.jpg": jpeg(80, 20), "tall.jpg": jpeg(20, 80)})
+    archive = write_zip(tmp_path / "images.zip", {"wide.jpg": jpeg(size=(80, 20)), "tall.jpg": jpeg(size=(20, 80))})
     project_id = cvat.new_project("cat")
     task_id = cvat.new_task(project_id, archive)
     with cvat.client() as client:
@@ -114,7 +115,7 @@ def test_a_task_tells_what_is_in_it(cvat: CvatUnderTest, tmp_path: Path) -> None
 
 
 def test_frames_can_be_looked_at(cvat: CvatUnderTest, tmp_path: Path) -> None:
-    content = jpeg(80, 20)
+    content = jpeg(size=(80, 20))
     task_id = cvat.new_task(cvat.new_project("cat"), write_zip(tmp_path / "images.zip", {"wide.jpg": content}))
     with cvat.client() as client:
         task = client.tasks.retrieve(task_id)

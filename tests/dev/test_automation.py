@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT, run_program
+
 DEVCONTAINER = ROOT / ".devcontainer" / "devcontainer.json"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 READS = {"contents": "read"}
@@ -66,9 +67,7 @@ def test_dev_container_has_an_engine_a_port_and_the_schema(devcontainer: dict[st
 def test_the_official_reader_takes_the_dev_container() -> None:
     if not (cli := shutil.which("devcontainer")):
         pytest.skip("needs the Dev Containers CLI (npm install --global @devcontainers/cli), then: make test")
-    call = subprocess.run(
-        [cli, "read-configuration", "--workspace-folder", str(ROOT)], capture_output=True, text=True, check=False
-    )
+    call = run_program([cli, "read-configuration", "--workspace-folder", str(ROOT)])
     assert call.returncode == 0, call.stderr
     assert json.loads(call.stdout)["configuration"]["forwardPorts"] == [8080]
 
@@ -143,13 +142,10 @@ esac
             "GITHUB_RUN_ID": "7",
         }
         github |= {"GITHUB_OUTPUT": str(self.folder / "output"), "GITHUB_SERVER_URL": "https://github.com"}
-        return subprocess.run(
+        return run_program(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
             cwd=self.tree,
-            env={"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", **github, **variables},
-            capture_output=True,
-            text=True,
-            timeout=60,
+            environment={"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", **github, **variables},
         )
 
     def find(self, newest: str) -> tuple[int, str]:
@@ -232,6 +228,6 @@ def test_images_that_cannot_be_had_are_a_failure_where_they_are_required(tmp_pat
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
     environment.pop("TEST_CVAT_REQUIRED", None)
     for required, code in (({}, 0), ({"TEST_CVAT_REQUIRED": "1"}, 1)):
-        call = subprocess.run(command, cwd=ROOT, env=environment | required, capture_output=True, text=True)
+        call = run_program(command, cwd=ROOT, environment=environment | required)
         assert call.returncode == code, call.stdout
         assert "no Docker engine answers here" in call.stdout

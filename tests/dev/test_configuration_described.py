@@ -1,11 +1,9 @@
 """What editors and readers are told about the keys follows from the model, and is committed as it follows."""
 
 import json
-from pathlib import Path
 
 from dev.configuration_docs import json_schema, markdown_table
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT
 
 
 def test_the_committed_schema_is_the_models():

@@ -11,7 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT, run_program
+
 LICENCES = ROOT / "docs" / "licences.md"
 
 
@@ -37,14 +38,10 @@ def run(tree: Path, script: str, *arguments: str) -> subprocess.CompletedProcess
         "UV_NO_CONFIG": "1",
     }
     own = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
-    return subprocess.run(
+    return run_program(
         [sys.executable, "-m", f"dev.{script}", *arguments],
         cwd=tree,
-        env={**own, **cut_off, "PYTHONPATH": str(tree / "scripts"), "UV_CACHE_DIR": str(tree.parent / "cache")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        environment={**own, **cut_off, "PYTHONPATH": str(tree / "scripts"), "UV_CACHE_DIR": str(tree.parent / "cache")},
     )
 
 

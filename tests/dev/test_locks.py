@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT, run_program
+
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
 INSTALLED = ["requirements.txt", "requirements-dev.txt", "requirements-notebooks.txt"]
 """The locks of the environment that runs the tests; .ci/run asks `pip check` of the benchmark's."""
@@ -107,9 +107,7 @@ FLAGS = {"--no-deps", "--require-hashes", "-r"}
 
 
 def make(*words: str, **variables: str) -> str:
-    answer = subprocess.run(
-        ["make", "-C", ROOT, *words], env={**os.environ, **variables}, capture_output=True, text=True, timeout=240
-    )
+    answer = run_program(["make", "-C", ROOT, *words], environment={**os.environ, **variables})
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

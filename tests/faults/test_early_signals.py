@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transfer.conftest import SCRIPTS
+from tests.support.script_runs import SCRIPTS, run_program
 
 SIGNALLED = Path(__file__).with_name("signalled.py")
 ALL = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -18,7 +18,7 @@ FEWEST_IMPORTS = 40
 
 def signalled(moment: str, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, SIGNALLED, moment, "SIGINT", SCRIPTS / f"{script}.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return run_program(command)
 
 
 @pytest.mark.parametrize("script", ALL)
@@ -57,6 +57,6 @@ def test_an_interrupt_at_any_import_is_one_word():
 def test_a_script_that_was_told_to_ignore_interrupts_does_so():
     code = "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.exit(subprocess.call("
     command = [sys.executable, str(SIGNALLED), "import:30", "SIGINT", str(SCRIPTS / "list_notebooks.py")]
-    answer = subprocess.run([sys.executable, "-c", f"{code}{command!r}))"], capture_output=True, text=True, timeout=240)
+    answer = run_program([sys.executable, "-c", f"{code}{command!r}))"])
     assert answer.returncode == 0, answer.stderr
     assert "interrupted" not in answer.stderr

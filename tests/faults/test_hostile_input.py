@@ -3,22 +3,22 @@
 import json
 import os
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 import requests
 
+from tests.support.images import jpeg
+from tests.support.script_runs import ROOT, run_program
 from tests.support.sweeps import some
-from tests.transfer.conftest import Shell, jpeg
+from tests.transfer.conftest import Shell
 from tests.transfer.test_import import one_line, settings
 from toolkit.core.errors import ToolkitError
 from toolkit.transfer.export import check_archive
 
 from .servers import make_certificate, recorder, tls_in_front_of, with_slow_head, without_end
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT_DIRECTION = "invoice\u202egpj.exe.jpg"
 
 ODD_NAMES = (
@@ -98,7 +98,7 @@ def test_shell_characters_in_make_variables_are_only_text(shell, variable):
     command = ["make", "-s", "-C", str(ROOT), "-o", ".venv/.runtime", target, f"{variable}={value}", "LABELS=a"]
     if not (ROOT / ".venv/bin/python").exists():
         pytest.skip("needs .venv (make setup)")
-    answer = subprocess.run(command, env=shell.environment(), capture_output=True, text=True, timeout=240)
+    answer = run_program(command, environment=shell.environment())
     assert list(ROOT.glob("executed*")) == []
     if variable == "CONFIG":
         assert f"{value} does not exist" in answer.stderr, answer.stderr

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from standin.process import StandinProcess
+from tests.support.script_runs import ROOT, run_program
 from tests.support.sweeps import FULL
 from tests.transfer.conftest import Shell, new_shell
 
@@ -21,7 +22,6 @@ from .matrix import CASES, FEW, RACES, UNREACHABLE, Fault, Step
 from .table import TABLE, cell, read, render
 from .vanishing import VanishingServer
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"CVAT_RETRY_WAIT": "0.05"}
 SLOW = ("hang", "trickle")
 """Faults that meet the limit for an answer; with the others no busy machine is to meet it."""
@@ -111,14 +111,10 @@ class Run:
         if script == "project":
             return shell.run("create_project", f"--name={shell.folder}", "--labels=a b", **settings)
         name = {"token": "create_token", "status": "show_status"}[script]
-        return subprocess.run(
+        return run_program(
             [sys.executable, self.copy / "scripts" / f"{name}.py"],
             cwd=shell.folder,
-            env=shell.environment(**settings),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
+            environment=shell.environment(**settings),
         )
 
     def check_done(self, script: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.transfer.conftest import SCRIPTS, Shell
+from tests.support.script_runs import SCRIPTS, run_program
+from tests.transfer.conftest import Shell
 
 from .processes import living, new_mark
 from .test_stops import tasks_of
@@ -150,27 +151,11 @@ def schema(shell: Shell) -> Target:
     return Target(script, [], begin=lambda: file.write_text("{}"), check=check, variables=variables)
 
 
-def strip(shell: Shell) -> Target:
-    notebook = shell.folder / "tutorials/one.ipynb"
-    notebook.parent.mkdir()
-    cell = {"cell_type": "code", "metadata": {}, "source": ["1"], "execution_count": 1, "outputs": []}
-    before = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-
-    def check(_output: str) -> None:
-        text = notebook.read_text("utf-8")
-        assert text == before or json.loads(text)["cells"][0]["execution_count"] is None
-
-    folder = f"--folder={notebook.parent}"
-    script = SCRIPTS / "dev/strip_notebooks.py"
-    variables = (("PYTHONPATH", str(SCRIPTS)),)
-    return Target(script, [folder], begin=lambda: notebook.write_text(before), check=check, variables=variables)
-
-
 def listing(shell: Shell) -> Target:
     return Target(SCRIPTS / "list_notebooks.py", [])
 
 
-WRITERS = (report, token, project, schema, strip)
+WRITERS = (report, token, project, schema)
 OTHERS = (importing, verify, status, open_newest, listing)
 """What has nothing to lose by SIGKILL, or is killed in :mod:`.test_stops`."""
 CASES = [
@@ -189,14 +174,10 @@ def test_stopped_at_any_step(shell, make_target, number):
 
     def run(moment: str) -> subprocess.CompletedProcess[str]:
         target.begin()
-        return subprocess.run(
+        return run_program(
             [sys.executable, SIGNALLED, moment, number.name, target.script, *target.arguments],
             cwd=shell.folder,
-            env=shell.environment(**dict(target.variables), **mark, CVAT_RETRY_WAIT="0.1"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
+            environment=shell.environment(**dict(target.variables), **mark, CVAT_RETRY_WAIT="0.1"),
         )
 
     through = run("never")

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.script_runs import SCRIPTS
 from tests.support.sweeps import FULL
-from tests.transfer.conftest import SCRIPTS, Shell
+from tests.transfer.conftest import Shell
 
 from .processes import living, new_mark
 from .test_stops import tasks_of

@@ -1,10 +1,8 @@
 """A copy of the tutorials to work in, with a project on the stand-in server."""
 
 import json
-import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +15,9 @@ import requests
 from standin.process import StandinProcess
 from standin.sample_images import write_sample_images
 from tests.support.notebook_runs import Run, kernel_environment, run_notebook
+from tests.support.script_runs import ROOT as TOP
+from tests.support.script_runs import outside, run_script
 
-TOP = Path(__file__).resolve().parents[2]
 CLASSIFICATION = "image_classification"
 DETECTION = "object_detection"
 
@@ -132,21 +131,13 @@ def tutorial(tmp_path: Path) -> Callable[..., Tutorial]:
     return make
 
 
-def run_script(name: str, *arguments: str, environment: Mapping[str, str], folder: Path) -> str:
-    answer = subprocess.run(
-        [sys.executable, TOP / f"scripts/{name}.py", *arguments],
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+def output_of(script: str, *arguments: str, environment: Mapping[str, str], folder: Path) -> str:
+    """Run a script that must succeed."""
+    answer = run_script(script, *arguments, cwd=folder, environment=environment)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
 
 def signed_in(server: StandinProcess) -> dict[str, str]:
     """Return an environment in which the scripts talk to a server and know no other CVAT."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("CVAT_", "CODESPACE"))}
-    return own | server.environment()
+    return outside(**server.environment())

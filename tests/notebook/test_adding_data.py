@@ -6,7 +6,7 @@ from pathlib import Path
 
 from standin.sample_images import write_sample_images
 
-from .conftest import CLASSIFICATION, TOP, run_script, signed_in
+from .conftest import CLASSIFICATION, TOP, output_of, signed_in
 
 README = TOP / "tutorials/2_prepare_dataset/annotate_images" / CLASSIFICATION / "README.md"
 
@@ -25,16 +25,16 @@ def test_old_images_keep_their_sides(tutorial, standin, tmp_path):
     datasets = {}
     for folder, name in ((made.folder / "images", "first"), (second, "second")):
         arguments = [f"--project-id={made.project_id}", f"--import-dir={folder}", f"--task-name={name}"]
-        run_script(
+        output_of(
             "import_images", *arguments, "--extension=jpg", "--tags-from-folders",
             environment=environment, folder=tmp_path,
         )  # fmt: skip
         arguments = [f"--project-id={made.project_id}", "--format=ImageNet 1.0", "--export-dir=.", "--overwrite"]
-        run_script("export_dataset", *arguments, environment=environment, folder=tmp_path)
+        output_of("export_dataset", *arguments, environment=environment, folder=tmp_path)
         for method in ("stable", "reference"):
             target = tmp_path / f"{name}-{method}"
             arguments = [f"--base-file=project_id_{made.project_id}.zip", f"--output-dir={target}"]
-            run_script(
+            output_of(
                 "convert_dataset", *arguments, f"--split-method={method}", environment=environment, folder=tmp_path
             )
             datasets[name, method] = sides(target)

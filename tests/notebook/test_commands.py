@@ -19,9 +19,10 @@ import pytest
 from standin.process import StandinProcess
 from standin.sample_images import write_sample_images
 from tests.support.markdown_pages import TOP, Command, code_spans, commands, name_of, pages
+from tests.support.script_runs import run_program
 from toolkit.core.formats import FORMATS, TaskType
 
-from .conftest import CLASSIFICATION, DETECTION, copy_tutorials, make_project, run_script, signed_in
+from .conftest import CLASSIFICATION, DETECTION, copy_tutorials, make_project, output_of, signed_in
 
 FOLDERS = "tutorials/2_prepare_dataset/annotate_images"
 STATES = {
@@ -72,7 +73,7 @@ def makefile() -> dict[str, str]:
 def options_of(script: str) -> set[str]:
     path = TOP / f"scripts/{script}.py"
     assert path.is_file(), f"there is no scripts/{script}.py"
-    answer = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, timeout=240)
+    answer = run_program([sys.executable, path, "--help"])
     assert answer.returncode == 0, answer.stderr
     return set(OPTION.findall(answer.stdout))
 
@@ -178,7 +179,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standin
         for number in (1, 2):
             options = [f"--project-id={number}", "--import-dir=images", "--extension=jpg", "--task-name=first"]
             options += ["--tags-from-folders"] * (number == 1)
-            run_script("import_images", *options, environment=environment, folder=first)
+            output_of("import_images", *options, environment=environment, folder=first)
         second = copy_workspace(first, home / "is_exported")
         (second / "dataset").mkdir()
         for folder in (second, second / "dataset", second / "tutorials/_common/dataset"):
@@ -190,7 +191,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standin
         shutil.copy(recorded, second / "tutorials/_common/dataset/project_id_2.zip")
         third = copy_workspace(second, home / "is_converted")
         for place in (".", f"{FOLDERS}/{CLASSIFICATION}"):
-            run_script("convert_dataset", f"--config={place}/configuration.json", environment=environment, folder=third)
+            output_of("convert_dataset", f"--config={place}/configuration.json", environment=environment, folder=third)
         yield server, home
 
 
@@ -215,14 +216,10 @@ def shell(command: Command, folder: Path, server: StandinProcess, line: str) -> 
     exported = {key: value for key, value in command.exported if not key.startswith(("CVAT_URL", "CVAT_PASS"))}
     if "CONFIG" not in exported and any(name in line for name in FORMATS[TaskType.DETECTION]):
         exported["CVAT_PROJECT_ID"] = "2"
-    return subprocess.run(
+    return run_program(
         ["bash", "-c", line],
         cwd=folder,
-        env=signed_in(server) | exported | {"HOME": str(folder), "BROWSER": "", "DISPLAY": "", "MAKEFLAGS": ""},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        environment=signed_in(server) | exported | {"HOME": str(folder), "BROWSER": "", "DISPLAY": "", "MAKEFLAGS": ""},
     )
 
 
@@ -247,7 +244,7 @@ def test_the_others_at_least_parse(command: Command, prepared, tmp_path):
     if re.search(r"<\w+>", line):
         line = re.sub(r"<(\w+)>", r"\1", line)
     if not re.search(r"(^|\s)make(\s|$)", line):
-        answer = subprocess.run(["bash", "-n", "-c", line], capture_output=True, text=True)
+        answer = run_program(["bash", "-n", "-c", line])
     else:
         line = re.sub(r"(^|\s)make(?=\s|$)", rf"\1make -n {KEEP}", line, count=1)
         answer = shell(command, home / "is_images", server, line)

@@ -9,7 +9,7 @@ import nbformat
 from cvat_sdk import make_client, models
 from PIL import Image, ImageChops
 
-from .conftest import DETECTION, run_script, signed_in
+from .conftest import DETECTION, output_of, signed_in
 
 
 def flower_box(path: Path) -> list[float]:
@@ -85,7 +85,7 @@ def check_export(made, export_format: str, drawn: dict[str, list[float]]) -> Non
 
     report = made.home / "report.html"
     environment = signed_in(made.server)
-    run_script("report_dataset", str(path), f"--output={report}", environment=environment, folder=made.home)
+    output_of("report_dataset", str(path), f"--output={report}", environment=environment, folder=made.home)
     page = report.read_text("utf-8")
     assert '<data id="boxes" value="54">' in page
     assert page.count('<rect class="box') == 54

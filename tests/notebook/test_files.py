@@ -2,17 +2,17 @@
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
 
 import pytest
 
+from tests.support.script_runs import run_program, run_script
 from toolkit.config.model import Configuration
 from toolkit.notebook.files import find_notebooks
 
-from .conftest import CLASSIFICATION, DETECTION, TOP, run_script, signed_in
+from .conftest import CLASSIFICATION, DETECTION, TOP, output_of, signed_in
 
 TUTORIALS = TOP / "tutorials"
 ANNOTATE = TUTORIALS / "2_prepare_dataset/annotate_images"
@@ -57,29 +57,42 @@ def test_the_readme_has_the_sample_of_every_key(kind):
         assert f"`{json.dumps(value)}`" in line
 
 
-def test_notebooks_are_kept_without_outputs():
-    run_script("dev/strip_notebooks", "--check", environment={"PYTHONPATH": str(TOP / "scripts")}, folder=TOP)
-
-
 def test_outputs_are_found_and_stripped(tmp_path):
-    """Guard the guard: an output, a count or another cell id is noticed, and stripping makes it well."""
+    """What `make lint` refuses and `make strip-notebooks` mends: outputs, counts, what an editor adds."""
     source = find_notebooks(TUTORIALS)[0]
-    kept = source.read_text("utf-8")
-    notebook = json.loads(kept)
+    kept = json.loads(source.read_text("utf-8"))
+    notebook = json.loads(source.read_text("utf-8"))
     code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["secret"]}]
     code["execution_count"] = 3
-    code["id"] = "0a1b2c"
     notebook["metadata"]["vscode"] = {"interpreter": "/home/me"}
+    notebook["metadata"]["language_info"]["version"] = "3.12.1"
     path = tmp_path / source.name
     path.write_text(json.dumps(notebook))
-    strip = [sys.executable, TOP / "scripts/dev/strip_notebooks.py", f"--folder={tmp_path}"]
-    environment = {**os.environ, "PYTHONPATH": str(TOP / "scripts")}
-    answer = subprocess.run([*strip, "--check"], env=environment, capture_output=True, text=True)
-    assert answer.returncode == 3
-    assert str(path) in answer.stderr
-    assert subprocess.run(strip, env=environment, capture_output=True).returncode == 0
-    assert path.read_text("utf-8") == kept
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "add", source.name], check=True)
+    strip = ["make", "-f", TOP / "Makefile", "-o", ".venv/.dev", "-o", ".venv/.runtime", "strip-notebooks"]
+    found = run_program([*strip, "ARGS=--check"], cwd=tmp_path)
+    assert found.returncode != 0
+    assert source.name in found.stdout + found.stderr
+    assert json.loads(path.read_text("utf-8")) == notebook
+    assert subprocess.run(strip, cwd=tmp_path, capture_output=True).returncode == 0
+    assert json.loads(path.read_text("utf-8")) == kept
+    assert subprocess.run([*strip, "ARGS=--check"], cwd=tmp_path, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("path", find_notebooks(TUTORIALS), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_notebooks_are_kept_alike(path):
+    """Any person's kernel runs them, and a cell keeps its name from one change to the next."""
+    notebook = json.loads(path.read_text("utf-8"))
+    assert notebook["metadata"] == {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    assert all(cell["metadata"] == {} and not cell.get("outputs") for cell in notebook["cells"])
+    names = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(names)) == len(names)
 
 
 def test_a_missing_configuration_names_the_sample_beside_it(tutorial, standin):
@@ -87,20 +100,15 @@ def test_a_missing_configuration_names_the_sample_beside_it(tutorial, standin):
     path = made.folder / "configuration.json"
     path.unlink()
     for script in ("import_images", "export_dataset", "convert_dataset", "open_task"):
-        answer = subprocess.run(
-            [sys.executable, TOP / f"scripts/{script}.py", f"--config={path}"],
-            env=signed_in(standin),
-            capture_output=True,
-            text=True,
-        )
+        answer = run_script(script, f"--config={path}", environment=signed_in(standin))
         assert answer.returncode == 2
         assert f"`cp {made.folder}/configuration.example.json {path}`" in answer.stderr
 
 
 def test_make_notebooks_lists_them():
-    listed = run_script("list_notebooks", "--json", environment={}, folder=TOP)
+    listed = output_of("list_notebooks", "--json", environment={}, folder=TOP)
     assert json.loads(listed)["notebooks"] == [str(path.relative_to(TOP)) for path in find_notebooks(TUTORIALS)]
-    assert ".venv" in run_script("list_notebooks", environment={}, folder=TOP)
+    assert ".venv" in output_of("list_notebooks", environment={}, folder=TOP)
 
 
 def test_the_first_cell_can_be_read_by_old_pythons():

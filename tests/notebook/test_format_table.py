@@ -23,7 +23,7 @@ def test_it_has_every_format_of_the_specification_and_no_other():
     assert [name for name, *_ in rows()] == list(ALL_FORMATS)
 
 
-def test_it_says_what_the_specification_says():
+def test_it_says_what_each_is_for():
     for name, word, _, _ in rows():
         assert word == WORDS[str(task_type_of(name))]
 

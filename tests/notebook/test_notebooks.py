@@ -9,7 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.script_runs import run_program
+from tests.support.standin_api import Api
 
 from .conftest import CLASSIFICATION, DETECTION, TOP
 
@@ -86,12 +88,12 @@ def test_what_the_notebooks_write_is_ignored_by_git():
         for name in ("configuration.json", "images/1.jpg")
     ]
     paths += [f"tutorials/_common/dataset/{name}" for name in ("project_id_1.zip", "training/a/1.jpg", "labels.json")]
-    answer = subprocess.run(["git", "check-ignore", "--no-index", *paths], cwd=TOP, capture_output=True, text=True)
+    answer = run_program(["git", "check-ignore", "--no-index", *paths], cwd=TOP)
     if answer.returncode == 128:
         pytest.skip("this is no git checkout; run the tests in a clone")
     assert answer.stdout.split() == paths
     kept = ["tutorials/_common/dataset/.gitkeep", f"{folder}/{CLASSIFICATION}/configuration.example.json"]
-    answer = subprocess.run(["git", "check-ignore", "--no-index", *kept], cwd=TOP, capture_output=True, text=True)
+    answer = run_program(["git", "check-ignore", "--no-index", *kept], cwd=TOP)
     assert answer.stdout.split() == []
 
 

@@ -2,23 +2,23 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.script_runs import run_script
+from tests.support.standin_api import Api
 
-from .conftest import DETECTION, TOP, Tutorial, signed_in
+from .conftest import DETECTION, Tutorial, signed_in
 
 
 def open_task(made: Tutorial, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, TOP / "scripts/open_task.py", "--config", "configuration.json", *arguments],
+    return run_script(
+        "open_task",
+        "--config",
+        "configuration.json",
+        *arguments,
         cwd=made.folder,
-        env={**signed_in(made.server), "DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": "", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        environment={**signed_in(made.server), "DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": "", **variables},
     )
 
 

@@ -77,7 +77,7 @@ def test_no_secret_is_in_what_a_notebook_shows_or_leaves(tutorial, server, token
 
 
 def test_the_notebooks_that_a_clone_has_show_nothing():
-    """Beside what `strip_notebooks --check` says: what is in the files."""
+    """Beside what `make lint` says: what is in the files."""
     for path in find_notebooks(TOP / "tutorials"):
         for cell in nbformat.read(path, 4).cells:
             assert not cell.get("outputs"), path

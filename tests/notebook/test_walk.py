@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from standin.process import StandinProcess
 from standin.sample_images import write_sample_images
 from tests.support.markdown_pages import TOP, commands
+from tests.support.script_runs import run_program
 
 from .test_commands import copy_repository
 
@@ -56,15 +56,10 @@ def test_each_command_finds_what_it_needs_made_by_those_before(page: str, last: 
 
 
 def run(line: str, folder: Path, environment: dict[str, str]) -> None:
-    answer = subprocess.run(
+    answer = run_program(
         ["bash", "-c", re.sub(r"^make ", "make --assume-old=.venv/.runtime ", line)],
         cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        environment=environment,
     )
     assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"
 

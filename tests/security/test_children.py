@@ -16,12 +16,12 @@ from dev import lock_requirements
 from standin.process import StandinProcess
 from tests.support.fake_engine import PROJECT, FakeEngine
 from tests.support.recorder import Call, Recorder
+from tests.support.script_runs import ROOT, run_script
 from toolkit.config.local_cvat import PASSWORD_KEY
 from toolkit.core.secrets import SECRETS
 
 from .test_secrecy import Processes
 
-ROOT = Path(__file__).resolve().parents[2]
 MARKER = "marker-0123456789-Secret"
 OURS = {name: f"{MARKER}-{name}" for name in sorted(SECRETS)}
 """Every secret that a person can have in the environment."""
@@ -49,13 +49,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a script among the recording programs, with every secret in its environment."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("CVAT_", "COMPOSE_"))}
-    answer = subprocess.run(
-        [sys.executable, ROOT / f"scripts/{script}.py", *arguments],
-        env={**outside, **OURS, "PATH": f"{recorder.bin}:{os.environ['PATH']}", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
+    answer = run_script(
+        script, *arguments, environment={**outside, **OURS, "PATH": f"{recorder.bin}:{os.environ['PATH']}", **variables}
     )
     assert answer.returncode == code, answer.stderr
     return answer

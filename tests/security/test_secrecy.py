@@ -17,10 +17,10 @@ import pytest
 import requests
 
 from standin.process import StandinProcess
+from tests.support.script_runs import ROOT, run_program
 from tests.support.waiting import HELD, wait_until
 from tests.transfer.conftest import Shell, new_shell
 
-ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "marker-Pa55word-0123456789"
 SECRET_FILES = {"configuration.json", "access-token"}
 """Files that are made to hold a secret."""
@@ -236,14 +236,7 @@ def test_the_token_file_is_for_its_owner_alone(shell, tmp_path):
     for name in ("scripts", "compose", "config"):
         ignored = shutil.ignore_patterns("__pycache__", "access-token", "cvat.env")
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    answer = subprocess.run(
-        [sys.executable, copy / "scripts/create_token.py", "--debug"],
-        env=shell.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    answer = run_program([sys.executable, copy / "scripts/create_token.py", "--debug"], environment=shell.environment())
     assert answer.returncode == 0, answer.stderr
     file = copy / "config/access-token"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

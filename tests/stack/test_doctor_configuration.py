@@ -2,26 +2,22 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.script_runs import run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "config" / "classification.example.json").read_text(encoding="utf-8"))
 
 
 def check_of_configuration(folder: Path, *arguments: str) -> dict[str, str]:
-    call = subprocess.run(
+    call = run_program(
         [sys.executable, str(ROOT / "scripts" / "doctor.py"), "--json", *arguments],
         cwd=folder,
-        env={"PATH": str(folder), "HOME": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        environment={"PATH": str(folder), "HOME": str(folder)},
     )
     assert call.returncode == 3, call.stderr  # there is no Docker on this PATH
     found: dict[str, str] = next(one for one in json.loads(call.stdout) if one["name"].endswith(".json"))
@@ -79,14 +75,9 @@ def test_another_file_can_be_named(tmp_path: Path) -> None:
 def test_make_hands_the_named_file_over(tmp_path: Path) -> None:
     write(tmp_path / "my configuration.json", cvat_project_id=0)
     file = tmp_path / "my configuration.json"
-    call = subprocess.run(
+    call = run_program(
         ["make", "--no-print-directory", "doctor", f"CONFIG={file}"],
         cwd=ROOT,
-        env={**os.environ, "CVAT_URL": "http://127.0.0.1:9"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        environment={**os.environ, "CVAT_URL": "http://127.0.0.1:9"},
     )
     assert "FAIL  my configuration.json" in call.stdout

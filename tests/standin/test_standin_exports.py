@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from standin.process import StandinProcess
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.standin_api import Api
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The faults that tests can order from the stand-in server."""
 
 import io
-import subprocess
 import sys
 import time
 import zipfile
@@ -13,6 +12,7 @@ import urllib3
 from PIL import Image
 
 from standin.process import StandinProcess
+from tests.support.script_runs import run_program
 from tests.support.waiting import HELD, wait_until
 
 TIMEOUT = 240.0
@@ -151,15 +151,12 @@ def test_wrong_orders_are_refused(server: StandinProcess) -> None:
 
 def test_a_fault_reaches_the_real_client(server: StandinProcess) -> None:
     server.order_fault("status", method="POST", path="/api/auth/login", status=502, body="<html>Bad Gateway</html>")
-    done = subprocess.run(
+    done = run_program(
         [
             *(sys.executable, "-m", "cvat_cli", "--auth", server.username),
             *("--server-host", "http://127.0.0.1", "--server-port", server.url.rsplit(":", 1)[1], "project", "ls"),
         ],
-        env={"PASS": server.password, "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=240,
+        environment={"PASS": server.password, "PATH": ""},
     )
     assert done.returncode == 1
     assert "502" in done.stderr

@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from standin.process import StandinProcess
-from tests.support.standin_api import Api, jpeg, zipped
+from tests.support.images import jpeg
+from tests.support.standin_api import Api, zipped
 
 
 @pytest.fixture

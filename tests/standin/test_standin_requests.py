@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from standin.process import StandinProcess
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.standin_api import Api
 
 
 class Stuck:

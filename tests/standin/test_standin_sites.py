@@ -8,7 +8,8 @@ import pytest
 import urllib3
 
 from standin.process import StandinProcess
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.standin_api import Api
 
 PUBLIC = "shiny-space-8080.app.github.dev"
 FORWARDED = {"X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"}

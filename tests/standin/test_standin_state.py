@@ -11,19 +11,15 @@ import urllib3
 
 from standin.manage import reset_password
 from standin.process import SCRIPT, StandinProcess
-from tests.support.standin_api import Api, jpeg
+from tests.support.images import jpeg
+from tests.support.script_runs import run_module, run_program
+from tests.support.standin_api import Api
 
 SECRET = "cvat-stand-in-secret-7"
 
 
 def manage(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "standin.manage", *arguments],
-        env={**os.environ, "PYTHONPATH": str(SCRIPT.parent), "STANDIN_DATA": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return run_module("standin.manage", *arguments, STANDIN_DATA=str(folder), **environment)
 
 
 def create(folder: Path, username: str, password: str) -> "subprocess.CompletedProcess[str]":
@@ -60,13 +56,9 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
 
 def test_without_a_folder_nothing_is_left(tmp_path: Path) -> None:
     environment = dict(os.environ, TMPDIR=str(tmp_path))
-    done = subprocess.run(
+    done = run_program(
         [sys.executable, str(SCRIPT), "--port", "0", "--while-stdin-open"],
-        env={**environment, "CVAT_PASSWORD": SECRET},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
+        environment={**environment, "CVAT_PASSWORD": SECRET},
     )
     assert done.returncode == 0
     assert "stand-in" in done.stderr
@@ -116,13 +108,7 @@ def test_many_at_once_do_not_mix(standin: StandinProcess) -> None:
 @pytest.mark.parametrize("options", [["--port", "taken"], ["--port", "99999"]])
 def test_a_port_that_cannot_be_had(standin: StandinProcess, options: list[str]) -> None:
     options = [standin.url.rsplit(":", 1)[1] if option == "taken" else option for option in options]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run_program([sys.executable, str(SCRIPT), *options])
     assert done.returncode in (1, 2)
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr

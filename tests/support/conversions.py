@@ -3,13 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from tests.support.script_runs import SCRIPTS as SCRIPTS
+from tests.support.script_runs import run_script, script_command
+
+command = script_command
 OWN = {"cvat_exported", "labels.json", "manifest.json", "training", "validation"}
 
 
@@ -26,14 +28,10 @@ def two_classes(each: int = 10) -> list[str]:
     return [f"{name}/{number:03}.jpg" for name in ("cat", "dog") for number in range(each)]
 
 
-def command(script: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(SCRIPTS / f"{script}.py"), *map(str, arguments)]
-
-
-def run(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(script, *arguments), capture_output=True, text=True, timeout=240, check=False, **options
-    )
+def run(
+    script: str, *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return run_script(script, *arguments, cwd=cwd, environment=env)
 
 
 def convert(archive: Path, target: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,5 @@
 """A CVAT to be tested: where it is, as whom to sign in, and what the tests made in it."""
 
-import io
-import itertools
 import json
 import os
 import subprocess
@@ -20,22 +18,9 @@ import urllib3
 from cvat_sdk import Client
 from cvat_sdk.core.client import AccessTokenCredentials, Config
 from cvat_sdk.exceptions import ApiException
-from PIL import Image
 
 CLI_SECONDS = 240
 POLL_SECONDS = 0.3
-
-_shades = itertools.count()
-
-
-def jpeg(width: int = 64, height: int = 48) -> bytes:
-    """Make a JPEG that no other call has made."""
-    number = next(_shades)
-    picture = Image.new("RGB", (width, height), (number * 37 % 256, number * 91 % 256, number // 7 % 256))
-    picture.putpixel((number % width, number // width % height), (255, 255, 255))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", comment=str(number).encode())
-    return buffer.getvalue()
 
 
 def write_zip(path: Path, images: dict[str, bytes]) -> Path:

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT
+
 RECIPES = Path(__file__).resolve().parents[1] / "stack" / "images"
 NAME = "cvat-toolkit-test"
 RELEASE = "bookworm"

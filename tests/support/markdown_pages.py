@@ -13,7 +13,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-TOP = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT as TOP
+
 SHELLS = ("sh", "bash", "console", "shell")
 NOT_RUN = "<!-- not run"
 """A comment that begins so, right before a block, keeps its commands from being run; they are still checked."""

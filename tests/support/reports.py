@@ -1,36 +1,26 @@
 """What the tests of the report share: a real process, a page read back, a dataset of real pictures."""
 
-import io
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from tests.support.images import jpeg as jpeg
+from tests.support.script_runs import ROOT as ROOT
+from tests.support.script_runs import outside, run_script
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "report_dataset.py"
 DETECTION = ROOT / "tests" / "data" / "recordings" / "exports" / "detection"
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CVAT_", "GITHUB_"))}
-    return kept | {"PYTHONPATH": ""} | more
+    return outside(PYTHONPATH="", **more)
 
 
 def run(*arguments: object, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return run_script("report_dataset", *arguments, cwd=cwd, environment=environment(**more))
 
 
 def report(source: Path, folder: Path, *arguments: object) -> tuple[dict[str, Any], "Page"]:
@@ -109,15 +99,6 @@ class Page(HTMLParser):
             self.table[-1][-1] += data
         if self._finding:
             self.findings[self._finding] = self.findings.get(self._finding, "") + data
-
-
-def jpeg(seed: int, size: tuple[int, int] = (40, 30)) -> bytes:
-    """A small picture that no other seed gives."""
-    image = Image.new("RGB", size, (seed * 37 % 256, seed * 91 % 256, seed % 256))
-    image.putpixel((0, 0), (seed // 65536 % 256, seed // 256 % 256, seed % 256))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=95, comment=f"picture {seed}")
-    return buffer.getvalue()
 
 
 def write_dataset(folder: Path, counts: dict[str, tuple[int, int]], labels: bool = True) -> Path:

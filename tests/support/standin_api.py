@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from PIL import Image
 
 from standin.process import StandinProcess
 
 DEADLINE = 240
-
-
-def jpeg(colour: int = 0) -> bytes:
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 24), (colour % 256, 10, 10)).save(picture, "JPEG", comment=str(colour).encode())
-    return picture.getvalue()
 
 
 def zipped(contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

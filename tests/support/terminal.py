@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pexpect
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from tests.support.script_runs import SCRIPTS
+
 SECONDS = 240
 CTRL_C, CTRL_D = "\x03", "\x04"
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from docker.errors import DockerException
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.script_runs import ROOT
+
 COPIED = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "compose", "config", "scripts")
 VENV = Path(sys.prefix)
 MIRRORED_AFTER_SECONDS = 3

@@ -1,21 +1,17 @@
 """The scripts as a person runs them: as processes, against a running server."""
 
-import io
-import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from standin.process import StandinProcess
+from tests.support.images import jpeg
+from tests.support.script_runs import outside, run_script, start_script
 from tests.support.standin_api import Api
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @dataclass
@@ -26,32 +22,14 @@ class Shell:
     server: StandinProcess
 
     def environment(self, **variables: str) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
         places = {"TMPDIR": str(self.folder / "tmp"), "XDG_STATE_HOME": str(self.folder / "state")}
-        return own | self.server.environment() | places | variables
+        return outside() | self.server.environment() | places | variables
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, SCRIPTS / f"{script}.py", *arguments],
-            cwd=self.folder,
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        return run_script(script, *arguments, cwd=self.folder, environment=self.environment(**variables))
 
     def start(self, script: str, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, SCRIPTS / f"{script}.py", *arguments],
-            cwd=self.folder,
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return start_script(script, *arguments, cwd=self.folder, environment=self.environment(**variables))
 
     def project(self, *labels: str, kind: str = "classification") -> int:
         """Make a project with a name of its own and return its number."""
@@ -86,12 +64,6 @@ class Shell:
         folder = self.folder / "state/cvat-toolkit/imports"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def jpeg() -> bytes:
-    stream = io.BytesIO()
-    Image.frombytes("L", (16, 12), secrets.token_bytes(16 * 12)).save(stream, "JPEG")
-    return stream.getvalue()
 
 
 @pytest.fixture

@@ -2,25 +2,20 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from standin.process import StandinProcess
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from tests.support.script_runs import run_script
 
 
 def create(standin: StandinProcess, labels: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / "create_project.py"), "--name=names", f"--labels={labels}", *arguments],
-        env={**os.environ, **standin.environment()},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    return run_script(
+        "create_project",
+        "--name=names",
+        f"--labels={labels}",
+        *arguments,
+        environment={**os.environ, **standin.environment()},
     )
 
 

@@ -1,22 +1,16 @@
 """The demo: the whole way in one command, and again over what the last one left."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/run_demo.py"
+from tests.support.script_runs import outside, run_script
 
 
 def demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
-    return subprocess.run(
-        [sys.executable, SCRIPT, "--output=out"],
-        cwd=folder, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    return run_script("run_demo", "--output=out", cwd=folder, environment=outside())
 
 
 @pytest.mark.slow

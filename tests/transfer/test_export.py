@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from standin.process import StandinProcess
+from tests.support.images import jpeg
 from tests.support.standin_api import Api
 from tests.support.waiting import HELD, wait_until
 
-from .conftest import jpeg, new_shell
+from .conftest import new_shell
 
 
 def one_line(answer: subprocess.CompletedProcess[str]) -> str:

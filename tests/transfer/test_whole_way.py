@@ -12,7 +12,9 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.neighbors import KNeighborsClassifier
 
-from .conftest import Shell, jpeg
+from tests.support.images import jpeg
+
+from .conftest import Shell
 
 
 def go_the_whole_way(shell: Shell, *labels: str) -> Path:

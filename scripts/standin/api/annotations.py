@@ -149,7 +149,7 @@ async def _upload(call: Call) -> Response:
 
 
 def _start_import(call: Call, task: Row, target: str) -> Response:
-    formats.check_import(call.query.get("format", ""), call.state.settings.version)
+    formats.check_import(call.query.get("format", ""), call.state.options.version)
     file = uploads.taken(call, target)
     store = call.state.store
     order = Order(

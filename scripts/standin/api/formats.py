@@ -51,7 +51,7 @@ def _check(name: str, listed: list[dict[str, Any]], supported: tuple[str, ...], 
 
 
 def _list(call: Call) -> dict[str, Any]:
-    return dict(offered(call.state.settings.version))
+    return dict(offered(call.state.options.version))
 
 
 def routes() -> list[Route]:

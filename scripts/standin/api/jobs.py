@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from standin.api import frames
-from standin.api.records import named_by_path
+from standin.api.records import get_or_404
 from standin.api.web import Call, paged, resource
 from standin.data.store import Row, now
 from standin.errors import ApiError, NotFoundError
@@ -60,7 +60,7 @@ def existing(call: Call) -> Row:
     Raises:
         NotFoundError: There is none.
     """
-    return named_by_path(call, "jobs", "Job")
+    return get_or_404(call, "jobs", "Job")
 
 
 def task_of(call: Call, job: Row) -> Row:

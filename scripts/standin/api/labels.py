@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from standin.api.records import named_by_path
+from standin.api.records import get_or_404
 from standin.api.web import Call, paged, resource
 from standin.data.store import Row, Store, dump
 from standin.errors import ApiError, NotFoundError
@@ -138,7 +138,7 @@ def _list(call: Call) -> dict[str, Any]:
 
 
 def _existing(call: Call) -> Row:
-    return named_by_path(call, "labels", "Label")
+    return get_or_404(call, "labels", "Label")
 
 
 def _retrieve(call: Call) -> dict[str, Any]:

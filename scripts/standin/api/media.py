@@ -23,7 +23,7 @@ DEFAULT_SEGMENT = 0
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image that was uploaded: the frame name it gets and where its bytes are."""
 
     name: str
@@ -72,7 +72,7 @@ def _add_jobs(store: Store, task: Row, size: int) -> None:
 
 
 @contextmanager
-def _sources(folder: Path) -> Iterator[list[Source]]:
+def _sources(folder: Path) -> Iterator[list[ImageSource]]:
     files = sorted(folder.iterdir())
     archives = [file for file in files if _kind(file.name) == "archive"]
     images = [file for file in files if _kind(file.name) == "image"]
@@ -82,11 +82,11 @@ def _sources(folder: Path) -> Iterator[list[Source]]:
             f"but {len(archives)} archive(s), {len(images)} image(s) found."
         )
     if not archives:
-        yield [Source(file.name, file.read_bytes) for file in images]
+        yield [ImageSource(file.name, file.read_bytes) for file in images]
         return
     with zipfile.ZipFile(archives[0]) as archive:
         yield [
-            Source(member.filename, lambda member=member: _member(archive, member))  # type: ignore[misc]
+            ImageSource(member.filename, lambda member=member: _member(archive, member))  # type: ignore[misc]
             for member in archive.infolist()
             if not member.is_dir()
             and not any(part in member.filename for part in IGNORED_PARTS)
@@ -107,7 +107,7 @@ def _kind(name: str) -> str:
     return "image" if guess.startswith("image/") and guess != "image/svg+xml" else "other"
 
 
-def _sorted(sources: list[Source], options: dict[str, Any]) -> list[Source]:
+def _sorted(sources: list[ImageSource], options: dict[str, Any]) -> list[ImageSource]:
     method = str(options.get("sorting_method") or "lexicographical").lower()
     if method == "natural":
         return sorted(sources, key=lambda source: _natural(source.name))
@@ -121,7 +121,7 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _chosen(sources: list[Source], options: dict[str, Any]) -> list[Source]:
+def _chosen(sources: list[ImageSource], options: dict[str, Any]) -> list[ImageSource]:
     start = int(options.get("start_frame") or 0)
     stop = options.get("stop_frame")
     step = re.fullmatch(r"step\s*=\s*([1-9]\d*)", str(options.get("frame_filter") or "").strip())
@@ -129,7 +129,7 @@ def _chosen(sources: list[Source], options: dict[str, Any]) -> list[Source]:
     return sources[start : end : int(step[1]) if step else 1]
 
 
-def _pack(store: Store, task_id: int, sources: list[Source]) -> list[tuple[Any, ...]]:
+def _pack(store: Store, task_id: int, sources: list[ImageSource]) -> list[tuple[Any, ...]]:
     """Write all images behind each other into one file and return their rows."""
     target = frames.file_of(store, task_id)
     part = target.with_suffix(".part")
@@ -142,7 +142,7 @@ def _pack(store: Store, task_id: int, sources: list[Source]) -> list[tuple[Any, 
     return rows
 
 
-def _add(stream: BinaryIO, task_id: int, number: int, source: Source) -> tuple[Any, ...]:
+def _add(stream: BinaryIO, task_id: int, number: int, source: ImageSource) -> tuple[Any, ...]:
     path = f"/home/django/data/data/{task_id}/raw/{source.name}"
     try:
         content = source.read()

@@ -25,7 +25,7 @@ MAX_LISTED = 1000
 
 def routes(state: State) -> list[Route]:
     """Return the routes of this module."""
-    version = state.settings.version.release
+    version = state.options.version.release
 
     def page(title: str, body: str, status: int = 200) -> Response:
         return HTMLResponse(PAGE.format(title=escape(title), body=body, version=version), status)

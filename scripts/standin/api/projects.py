@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from standin import CvatVersion
 from standin.api import frames, labels, users
-from standin.api.records import asked_for, checked_name, named_by_path
+from standin.api.records import list_objects, validate_name, get_or_404
 from standin.api.web import Call, answer, paged, resource
 from standin.data.store import Row, now
 from standin.errors import ApiError, PlainError, ServerError
@@ -47,11 +47,11 @@ def existing(call: Call) -> Row:
     Raises:
         ApiError: There is none (404).
     """
-    return named_by_path(call, "projects", "Project")
+    return get_or_404(call, "projects", "Project")
 
 
 def _list(call: Call) -> dict[str, Any]:
-    rows = asked_for(call, "projects", "name")
+    rows = list_objects(call, "projects", "name")
     if owner := call.query.get("owner"):
         users_by_id = {row["id"]: row["username"] for row in call.state.store.all("SELECT * FROM users")}
         rows = [row for row in rows if users_by_id.get(row["owner_id"]) == owner]
@@ -60,7 +60,7 @@ def _list(call: Call) -> dict[str, Any]:
 
 def _create(call: Call) -> Response:
     fields = call.fields()
-    name = checked_name(fields)
+    name = validate_name(fields)
     specs = labels.check(fields.get("labels"))
     store = call.state.store
     with store.transaction():
@@ -109,7 +109,7 @@ def _preview(call: Call) -> Response:
         raise PlainError(404, "Project image preview not found")
     if not task["size"]:
         # The newest task is asked, also where it has no data; leftovers of failed uploads hurt the project's page.
-        if call.state.settings.version == CvatVersion.V2_54:
+        if call.state.options.version == CvatVersion.V2_54:
             raise ServerError
         raise ApiError(404, {"detail": "Task has no media"})
     return frames.preview(call.state.store, task["id"])

@@ -10,7 +10,7 @@ LONGEST_NAME = 256
 SORTED_BY = ("id", "name")
 
 
-def named_by_path(call: Call, table: str, what: str) -> Row:
+def get_or_404(call: Call, table: str, what: str) -> Row:
     """Return the row that the path names.
 
     Args:
@@ -27,7 +27,7 @@ def named_by_path(call: Call, table: str, what: str) -> Row:
     return row
 
 
-def asked_for(call: Call, table: str, *equal: str) -> list[Row]:
+def list_objects(call: Call, table: str, *equal: str) -> list[Row]:
     """Return the rows that the query asks for, newest first unless it says otherwise.
 
     Args:
@@ -47,8 +47,8 @@ def asked_for(call: Call, table: str, *equal: str) -> list[Row]:
     return rows
 
 
-def checked_name(fields: dict[str, Any]) -> str:
-    """Return the name that was given for something new, without white space at its ends.
+def validate_name(fields: dict[str, Any]) -> str:
+    """Give the name of something new, without white space at its ends.
 
     Raises:
         ApiError: There is none, or it is blank or too long (400).

@@ -15,7 +15,7 @@ def show(call: Call, request: Row) -> dict[str, Any]:
     """Return a request as the API shows it."""
     user = call.state.accounts.get(request["user_id"])
     has_file = request["status"] == "finished" and request["result_file"]
-    organization = {} if call.state.settings.version == CvatVersion.V2_54 else {"org_id": None}
+    organization = {} if call.state.options.version == CvatVersion.V2_54 else {"org_id": None}
     return {
         "status": request["status"],
         "message": request["message"],
@@ -67,7 +67,7 @@ def _retrieve(call: Call) -> dict[str, Any]:
 
 def _cancel(call: Call) -> Response:
     request = _existing(call)
-    of_2_54 = call.state.settings.version == CvatVersion.V2_54
+    of_2_54 = call.state.options.version == CvatVersion.V2_54
     stoppable = not of_2_54 and request["type"].startswith("export:")
     status = call.state.background.cancel(request["id"], started=stoppable)
     if status is None:

@@ -24,7 +24,7 @@ def _about(call: Call) -> dict[str, Any]:
         "name": "CVAT stand-in server",
         "description": "This is not CVAT. It is a small stand-in for tests, dry runs and the demo that answers as a "
         "CVAT of the version below was recorded to answer; it has no annotation tool.",
-        "version": call.state.settings.version.release,
+        "version": call.state.options.version.release,
         "logo_url": call.url("/static/logo.svg"),
         "subtitle": "A stand-in, not CVAT",
     }

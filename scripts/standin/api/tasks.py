@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from standin import CvatVersion
 from standin.api import frames, labels, media, uploads, users, web
-from standin.api.records import asked_for, checked_name, named_by_path
+from standin.api.records import list_objects, validate_name, get_or_404
 from standin.api.web import Call, answer, paged, resource
 from standin.data.background import AlreadyRunningError, Order
 from standin.data.store import Row, dump, now
@@ -31,7 +31,7 @@ def show(call: Call, task: Row) -> dict[str, Any]:
         "data_compressed_chunk_type": "imageset",
         "data_cloud_storage_id": None,
     }
-    of_2_54 = call.state.settings.version == CvatVersion.V2_54
+    of_2_54 = call.state.options.version == CvatVersion.V2_54
     project = {} if of_2_54 else {"project_name": project_name(call, task)}
     kind = {} if of_2_54 else {"media_type": "image" if with_data else ""}
     data = {"size": task["size"], "image_quality": task["image_quality"], "data": task["id"]}
@@ -85,11 +85,11 @@ def existing(call: Call) -> Row:
     Raises:
         NotFoundError: There is none.
     """
-    return named_by_path(call, "tasks", "Task")
+    return get_or_404(call, "tasks", "Task")
 
 
 def _list(call: Call) -> dict[str, Any]:
-    rows = asked_for(call, "tasks", "name", "status", "subset")
+    rows = list_objects(call, "tasks", "name", "status", "subset")
     if (project_id := call.number("project_id")) is not None:
         rows = [row for row in rows if row["project_id"] == project_id]
     return paged(call, rows, lambda row: show(call, row))
@@ -97,7 +97,7 @@ def _list(call: Call) -> dict[str, Any]:
 
 def _create(call: Call) -> Response:
     fields = call.fields()
-    name = checked_name(fields)
+    name = validate_name(fields)
     project_id = fields.get("project_id")
     specs = labels.check(fields.get("labels"))
     store = call.state.store
@@ -209,7 +209,7 @@ def _offset(call: Call) -> Response:
 def _meta(call: Call) -> dict[str, Any]:
     task = existing(call)
     if task["size"] is None:
-        if call.state.settings.version == CvatVersion.V2_54:
+        if call.state.options.version == CvatVersion.V2_54:
             raise ServerError  # measured of the preview; a task without data has no row that this could show
         raise InvalidError("Data is not uploaded for the task yet")
     return frames.meta(call.state.store, task)

@@ -53,7 +53,7 @@ def set_session(request: Request, response: Response, key: str) -> None:
 
 
 def _login(call: Call) -> Response:
-    if call.state.settings.version == CvatVersion.V2_54 and "origin" in call.request.headers:
+    if call.state.options.version == CvatVersion.V2_54 and "origin" in call.request.headers:
         auth.check_origin(call.request)
     fields = call.fields()
     missing = [name for name in ("password",) if not fields.get(name)]

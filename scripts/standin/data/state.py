@@ -12,7 +12,7 @@ from standin.faults.rules import Faults
 
 
 @dataclass
-class Settings:
+class ServerOptions:
     """How a stand-in behaves.
 
     Attributes:
@@ -35,7 +35,7 @@ class State:
     """The parts of one running stand-in."""
 
     store: Store
-    settings: Settings
+    options: ServerOptions
     accounts: Accounts = field(init=False)
     faults: Faults = field(init=False)
     log: RequestLog = field(init=False)
@@ -45,12 +45,12 @@ class State:
         self.accounts = Accounts(self.store)
         self.faults = Faults()
         self.log = RequestLog()
-        self.background = Background(self.store, self.faults, self.settings.workers)
+        self.background = Background(self.store, self.faults, self.options.workers)
 
     @classmethod
-    def open(cls, folder: Path, settings: Settings) -> "State":
+    def open(cls, folder: Path, options: ServerOptions) -> "State":
         """Open a data directory."""
-        return cls(Store(folder), settings)
+        return cls(Store(folder), options)
 
     def close(self) -> None:
         """Stop the background work and let go of the files."""

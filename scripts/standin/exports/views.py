@@ -27,7 +27,7 @@ def contents(found: Dataset, format_name: str, with_images: bool, state: State) 
         return coco.contents(found, with_images)
     if format_name == "CVAT for images 1.1":
         return cvat_xml.contents(found, with_images)
-    return imagenet.contents(found, with_images, state.settings.merge_label_folder)
+    return imagenet.contents(found, with_images, state.options.merge_label_folder)
 
 
 def export_file(state: State) -> Path:
@@ -49,7 +49,7 @@ def submit(call: Call, order: Order, work: Callable[[], Result]) -> Response:
 
 def _start(call: Call, kind: str, row: Row) -> Response:
     format_name = call.query.get("format", "")
-    formats.check_export(format_name, call.state.settings.version)
+    formats.check_export(format_name, call.state.options.version)
     with_images = call.query.get("save_images", "").lower() in ("true", "1", "yes")
     state = call.state
     origin = auth.external_origin(call.request)
