@@ -46,8 +46,8 @@ def main(
 
 
 def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
+    from toolkit.config.file import DEFAULT_FILE
     from toolkit.config.local_cvat import find_stack
-    from toolkit.config.model import DEFAULT_FILE
     from toolkit.cvat.connection import check_url
     from toolkit.cvat.probes import server_checks
     from toolkit.stack import checks

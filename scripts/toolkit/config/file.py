@@ -13,6 +13,8 @@ from typing import NoReturn
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
 
+DEFAULT_FILE = "configuration.json"
+
 SAMPLE = "configuration.example.json"
 """The sample that lies beside the configuration file in the folders of the tutorials."""
 LARGEST = 1024 * 1024

@@ -2,17 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import Field
-
-from toolkit.config.file import ConfigurationFile, exposed_password, open_configuration
-from toolkit.config.model import DEFAULT_FILE, AbsolutePath, ExportKeys, Keys, read, target_in, unknown_keys
+from toolkit.config.file import DEFAULT_FILE, ConfigurationFile, exposed_password, open_configuration
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
 from toolkit.core.formats import IMAGENET
-
-Part = TypeVar("Part", bound=Keys)
 
 
 class Found(NamedTuple):
@@ -39,6 +34,8 @@ def find_configuration(config: Path | None) -> Found:
     Raises:
         UsageError: The file cannot be read or is no JSON object.
     """
+    from toolkit.config.model import unknown_keys
+
     if config is None and os.path.lexists(DEFAULT_FILE):
         config = Path(DEFAULT_FILE)
     if config is None:
@@ -114,7 +111,6 @@ def _without_configuration(base_file: Path, target: Path, share: float, seed: in
 def _with_configuration(
     config: Path | None, base_file: Path | None, target: Path | None, share: float | None, seed: int | None
 ) -> Settings:
-    from toolkit.config.load import Found, find_configuration
     from toolkit.config.model import ConvertKeys, read
 
     says_all = config is None and base_file is not None and target is not None
@@ -138,12 +134,6 @@ def _with_configuration(
     )
 
 
-class DatasetKeys(Keys):
-    """The one key that says where a converted dataset is."""
-
-    dataset_conversion_dir: AbsolutePath = Field()
-
-
 def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:
     """Find the dataset that a configuration speaks of.
 
@@ -163,6 +153,8 @@ def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:
 
 
 def _source(found: Found) -> Path:
+    from toolkit.config.model import DatasetKeys, ExportKeys, read, target_in
+
     assert found.file is not None
     if isinstance(found.file.values.get("export_format"), str) and found.file.values["export_format"] != IMAGENET:
         keys = read(ExportKeys, found.file)

@@ -15,11 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from toolkit.config.file import ConfigurationFile
+from toolkit.config.file import DEFAULT_FILE, ConfigurationFile
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
 
-DEFAULT_FILE = "configuration.json"
 EXTENSIONS = (
     *("jpg", "JPG", "jpeg", "JPEG", "png", "PNG", "bmp", "BMP", "gif", "GIF", "tif", "TIF", "tiff", "TIFF"),
     *("webp", "WEBP", "images"),
@@ -87,6 +86,12 @@ class ImportKeys(ProjectKeys):
     import_task_name: str = Field(
         min_length=1, description="Name of the task that is created.", examples=["your_task_name"]
     )
+
+
+class DatasetKeys(Keys):
+    """The one key that says where a converted dataset is."""
+
+    dataset_conversion_dir: AbsolutePath = Field()
 
 
 class ExportKeys(ProjectKeys):

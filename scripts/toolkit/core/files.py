@@ -4,6 +4,7 @@ import errno
 import fcntl
 import glob
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import ToolkitError, UsageError
 
 _LOCK = ".lock"
 _TRIES = 5
@@ -70,7 +71,7 @@ def remove_abandoned(place: Path, prefix: str) -> list[Path]:
         Those that were removed.
     """
     removed = []
-    for folder in sorted(place.glob(f"{prefix}*")):
+    for folder in sorted(place.glob(f"{glob.escape(prefix)}*")):
         with suppress(OSError):
             if _is_own(folder) and _remove(folder):
                 removed.append(folder)
@@ -208,3 +209,41 @@ def _typed_parts(given: Path, folder: Path, absolute: Path) -> list[Path]:
         below = absolute.relative_to(folder).parts
         return [folder.joinpath(*below[: depth + 1]) for depth in range(len(below))]
     return [absolute]
+
+
+_REFUSALS = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
+
+
+def refused_name(error: OSError, name: str, folder: str | os.PathLike[str] | None) -> ToolkitError | None:
+    """Explain why a file system does not take a name, such as `a:b.jpg` on exFAT.
+
+    Args:
+        error: What creating it raised.
+        name: The name, or the path below the folder.
+        folder: A folder on the file system in question.
+
+    Returns:
+        The error to raise instead, None if it is about something else.
+    """
+    if error.errno not in _REFUSALS or folder is None:
+        return None
+    where = file_system(Path(folder)) or "the file system"
+    return ToolkitError(
+        f"{name}: {where} does not take this name ({error.strerror}): "
+        "choose a folder on another file system, or rename it in CVAT"
+    )
+
+
+def file_system(folder: Path) -> str | None:
+    """Name a folder's file system, such as "exfat at /media/usb"; None where the system does not say."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return None
+    found: tuple[int, str | None] = (-1, None)
+    for line in lines:  # proc(5): the mount point is the fifth field, the type the first behind the dash
+        before, _, after = line.partition(" - ")
+        place = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), before.split(" ")[4]))
+        if folder.absolute().is_relative_to(place) and len(place.parts) >= found[0]:
+            found = len(place.parts), f"{after.split(' ')[0]} at {place}"
+    return found[1]

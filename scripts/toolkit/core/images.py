@@ -207,3 +207,62 @@ def quiet_pictures() -> Iterator[None]:
     """Keep Pillow's warnings (of odd EXIF, of large pictures) off the terminal; for the main thread only."""
     with warnings.catch_warnings(action="ignore"):
         yield
+
+
+HEAD_SIZE = 16
+"""Bytes that tell a picture's format."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<!doctype", "HTML"),
+    (b"<html", "HTML"),
+    (b"<?xml", "XML"),
+    (b"<svg", "SVG"),
+)
+_BOXES = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
+_EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+}
+"""The formats that training code reads, and the extensions that tell of them."""
+
+
+def picture_format(head: bytes) -> str | None:
+    """Tell what the first :data:`HEAD_SIZE` bytes of a file are the beginning of; None if that is not known."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp":
+        return _BOXES.get(head[8:12], "MP4")
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
+
+
+def other_format(name: str, head: bytes) -> str | None:
+    """Tell what a file holds whose extension is that of a picture of another format.
+
+    Args:
+        name: The file's name.
+        head: Its first :data:`HEAD_SIZE` bytes, all of them if there are fewer.
+
+    Returns:
+        The format of the content, "nothing" for an empty file; None if it fits or is not known.
+    """
+    extension = name[name.rfind(".") :].lower()
+    expected = next((known for known, endings in _EXTENSIONS.items() if extension in endings), None)
+    if expected is None:
+        return None
+    found = picture_format(head) if head else "nothing"
+    return None if found == expected else found

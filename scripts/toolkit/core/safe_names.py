@@ -3,22 +3,38 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 LONGEST_PART = 255
 LONGEST_NAME = 3800
 """Bytes in UTF-8; Linux ends at 4096, and the folder of the dataset comes before the name."""
+MOST_FOLDERS = 200
+"""Folders in one another; removing a tree takes an open folder for each."""
+
+BOMB_SIZE = 10 * 1024**2
+BOMB_RATIO = 200
+
+Lookalikes = list[tuple[str, str]]
+"""Pairs of paths that are one name where case or Unicode form does not count."""
+
+
+def is_bomb(size: int, packed: int) -> bool:
+    """Tell whether so many bytes out of so few packed ones can be no images: a member's, or a whole archive's."""
+    return size > BOMB_SIZE and size > BOMB_RATIO * packed
+
 
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:^|/)\.{0,2}(?:/|$)|^[A-Za-z]:(?:/|$)")
 
 
-def unsafe_names(names: Iterable[str]) -> Iterator[str]:
+def unsafe_names(names: Iterable[str], lookalikes: Lookalikes | None = None) -> Iterator[str]:
     """Find the names that must not be unpacked.
 
     Args:
         names: Member names as the archive has them; those of folders end with a slash.
+        lookalikes: Takes up the names that some file systems tell apart and others do not; None finds them unsafe.
 
     Yields:
-        One line an offender: its name and what is wrong with it.
+        One line for each problem: the name and what is wrong with it.
     """
     seen = _Seen()
     for name in names:
@@ -26,8 +42,11 @@ def unsafe_names(names: Iterable[str]) -> Iterator[str]:
         reason = _unsafe(path)
         if reason is None and len(path) * 4 > LONGEST_PART:
             reason = _too_long(path)
-        if reason is None:
-            reason = seen.collision(path, is_folder=path is not name)
+        if reason is None and (clash := seen.clash(path, is_folder=path is not name)) is not None:
+            if lookalikes is not None and not clash.is_exact:
+                lookalikes.append((path, clash.other))
+            else:
+                reason = clash.reason
         if reason is not None:
             yield f"{name}: {reason}"
 
@@ -49,6 +68,8 @@ def _unsafe(path: str) -> str | None:
 def _too_long(path: str) -> str | None:
     if len(path.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
         return f"is longer than {LONGEST_NAME} bytes"
+    if path.count("/") > MOST_FOLDERS:
+        return f"lies more than {MOST_FOLDERS} folders deep"
     if any(len(part.encode("utf-8", "surrogatepass")) > LONGEST_PART for part in path.split("/")):
         return f"has a part of more than {LONGEST_PART} bytes"
     return None
@@ -68,6 +89,14 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
+class _Clash(NamedTuple):
+    """Why a name cannot be beside an earlier one; on every file system if the two are exactly the same."""
+
+    reason: str
+    other: str
+    is_exact: bool
+
+
 class _Seen:
     """The files and folders named so far, under their folded names."""
 
@@ -76,36 +105,52 @@ class _Seen:
         self._folders: dict[str, str] = {}
         self._known: set[str] = set()  # folders by exact name: the short way for most members
         self._named: set[str] = set()  # folders that have a member of their own
+        self._lookalikes: set[str] = set()  # files by exact name that share a folded name with an earlier one
 
-    def collision(self, path: str, is_folder: bool) -> str | None:
-        """Take up one member and tell what it collides with, if anything."""
+    def clash(self, path: str, is_folder: bool) -> _Clash | None:
+        """Take up one member and tell what it clashes with, if anything; an exact clash before any other."""
         parent, slash, _ = path.rpartition("/")
-        if slash and (reason := self._folder(parent)) is not None:
-            return reason
-        if is_folder:
-            if path in self._named:
-                return "is there twice"
-            self._named.add(path)
-            return self._folder(path)
+        above = self._folder(parent) if slash else None
+        if above is not None and above.is_exact:
+            return above
+        own = self._named_folder(path) if is_folder else self._file(path)
+        return own if own is not None and (own.is_exact or above is None) else above
+
+    def _named_folder(self, path: str) -> _Clash | None:
+        if path in self._named:
+            return _Clash("is there twice", path, True)
+        self._named.add(path)
+        return self._folder(path)
+
+    def _file(self, path: str) -> _Clash | None:
         folded = fold(path)
         if (other := self._files.get(folded)) is not None:
-            return "is there twice" if other == path else _collides(other)
+            if other == path or path in self._lookalikes:
+                return _Clash("is there twice", path, True)
+            self._lookalikes.add(path)
+            return _collides(other)
         self._files[folded] = path
-        return f"is a file and also a folder ({other})" if (other := self._folders.get(folded)) else None
+        if (folder := self._folders.get(folded)) is None:
+            return None
+        is_exact = path in self._known
+        return _Clash(f"is a file and also a folder ({path if is_exact else folder})", folder, is_exact)
 
-    def _folder(self, path: str) -> str | None:
+    def _folder(self, path: str) -> _Clash | None:
         if path in self._known:
             return None
         self._known.add(path)
         parent, slash, _ = path.rpartition("/")
-        if slash and (reason := self._folder(parent)) is not None:
-            return reason
+        above = self._folder(parent) if slash else None
         folded = fold(path)
-        if (other := self._files.get(folded)) is not None:
-            return f"is in a folder that is also a file ({other})"
-        other = self._folders.setdefault(folded, path)
-        return None if other == path else _collides(other)
+        own: _Clash | None
+        if (file := self._files.get(folded)) is not None:
+            is_exact = file == path or path in self._lookalikes
+            own = _Clash(f"is in a folder that is also a file ({file})", file, is_exact)
+        else:
+            other = self._folders.setdefault(folded, path)
+            own = None if other == path else _collides(other)
+        return own if own is not None and (own.is_exact or above is None) else above
 
 
-def _collides(other: str) -> str:
-    return f"collides with {other} where case or Unicode form does not count"
+def _collides(other: str) -> _Clash:
+    return _Clash(f"collides with {other} where case or Unicode form does not count", other, False)

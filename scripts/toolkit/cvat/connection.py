@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from toolkit.config.file import ConfigurationFile
-from toolkit.config.load import Part
 from toolkit.config.local_cvat import find_stack
-from toolkit.config.model import ConfigurationProblems, CredentialKeys, Problem, read
+from toolkit.config.model import ConfigurationProblems, CredentialKeys, Part, Problem, read
 from toolkit.core.errors import UsageError
 from toolkit.core.secrets import remember
 from toolkit.cvat.token_file import is_token, read_token, stored_token, token_file

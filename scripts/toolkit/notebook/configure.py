@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from toolkit.config.file import SAMPLE, ConfigurationFile
+from toolkit.config.file import DEFAULT_FILE, SAMPLE, ConfigurationFile
 from toolkit.config.load import find_configuration
-from toolkit.config.model import DEFAULT_FILE, Configuration, Keys
+from toolkit.config.model import Configuration, Keys
 from toolkit.core.errors import UsageError
 from toolkit.cvat.api import Api, Label
 from toolkit.cvat.connection import Connection
