@@ -4,19 +4,27 @@ from toolkit.cli.script import run_script
 
 import json
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from toolkit.cli import console
-from toolkit.core.text import printable
+from toolkit.core.text import format_size, printable
 from toolkit.dataset.duplicates import MultiLabel, OnLeak
-from toolkit.dataset.selection import Unlabelled
+from toolkit.dataset.selection import Layout, Unlabelled
 from toolkit.dataset.sides import LinkMode
 from toolkit.dataset.split import SplitMethod
 
 WARNINGS_SHOWN = 20
+
+
+class Switch(StrEnum):
+    """Whether something is done."""
+
+    ON = "on"
+    OFF = "off"
 
 
 def main(
@@ -36,6 +44,9 @@ def main(
             help="Fraction of the images for validation, between 0 and 1; 0.2 without a configuration.",
         ),
     ] = None,
+    test_split: Annotated[
+        float, typer.Option("--test-split", help="Share of the images for a third split, test; none without it.")
+    ] = 0.0,
     seed: Annotated[
         int | None,
         typer.Option("--seed", "--dataset-conversion-seed", help="Seed, 0 to 4294967295; 123 without a configuration."),
@@ -52,12 +63,15 @@ def main(
         str | None,
         typer.Option(
             "--group-by",
-            help="Keep images together: a number of folders below the class, or a regular expression on the name.",
+            help="Keep images together: a number of the frame's first folders, or a regular expression on its path.",
         ),
     ] = None,
     on_leak: Annotated[
-        OnLeak, typer.Option("--on-leak", help="Equal images on both sides: name them, put them on one side, or stop.")
+        OnLeak, typer.Option("--on-leak", help="Duplicates in two splits: name them, put them into one, or stop.")
     ] = OnLeak.WARN,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates", help="Pictures that look the same count as duplicates too.")
+    ] = False,
     multi_label: Annotated[
         MultiLabel, typer.Option("--multi-label", help="Images in the folders of several classes.")
     ] = MultiLabel.KEEP,
@@ -66,17 +80,33 @@ def main(
         typer.Option("--unlabelled", help="Images without a tag (no_label): leave out, keep as a class, or stop."),
     ] = Unlabelled.DROP,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="labels.json, or a name a line: pins the classes and their ids.")
+        Path | None, typer.Option("--labels", help="labels.json, or one name per line: pins the classes and their ids.")
     ] = None,
     link_mode: Annotated[
         LinkMode, typer.Option("--link-mode", help="How the splits share their bytes with cvat_exported.")
     ] = LinkMode.AUTO,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--layout", help="flat: training/cat/garden__1.jpg for a frame garden/1.jpg. nested: folders as exported."
+        ),
+    ] = Layout.FLAT,
+    keep_junk: Annotated[
+        bool,
+        typer.Option("--keep-junk", help="Folders such as __MACOSX, or one around everything, count as classes."),
+    ] = False,
+    aliases: Annotated[
+        Switch, typer.Option("--aliases", help="Links train and val beside training and validation.")
+    ] = Switch.ON,
+    exported: Annotated[
+        bool, typer.Option("--exported/--no-exported", help="Keep the unpacked export, cvat_exported.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, write nothing.")] = False,
     as_json: console.Json = False,
     debug: console.Debug = False,
 ) -> None:
-    """Make cvat_exported/, training/, validation/, labels.json and manifest.json of an exported zip.
+    """Make training/, validation/, labels.json, manifest.json and cvat_exported/ of an exported zip.
 
     Needs neither CVAT nor Docker nor a network. Example:
     `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`
@@ -85,7 +115,7 @@ def main(
     from toolkit.dataset import convert as conversion
     from toolkit.dataset import summary as dataset_summary
     from toolkit.dataset.assignment import Rules
-    from toolkit.dataset.grouping import GroupRule
+    from toolkit.dataset.split import GroupRule
 
     started = time.monotonic()
     settings = read_settings(config, base_file, output_dir, validation_split, seed)
@@ -95,11 +125,17 @@ def main(
     request = conversion.Request(
         base_file=settings.base_file,
         target=settings.target,
-        rules=Rules(settings.share, settings.seed, split_method, group_rule, on_leak, multi_label),
+        rules=Rules(
+            settings.share, settings.seed, split_method, group_rule, on_leak, multi_label, test_split, near_duplicates
+        ),
         unlabelled=unlabelled,
         labels_file=labels,
         link_mode=link_mode,
         overwrite=overwrite,
+        layout=layout,
+        keep_junk=keep_junk,
+        aliases=aliases is Switch.ON,
+        exported=exported,
     )
     try:
         with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:
@@ -120,17 +156,20 @@ def main(
             **dataset_summary.as_json(converted.manifest),
             "link_mode": converted.link_mode,
             "bytes_needed": converted.bytes_needed,
+            "replaces": list(converted.replaces),
             "seconds": round(seconds, 3),
         }
         console.result(json.dumps(answer, ensure_ascii=False))
         return
     for line in dataset_summary.as_table(converted.manifest):
         console.result(line)
-    size = f"{converted.bytes_needed / 1e6:.1f} MB"
+    size = format_size(converted.bytes_needed)
     if dry_run:
-        console.result(f"dry run: nothing was written; the dataset would take {size} in {settings.target}")
+        replaces = " and replace the one that is there (--overwrite)" if converted.replaces else ""
+        console.result(f"dry run: nothing was written; the dataset would take {size} in {settings.target}{replaces}")
     else:
-        console.result(f"{settings.target} ({size}, {converted.link_mode}, {seconds:.1f} s)")
+        mode = f", {converted.link_mode}" if converted.link_mode else ""
+        console.result(f"{settings.target} ({size}{mode}, {seconds:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.errors import ProblemsFound, UsageError
-from toolkit.core.text import printable
+from toolkit.core.text import format_size, printable
 
 
 def main(
@@ -31,6 +31,7 @@ def main(
     Example: `make verify DATASET=dataset`
     """
     from toolkit.config.load import read_settings
+    from toolkit.dataset.summary import other_format_warning
     from toolkit.dataset.verify import verify
 
     if dataset is not None and dataset_dir is not None:
@@ -44,6 +45,9 @@ def main(
     with console.progress("Verifying", 100) as advance:
         verdict = verify(folder, advance)
     seconds = time.monotonic() - started
+    warnings = [other_format_warning(content, paths) for content, paths in verdict.formats.items()]
+    for warning in warnings:
+        console.warn(printable(warning))
     if as_json:
         answer = {
             "dataset": str(folder),
@@ -51,6 +55,7 @@ def main(
             "files": verdict.files,
             "hashed_bytes": verdict.hashed_bytes,
             "problems": [problem._asdict() for problem in verdict.problems],
+            "warnings": warnings,
             "seconds": round(seconds, 3),
         }
         console.result(json.dumps(answer, ensure_ascii=False))
@@ -62,7 +67,7 @@ def main(
         count = "1 difference" if len(verdict.problems) == 1 else f"{len(verdict.problems)} differences"
         raise ProblemsFound(f"{folder} is not what its manifest says: {count}; convert the export again (--overwrite)")
     if not as_json:
-        size = f"{verdict.hashed_bytes / 1e6:.1f} MB"
+        size = format_size(verdict.hashed_bytes)
         console.result(f"{folder}: all {verdict.files} files are as the manifest says ({size} hashed, {seconds:.1f} s)")
 
 

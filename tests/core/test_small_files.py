@@ -9,8 +9,6 @@ from PIL import Image as Picture
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.images import NoImage, NotAJpeg, check_whole
-from toolkit.dataset.archive_hash import hash_in_background
-from toolkit.dataset.exchange import CannotExchange, exchange
 from toolkit.dataset.labels import read_pinned
 from toolkit.report.thumbnails import MAX_BYTES, make_thumbnail
 from toolkit.transfer.images import Image
@@ -114,44 +112,6 @@ def test_an_upload_that_has_no_room_is_refused_before_it_is_written(tmp_path: Pa
     with pytest.raises(ToolkitError, match=r"free, the upload needs 1024.0 TiB for a while: make room"):
         write_archive([Image("1.jpg", tmp_path, 2**50)], tmp_path / "upload.zip")
     assert not (tmp_path / "upload.zip").exists()
-
-
-# --- The export's hash --------------------------------------------------------------------------------------------
-
-
-def test_an_archive_that_becomes_shorter_is_not_hashed(tmp_path: Path) -> None:
-    path = tmp_path / "export.zip"
-    path.write_bytes(b"some bytes")
-    with (
-        path.open("rb") as stream,
-        hash_in_background(stream.fileno(), 1000) as running,
-        pytest.raises(ToolkitError, match="became shorter while it was read: is it still being copied"),
-    ):
-        running.result()
-
-
-# --- Folders that change places -----------------------------------------------------------------------------------
-
-
-def test_folders_change_places(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    try:
-        exchange(tmp_path / "one", tmp_path / "other")
-    except CannotExchange:
-        pytest.skip("the file system of the temporary folder cannot do it: run with another TMPDIR")
-    assert (tmp_path / "one/other").exists()
-    assert (tmp_path / "other/one").exists()
-
-
-def test_where_folders_cannot_change_places_nothing_is_changed(tmp_path: Path) -> None:
-    (tmp_path / "one/inner").mkdir(parents=True)
-    with pytest.raises(CannotExchange):
-        exchange(tmp_path / "one", tmp_path / "one/inner")
-    with pytest.raises(FileNotFoundError):
-        exchange(tmp_path / "one", tmp_path / "none")
-    assert [path.name for path in tmp_path.rglob("*")] == ["one", "inner"]
 
 
 # --- Labels of one's own ------------------------------------------------------------------------------------------

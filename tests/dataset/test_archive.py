@@ -1,7 +1,6 @@
 """Which archives are opened, with which members, and which are refused in which words."""
 
 import contextlib
-import hashlib
 import io
 import struct
 import unicodedata
@@ -14,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.safe_names import unsafe_names
+from toolkit.core.safe_names import BOMB_RATIO, BOMB_SIZE, is_bomb, unsafe_names
 from toolkit.dataset import archive
-from toolkit.dataset.archive import BOMB_RATIO, BOMB_SIZE, Archive, open_archive
+from toolkit.dataset.archive import Archive, open_archive
 
 Entry = tuple[zipfile.ZipInfo | str, bytes]
 
@@ -133,10 +132,13 @@ def test_members_are_in_the_order_of_their_place_not_of_the_directory(tmp_path: 
     assert [member.limit for member in found.members] == [38, 76, 114]
 
 
-def test_the_hash_of_the_file_is_taken_while_it_is_open(tmp_path: Path) -> None:
-    data = zipped(("cat/1.jpg", b"abc"))
-    with open_archive(put(tmp_path, data)) as found:
-        assert found.whole.result() == hashlib.sha256(data).hexdigest()
+def test_an_archive_is_known_by_its_directory(tmp_path: Path) -> None:
+    first = opened(tmp_path, zipped(("cat/1.jpg", b"abc"), ("cat/2.jpg", b"x"))).directory_sha256()
+    assert (
+        first == opened(tmp_path, b"before it" + zipped(("cat/1.jpg", b"abc"), ("cat/2.jpg", b"x"))).directory_sha256()
+    )
+    assert first != opened(tmp_path, zipped(("cat/1.jpg", b"abd"), ("cat/2.jpg", b"x"))).directory_sha256()
+    assert first != opened(tmp_path, zipped(("cat/1.jpg", b"abc"), ("cat/3.jpg", b"x"))).directory_sha256()
 
 
 class Pipe(io.RawIOBase):
@@ -400,14 +402,31 @@ def test_a_zip_bomb_is_refused_and_what_packs_well_is_not(tmp_path: Path) -> Non
         return changed(WHOLE, "cat/2.jpg", method=zipfile.ZIP_DEFLATED, size=size, packed=packed)
 
     assert (BOMB_SIZE, BOMB_RATIO) == (10 * 1024**2, 200)  # what the documentation promises
-    assert len(opened(tmp_path, packed_as(BOMB_SIZE, 1)).members) == 6
+    assert not is_bomb(BOMB_SIZE, 1)
     assert offenders(tmp_path, packed_as(BOMB_SIZE + 1, 1)) == (
         "cat/2.jpg: unpacks to 10485761 bytes from 1, as a zip bomb does",
     )
-    assert len(opened(tmp_path, packed_as(BOMB_RATIO * 100_000, 100_000)).members) == 6
+    assert not is_bomb(BOMB_RATIO * 100_000, 100_000)
     assert offenders(tmp_path, packed_as(BOMB_RATIO * 100_000 + 1, 100_000)) == (
         "cat/2.jpg: unpacks to 20000001 bytes from 100000, as a zip bomb does",
     )
+
+
+def test_many_small_members_that_are_a_bomb_together_are_refused(tmp_path: Path) -> None:
+    entries = [(f"cat/{number}.jpg", bytes(1024**2)) for number in range(40)]
+    error = refusal(tmp_path, zipped(*entries, method=zipfile.ZIP_DEFLATED))
+    assert "would unpack to 40.0 MiB from " in error.message
+    assert "as a zip bomb does" in error.message
+    assert len(opened(tmp_path, zipped(*entries)).members) == 40  # stored, they are what they say
+
+
+def test_names_that_some_file_systems_tell_apart_are_told_on_request(tmp_path: Path) -> None:
+    found = opened(tmp_path, zipped(("Cat/1.jpg", b"1"), ("cat/1.jpg", b"2"), ("dog/x.jpg", b"3"), ("dog/X.jpg", b"4")))
+    assert found.lookalikes == [("cat/1.jpg", "Cat"), ("dog/X.jpg", "dog/x.jpg")]
+    assert names(found) == ["Cat/1.jpg", "cat/1.jpg", "dog/x.jpg", "dog/X.jpg"]
+    assert list(unsafe_names(["a/x", "A/y", "A/y", "b", "B", "b"], [])) == ["A/y: is there twice", "b: is there twice"]
+    assert list(unsafe_names(["A", "a", "a/1"], [])) == ["a/1: is in a folder that is also a file (A)"]
+    assert list(unsafe_names(["A/1", "a/1", "a"], [])) == ["a: is a file and also a folder (a)"]
 
 
 def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
@@ -486,6 +505,9 @@ LONG_NAME = "is longer than 3800 bytes"
         ("cat/" + "x" * 256 + "/1.jpg", LONG_PART),
         ("cat/" + "日" * 86, LONG_PART),
         ("\U0001f600" * 64, LONG_PART),
+        ("a/" * 200 + "1.jpg", None),
+        ("a/" * 201 + "1.jpg", "lies more than 200 folders deep"),
+        ("a/" * 1800 + "1.jpg", "lies more than 200 folders deep"),
         ("x" + "/".join(["x" * 99] * 38), None),
         ("xx" + "/".join(["x" * 99] * 38), LONG_NAME),
         ("../" + "x" * 256, LEADS_OUT),

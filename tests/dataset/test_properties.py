@@ -5,16 +5,17 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.conversions import names_in, side, tree
+from tests.support.conversions import OWN, names_in, side, tree
 from toolkit.core.errors import ToolkitError
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Request, convert
-from toolkit.dataset.selection import Unlabelled
+from toolkit.dataset.selection import Layout, Unlabelled
 from toolkit.dataset.verify import verify
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -42,10 +43,13 @@ def expected(members: list[str], share: float, seed: int, keep: bool) -> tuple[l
     classes = sorted({name.split("/")[0] for name in members})
     listed: list[str] = []
     for class_name in classes:
-        folders = sorted({name.rpartition("/")[0] for name in members if name.split("/")[0] == class_name})
-        for folder in folders:
-            files = sorted(name for name in members if name.rpartition("/")[0] == folder)
-            listed += [name for name in files if name.lower().endswith(EXTENSIONS)]
+        inside = [name for name in members if name.split("/")[0] == class_name]
+        own = {name: name.replace(f"{class_name}/{class_name}/", f"{class_name}/", 1) for name in inside}
+        for folder in sorted({path.rpartition("/")[0] for path in own.values()}):
+            files = sorted(
+                (own[name].rpartition("/")[2], name) for name in inside if own[name].rpartition("/")[0] == folder
+            )
+            listed += [name for _, name in files if name.lower().endswith(EXTENSIONS)]
     numpy.random.RandomState(seed).shuffle(listed)
     size = int(share * len(listed))
     return classes, set(listed[: len(listed) - size]), set(listed[len(listed) - size :])
@@ -53,7 +57,7 @@ def expected(members: list[str], share: float, seed: int, keep: bool) -> tuple[l
 
 def check(members: list[str], target: Path, share: float, seed: int, keep: bool) -> None:
     classes, training, validation = expected(members, share, seed, keep)
-    assert names_in(target) == {"cvat_exported", "labels.json", "manifest.json", "training", "validation"}
+    assert names_in(target) == OWN
     assert (target / "labels.json").read_text(encoding="utf-8") == json.dumps(
         {name: number for number, name in enumerate(classes)}, ensure_ascii=False
     )
@@ -92,7 +96,8 @@ def test_any_archive_gives_the_exact_dataset_or_a_refusal(
         target = folder / "dataset"
         unlabelled = Unlabelled.KEEP if keep else Unlabelled.DROP
         try:
-            convert(Request(folder / "export.zip", target, Rules(share, seed), unlabelled))
+            request = Request(folder / "export.zip", target, Rules(share, seed), unlabelled)
+            convert(replace(request, layout=Layout.NESTED, keep_junk=True))
         except ToolkitError:
             assert set(tree(folder)) == {"export.zip"}
         else:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from toolkit.dataset.reference_shuffle import shuffled
+from toolkit.dataset.split import shuffled
 
 # Printed by NumPy: RandomState(seed).shuffle(numpy.arange(10)).
 NUMPY = {

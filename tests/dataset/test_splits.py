@@ -27,13 +27,13 @@ def leaky(tmp_path: Path) -> Path:
 
 def test_leaks_are_reported_by_name_and_change_nothing(tmp_path: Path) -> None:
     answer = converted(leaky(tmp_path), tmp_path / "dataset")
-    assert {leak["kind"] for leak in answer["leaks"]} >= {"renamed twin", "identical"}
+    assert {leak["kind"] for leak in answer["leaks"]} >= {"renamed copy", "identical"}
     for leak in answer["leaks"]:
         assert leak["sides"] == ["training", "validation"]
         assert len({(tmp_path / "dataset" / path).read_bytes() for path in leak["paths"]}) == 1
     assert "--on-leak fix" in " ".join(answer["warnings"])
     assert "--multi-label drop" in " ".join(answer["warnings"])
-    assert len(record(tmp_path / "dataset")["equal_images"]) == 25
+    assert len(record(tmp_path / "dataset")["duplicates"]) == 25
 
 
 @pytest.mark.parametrize("method", ["reference", "stratified", "stable"])
@@ -52,7 +52,7 @@ def test_error_refuses_leaks_by_name(tmp_path: Path) -> None:
     archive = leaky(tmp_path)
     (tmp_path / "here").mkdir()
     text = refused(archive, tmp_path / "here" / "dataset", "--on-leak", "error", code=3)
-    assert "renamed twin: cat/" in text
+    assert "renamed copy: cat/" in text
 
 
 def test_fix_and_error_change_nothing_without_a_leak(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ MUTATED = (
     "toolkit/core/safe_names",
     "toolkit/config/model",
     "dev/configuration_docs",
-    "toolkit/dataset/grouping",
     "toolkit/dataset/split",
 )
 TESTS = (

@@ -12,7 +12,7 @@ from tests.support.script_runs import SCRIPTS as SCRIPTS
 from tests.support.script_runs import run_script, script_command
 
 command = script_command
-OWN = {"cvat_exported", "labels.json", "manifest.json", "training", "validation"}
+OWN = {"cvat_exported", "labels.json", "classes.txt", "manifest.json", "training", "validation", "train", "val"}
 
 
 def make_zip(path: Path, members: Mapping[str, bytes] | Iterable[str], **options: Any) -> Path:

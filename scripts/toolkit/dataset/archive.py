@@ -1,5 +1,6 @@
 """An export as a zip: its members, vetted before one byte of them is unpacked."""
 
+import hashlib
 import os
 import stat
 import struct
@@ -10,15 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.safe_names import unsafe_names
-from toolkit.dataset.archive_hash import ArchiveHash, hash_in_background
+from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
+from toolkit.core.text import format_size
 
 SHOWN = 100
 """How many offenders an error lists."""
-
-BOMB_SIZE = 10 * 1024**2
-BOMB_RATIO = 200
-"""A member that unpacks to more than so many bytes, and so many times its packed size, holds no image."""
 
 _END_SIZE = 22
 _LONGEST_END = _END_SIZE + 0xFFFF + 20 + 56
@@ -73,7 +70,7 @@ class Archive(NamedTuple):
         size: Bytes of the whole file.
         members: All files in it, in the order of their place in the archive.
         folders: The folders that have an entry of their own, without the slash at the end.
-        whole: The hash of the whole file, which is being taken.
+        lookalikes: Names that are one name where case or Unicode form does not count.
     """
 
     path: Path
@@ -81,11 +78,18 @@ class Archive(NamedTuple):
     size: int
     members: list[Member]
     folders: list[str]
-    whole: ArchiveHash
+    lookalikes: Lookalikes
 
     def all_folders(self) -> set[str]:
         """Name the folders that members lie in, and those that have an entry of their own."""
         return {member.name.rpartition("/")[0] for member in self.members} | set(self.folders)
+
+    def directory_sha256(self) -> str:
+        """Identify the content: the SHA-256 of names, sizes and CRCs, in hexadecimal digits."""
+        sha256 = hashlib.sha256()
+        for member in self.members:
+            sha256.update(f"{member.size} {member.crc} {member.name}\n".encode("utf-8", "surrogatepass"))
+        return sha256.hexdigest()
 
 
 @contextmanager
@@ -111,12 +115,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        with hash_in_background(stream.fileno(), size) as whole:
-            members, folders = _read_directory(path)
-            yield Archive(path, stream.fileno(), size, members, folders, whole)
+        yield _read_directory(path, stream.fileno(), size)
 
 
-def _read_directory(path: Path) -> tuple[list[Member], list[str]]:
+def _read_directory(path: Path, descriptor: int, size: int) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -162,10 +164,16 @@ def _read_directory(path: Path) -> tuple[list[Member], list[str]]:
                     entry.flag_bits,
                 )
             )
-    problems.extend(unsafe_names(_all_names(folders, members)))
+    lookalikes: Lookalikes = []
+    problems.extend(unsafe_names(_all_names(folders, members), lookalikes))
     if problems:
         raise refused(path, problems)
-    return members, [folder[:-1] for folder in folders]
+    if is_bomb(total := sum(member.size for member in members), size):
+        raise ToolkitError(
+            f"{path} would unpack to {format_size(total)} from {format_size(size)}, as a zip bomb does: "
+            "CVAT makes no such archive"
+        )
+    return Archive(path, descriptor, size, members, [folder[:-1] for folder in folders], lookalikes)
 
 
 def _is_count(path: Path, found: int) -> bool:
@@ -204,7 +212,7 @@ def _refusal(entry: zipfile.ZipInfo) -> str | None:
         return "is stored, but its two sizes differ"
     if entry.header_offset < 0:
         return "lies outside the archive"
-    if entry.file_size > BOMB_SIZE and entry.file_size > BOMB_RATIO * entry.compress_size:
+    if is_bomb(entry.file_size, entry.compress_size):
         return f"unpacks to {entry.file_size} bytes from {entry.compress_size}, as a zip bomb does"
     return None
 

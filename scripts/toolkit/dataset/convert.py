@@ -1,25 +1,34 @@
-"""From an export to a dataset: the export unpacked, its two sides, labels.json and manifest.json."""
+"""From an export to a dataset: the export unpacked, its sides, labels.json and manifest.json."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.safe_names import Lookalikes
 from toolkit.dataset import labels
-from toolkit.dataset import publish as placement
-from toolkit.dataset.archive import Archive, open_archive
+from toolkit.dataset.archive import Archive, open_archive, refused
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
-from toolkit.dataset.dataset_files import record_dataset, write_records, write_sides
-from toolkit.dataset.dataset_warnings import find_warnings
-from toolkit.dataset.disk_space import check_space, needed_space
-from toolkit.dataset.layout import EXPORTED, OWN
-from toolkit.dataset.manifest import Manifest
-from toolkit.dataset.new_folders import make_folders
-from toolkit.dataset.publish import Placement
-from toolkit.dataset.selection import Selection, Unlabelled, select
-from toolkit.dataset.sides import LinkMode, usable_mode
+from toolkit.dataset.duplicates import Cluster
+from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
+from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
+from toolkit.dataset.publish import DatasetPublisher, check_target, recover
+from toolkit.dataset.selection import Choice, Image, Layout, Selection, Unlabelled, select
+from toolkit.dataset.sides import (
+    LinkMode,
+    check_space,
+    linker,
+    make_folders,
+    merging_names,
+    needed_space,
+    usable_mode,
+    write_aliases,
+    write_sides,
+)
 from toolkit.dataset.split import SplitMethod
-from toolkit.dataset.unpack import unpack
+from toolkit.dataset.summary import find_warnings
+from toolkit.dataset.unpack import Contents, unpack
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,10 @@ class Request:
         labels_file: Pinned names and ids, or None.
         link_mode: How the sides share the bytes of the unpacked export.
         overwrite: Replace a dataset that is there.
+        layout: Where images of frames in folders lie.
+        keep_junk: Take folders of junk for classes, and a folder around everything for a class, as the reference does.
+        aliases: Make the links ``train`` and ``val``.
+        exported: Keep the unpacked export beside the sides.
     """
 
     base_file: Path
@@ -43,6 +56,10 @@ class Request:
     labels_file: Path | None = None
     link_mode: LinkMode = LinkMode.AUTO
     overwrite: bool = False
+    layout: Layout = Layout.FLAT
+    keep_junk: bool = False
+    aliases: bool = True
+    exported: bool = True
 
     def options(self) -> dict[str, object]:
         """List all that has a say in the dataset, by the names of the command's options."""
@@ -51,7 +68,22 @@ class Request:
             "unlabelled": self.unlabelled,
             "labels": self.labels_file.name if self.labels_file else None,
             "link_mode": self.link_mode,
+            "layout": self.layout,
+            "keep_junk": self.keep_junk,
+            "aliases": self.aliases,
+            "exported": self.exported,
         }
+
+    @property
+    def choice(self) -> Choice:
+        """What is taken from the export."""
+        return Choice(self.unlabelled, self.rules.method is SplitMethod.REFERENCE, self.keep_junk, self.layout)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is made in the dataset's folder."""
+        exported = (EXPORTED,) if self.exported else ()
+        return (*exported, *self.rules.sides, *(ALIASES if self.aliases else ()), CLASSES, LABELS, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -60,13 +92,15 @@ class Converted:
 
     Attributes:
         manifest: The dataset as it is recorded.
-        link_mode: How the bytes are shared in fact; None in a dry run.
+        link_mode: How the bytes are shared in fact; None in a dry run, and without ``cvat_exported``.
         bytes_needed: Disk space of the dataset.
+        replaces: Names of an older dataset that is, or would be, replaced.
     """
 
     manifest: Manifest
     link_mode: LinkMode | None
     bytes_needed: int
+    replaces: Sequence[str] = ()
 
 
 def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
@@ -81,30 +115,39 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
 
     Raises:
         UsageError: The request cannot be meant so.
-        ToolkitError: The archive is unsafe or damaged, there is a dataset already, or a side would be empty.
+        ToolkitError: The archive is unsafe or damaged, there is a dataset already, or a split would be empty.
         ProblemsFound: A check found what the request calls an error.
         OSError: Reading or writing failed.
     """
-    placement.recover(request.target)
+    recover(request.target)
+    check_target(request.target, request.overwrite, request.parts)
     with open_archive(request.base_file) as archive:
         plan = _plan(request, archive)
-        check_space(archive, request.target, request.link_mode is LinkMode.COPY)
-        with Placement(request.target, request.overwrite) as place:
-            mode = usable_mode(request.link_mode, place.tree)
-            exported = place.tree / EXPORTED
+        copies = request.link_mode is LinkMode.COPY and request.exported
+        check_space(archive, request.target, copies)
+        with DatasetPublisher(request.target, request.overwrite, request.parts) as publisher:
+            tree = publisher.tree
+            if merging := merging_names(archive.lookalikes, tree):
+                raise _merging(archive, merging)
+            mode = usable_mode(request.link_mode, tree) if request.exported else None
+            aliased = replace(request, aliases=request.aliases and write_aliases(tree))
+            exported = tree / EXPORTED if request.exported else publisher.spare
             exported.mkdir()
             make_folders(exported, archive.all_folders())
-            hashes = unpack(archive, str(exported), on_percent)
-            selection, assignment = _decide(request, plan, hashes)
-            write_sides(place.tree, selection, assignment, plan.labels, mode)
-            manifest = _record(request, archive, plan.labels, selection, assignment, hashes)
-            write_records(place.tree, manifest)
-            place.publish()
-    return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY))
+            contents = unpack(archive, str(exported), on_percent)
+            selection, assignment = _decide(request, plan, archive, contents.hashes)
+            classes = dict.fromkeys(request.rules.sides, plan.labels)
+            link = linker(mode) if mode else os.rename
+            write_sides(tree, exported, selection.images, assignment.sides, classes, link)
+            manifest = _record(aliased, archive, plan.labels, selection, assignment, contents)
+            write_records(tree, manifest)
+            replaced = _dataset_in(request.target)
+            publisher.publish()
+    return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY), replaced)
 
 
 def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
-    """Do all that :func:`convert` does, but write nothing.
+    """Do all that :func:`convert` does, but write nothing; a dataset that is there is no error.
 
     Args:
         request: What would be done.
@@ -116,14 +159,23 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
+    check_target(request.target, True, request.parts)
     with open_archive(request.base_file) as archive:
         plan = _plan(request, archive)
-        copies = request.link_mode is LinkMode.COPY
+        copies = request.link_mode is LinkMode.COPY and request.exported
         check_space(archive, request.target, copies)
-        hashes = unpack(archive, None, on_percent)
-        selection, assignment = _decide(request, plan, hashes)
-        manifest = _record(request, archive, plan.labels, selection, assignment, hashes)
-        return Converted(manifest, None, needed_space(archive, copies))
+        contents = unpack(archive, None, on_percent)
+        selection, assignment = _decide(request, plan, archive, contents.hashes)
+        manifest = _record(request, archive, plan.labels, selection, assignment, contents)
+        return Converted(manifest, None, needed_space(archive, copies), _dataset_in(request.target))
+
+
+def _dataset_in(target: Path) -> list[str]:
+    return [name for name in SPECIFIED if os.path.lexists(target / name)]
+
+
+def _merging(archive: Archive, merging: Lookalikes) -> ToolkitError:
+    return refused(archive.path, [f"{name}: collides with {other} on this file system" for name, other in merging])
 
 
 @dataclass(frozen=True)
@@ -136,11 +188,11 @@ class _Plan:
 
 
 def _plan(request: Request, archive: Archive) -> _Plan:
-    placement.check(request.target, request.overwrite)
-    inside = [name for name in OWN if request.base_file.is_relative_to(request.target / name)]
+    replaced = {*SPECIFIED, *recorded_parts(request.target / MANIFEST), TEST} - {MANIFEST}
+    inside = [name for name in replaced if request.base_file.is_relative_to(request.target / name)]
     if inside:
         raise UsageError(f"{request.base_file} lies in the dataset that would be replaced: move it out of {inside[0]}")
-    selection = select(archive, request.unlabelled, as_reference=request.rules.method is SplitMethod.REFERENCE)
+    selection = select(archive, request.choice)
     if request.labels_file is None:
         numbers = labels.number(selection.classes)
     else:
@@ -151,12 +203,18 @@ def _plan(request: Request, archive: Archive) -> _Plan:
     return _Plan(selection, numbers, early_assignment(request.rules, selection))
 
 
-def _decide(request: Request, plan: _Plan, hashes: Sequence[bytes]) -> tuple[Selection, Assignment]:
+def _decide(request: Request, plan: _Plan, archive: Archive, hashes: Sequence[bytes]) -> tuple[Selection, Assignment]:
     """Decide the sides, now that the content is known."""
     selection = drop_multi_label(request.rules, plan.selection, hashes)
     unchanged = plan.assignment if selection is plan.selection else None
-    assignment = assign(request.rules, selection, hashes, unchanged)
-    check_sides(request.rules, assignment, len(selection.images))
+
+    def find_near(images: Sequence[Image], clusters: Sequence[Cluster]) -> list[Cluster]:
+        from toolkit.dataset.near_duplicates import find_near_duplicates  # Pillow, which most runs do without
+
+        return find_near_duplicates(archive, images, clusters)
+
+    assignment = assign(request.rules, selection, hashes, unchanged, find_near)
+    check_sides(request.rules, assignment)
     return selection, assignment
 
 
@@ -166,14 +224,15 @@ def _record(
     numbers: Mapping[str, int],
     selection: Selection,
     assignment: Assignment,
-    hashes: Sequence[bytes],
+    contents: Contents,
 ) -> Manifest:
     return record_dataset(
         archive,
         selection,
         assignment,
-        hashes,
+        contents.hashes,
+        parts=request.parts,
         numbers=numbers,
         options=request.options(),
-        warnings=find_warnings(selection, assignment, numbers, archive),
+        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, archive, contents.formats),
     )

@@ -1,25 +1,28 @@
-"""Equal images in a dataset: which of them make the validation side know the training side."""
+"""Duplicates: images of equal bytes, which are data leakage where they are in more than one split."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from toolkit.dataset.layout import ALL_SIDES
 from toolkit.dataset.selection import Image
 
 _NAMED = 4
 
 
 class Kind(StrEnum):
-    """What images of equal bytes are to one another."""
+    """What duplicates are to one another."""
 
     MULTI_LABEL = "multi-label"
-    TWIN = "renamed twin"
+    RENAMED = "renamed copy"
     IDENTICAL = "identical"
+    NEAR = "near-duplicate"
 
 
 class OnLeak(StrEnum):
-    """What becomes of equal images on both sides."""
+    """What becomes of duplicates in more than one split."""
 
     WARN = "warn"
     FIX = "fix"
@@ -35,11 +38,12 @@ class MultiLabel(StrEnum):
 
 
 class Cluster(NamedTuple):
-    """Images of equal bytes.
+    """Duplicates.
 
     Attributes:
-        kind: ``multi-label``: one image with two tags, which CVAT exports into both class folders. ``renamed twin``:
-            names that differ only by the number that CVAT appends to a name it has already. ``identical``: any other.
+        kind: ``multi-label``: one image with two tags, which CVAT exports into both class folders. ``renamed copy``:
+            names that differ only by the number that CVAT appends to a name it has already. ``identical``: any other
+            equal bytes. ``near-duplicate``: other bytes that show the same picture.
         images: Indices, in listing order.
     """
 
@@ -48,15 +52,7 @@ class Cluster(NamedTuple):
 
 
 def find_clusters(images: Sequence[Image], hashes: Sequence[bytes]) -> list[Cluster]:
-    """Find the images that have equal bytes.
-
-    Args:
-        images: The images.
-        hashes: The SHA-256 of each.
-
-    Returns:
-        The clusters of two or more, in the order of their first images.
-    """
+    """Find the images that have equal bytes, by the SHA-256 of each, in the order of their first images."""
     first: dict[bytes, int] = {}
     more: dict[bytes, list[int]] = {}
     for index, digest in enumerate(hashes):
@@ -67,13 +63,13 @@ def find_clusters(images: Sequence[Image], hashes: Sequence[bytes]) -> list[Clus
 
 
 def _kind(images: Sequence[Image]) -> Kind:
-    names = {image.name.rpartition("/")[2] for image in images}
+    names = {image.frame.rpartition("/")[2] for image in images}
     if len({image.class_name for image in images}) > 1 and len(names) < len(images):
         return Kind.MULTI_LABEL
-    return Kind.TWIN if _are_twins({image.path_in_class for image in images}) else Kind.IDENTICAL
+    return Kind.RENAMED if _are_renamed({image.frame for image in images}) else Kind.IDENTICAL
 
 
-def _are_twins(paths: set[str]) -> bool:
+def _are_renamed(paths: set[str]) -> bool:
     """Tell whether all names are one of them with a number appended; the extension may be another."""
     original = min(paths, key=len)
     stem = re.escape(original.rpartition(".")[0])
@@ -89,32 +85,26 @@ def name_equal(names: Sequence[str]) -> str:
     return f"{' = '.join(names[: _NAMED - 1])} = … = {names[-1]} ({len(names)} in all)"
 
 
-def leaking(clusters: Iterable[Cluster], validation: set[int]) -> list[Cluster]:
-    """Find the clusters that have images on both sides.
+def leaking(clusters: Iterable[Cluster], sides: Sequence[str]) -> list[Cluster]:
+    """Find the clusters that have images in more than one split; ``sides`` has that of each image."""
+    return [cluster for cluster in clusters if len({sides[index] for index in cluster.images}) > 1]
+
+
+def move_duplicates_to_one_split(
+    clusters: Iterable[Cluster], units: Sequence[Sequence[int]], sides: Sequence[str]
+) -> list[str]:
+    """Put duplicates into one split, and the groups that they are in with them.
+
+    Where nothing leaks nothing moves. What hangs together goes where more of it is already; if that is even, to
+    training, else to validation.
 
     Args:
-        clusters: All clusters.
-        validation: Indices of the validation images.
-
-    Returns:
-        Those that leak.
-    """
-    return [cluster for cluster in clusters if 0 < len(validation.intersection(cluster.images)) < len(cluster.images)]
-
-
-def mend(clusters: Iterable[Cluster], units: Sequence[Sequence[int]], validation: set[int]) -> set[int]:
-    """Put equal images on one side, and the groups that they are in with them.
-
-    Where nothing leaks nothing moves. What hangs together goes to the side that has more of it already; to training if
-    both have as much.
-
-    Args:
-        clusters: The clusters of equal images.
+        clusters: The clusters of duplicates.
         units: The groups of the split, single images being groups of one.
-        validation: Indices of the validation images.
+        sides: The split of each image.
 
     Returns:
-        Indices of the validation images without a leak.
+        The split of each image, without a leak.
     """
     unit_of = {index: number for number, unit in enumerate(units) for index in unit}
     parent = list(range(len(units)))
@@ -132,9 +122,11 @@ def mend(clusters: Iterable[Cluster], units: Sequence[Sequence[int]], validation
     joined: dict[int, list[int]] = {}
     for number, unit in enumerate(units):
         joined.setdefault(root(number), []).extend(unit)
-    mended = set(validation)
+    moved = list(sides)
     for images in joined.values():
-        inside = len(mended.intersection(images))
-        if 0 < inside < len(images):
-            (mended.update if 2 * inside > len(images) else mended.difference_update)(images)
-    return mended
+        counts = Counter(sides[index] for index in images)
+        if len(counts) > 1:
+            most = max(ALL_SIDES, key=lambda side: counts[side])  # the first of those that have as many
+            for index in images:
+                moved[index] = most
+    return moved

@@ -25,6 +25,11 @@ def as_json(labels: Mapping[str, int]) -> str:
     return json.dumps(labels, ensure_ascii=False)
 
 
+def as_lines(labels: Mapping[str, int]) -> str:
+    """Write the names for tools that want one a line, in the order of the ids."""
+    return "".join(f"{name}\n" for name in sorted(labels, key=lambda name: labels[name]))
+
+
 def read_pinned(path: Path) -> dict[str, int]:
     """Read names and ids that are to stay as they are.
 

@@ -8,30 +8,41 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
+from toolkit import __version__
 from toolkit.core.errors import ToolkitError
+from toolkit.dataset import labels
+from toolkit.dataset.archive import Archive
+from toolkit.dataset.assignment import Assignment
+from toolkit.dataset.layout import ALL_PARTS, ALL_SIDES, CLASSES, EXPORTED, FIRST_PARTS, LABELS, MANIFEST, SIDES
+from toolkit.dataset.selection import Selection
 
 FORMAT = "cvat-toolkit dataset manifest"
-VERSION = 1
+VERSION = 2
 _START = f'{{\n"format": "{FORMAT}",\n'
 
 
 class Source(NamedTuple):
-    """The export that a dataset was made of: file name, bytes, SHA-256 in hexadecimal digits."""
+    """The export that a dataset was made of: file name, bytes, and what its content is known by.
+
+    ``directory_sha256`` is the SHA-256 of all members' names, sizes and CRCs, in hexadecimal digits.
+    """
 
     name: str
     size: int
-    sha256: str
+    directory_sha256: str
 
 
 class ImageRecord(NamedTuple):
     """An image of the dataset.
 
     Attributes:
-        path: Below the dataset's folder, such as ``training/cat/1.jpg``.
-        side: ``training`` or ``validation``.
+        path: Below the dataset's folder, such as ``training/cat/garden__1.jpg``.
+        side: ``training``, ``validation`` or ``test``.
         class_name: Its class; ``class`` in the file.
+        exported: The member of the export, such as ``cat/garden/1.jpg``.
+        frame: The frame's own path in CVAT, such as ``garden/1.jpg``.
         size: Bytes.
         sha256: In hexadecimal digits.
     """
@@ -39,17 +50,19 @@ class ImageRecord(NamedTuple):
     path: str
     side: str
     class_name: str
+    exported: str
+    frame: str
     size: int
     sha256: str
 
     @property
     def exported_path(self) -> str:
         """The same image in the unpacked export."""
-        return f"cvat_exported/{self.path.partition('/')[2]}"
+        return f"{EXPORTED}/{self.exported}"
 
 
 class LeftOutRecord(NamedTuple):
-    """A file of the export that is on neither side; its path begins with ``cvat_exported``."""
+    """A file of the export that is on no side; its path begins with ``cvat_exported``."""
 
     path: str
     reason: str
@@ -57,12 +70,12 @@ class LeftOutRecord(NamedTuple):
     sha256: str
 
 
-class LeakRecord(NamedTuple):
-    """Images of equal bytes.
+class DuplicateRecord(NamedTuple):
+    """Images of equal bytes, or that look the same.
 
     Attributes:
-        kind: ``multi-label``, ``renamed twin`` or ``identical``.
-        sides: The sides that they are on; two sides are a leak.
+        kind: ``multi-label``, ``renamed copy``, ``identical`` or ``near-duplicate``.
+        sides: The sides that they are on; more than one is data leakage.
         paths: Below the dataset's folder.
     """
 
@@ -77,10 +90,11 @@ class Manifest(NamedTuple):
     Attributes:
         tool: Version of this toolkit.
         source: The export.
+        parts: Names of all that was made in the dataset's folder.
         options: Every option that had a say, by name.
         labels: Ids by class.
         warnings: What was warned of, one line each.
-        equal_images: All images of equal bytes, on one side or two.
+        duplicates: All images of equal bytes, on one side or several.
         folders: Folders of the unpacked export that have no file in them.
         images: All images by path in listing order.
         left_out: All other files of the export.
@@ -88,27 +102,97 @@ class Manifest(NamedTuple):
 
     tool: str
     source: Source
+    parts: Sequence[str]
     options: Mapping[str, Any]
     labels: Mapping[str, int]
     warnings: Sequence[str]
-    equal_images: Sequence[LeakRecord]
+    duplicates: Sequence[DuplicateRecord]
     folders: Sequence[str]
     images: Sequence[ImageRecord]
     left_out: Sequence[LeftOutRecord]
 
+    @property
+    def sides(self) -> list[str]:
+        """The sides that there are."""
+        return [side for side in ALL_SIDES if side in self.parts]
+
+
+def record_dataset(
+    archive: Archive,
+    selection: Selection,
+    assignment: Assignment,
+    hashes: Sequence[bytes],
+    *,
+    parts: Sequence[str],
+    numbers: Mapping[str, int],
+    options: Mapping[str, object],
+    warnings: Sequence[str],
+) -> Manifest:
+    """Put together what a dataset consists of; ``hashes`` are the SHA-256 of every member."""
+    sides = assignment.sides
+    images = [
+        ImageRecord(
+            f"{side}/{image.place}",
+            side,
+            image.class_name,
+            image.name,
+            image.frame,
+            image.size,
+            hashes[image.member].hex(),
+        )
+        for image, side in zip(selection.images, sides, strict=True)
+    ]
+    left_out = [
+        LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes[index].hex())
+        for index, reason in selection.left_out.items()
+        if (member := archive.members[index])
+    ]
+    duplicates = [
+        DuplicateRecord(
+            str(cluster.kind),
+            sorted({sides[index] for index in cluster.images}),
+            [images[index].path for index in cluster.images],
+        )
+        for cluster in assignment.clusters
+    ]
+    return Manifest(
+        tool=__version__,
+        source=Source(archive.path.name, archive.size, archive.directory_sha256()),
+        parts=parts,
+        options=options,
+        labels=numbers,
+        warnings=warnings,
+        duplicates=duplicates,
+        folders=_empty_folders(archive),
+        images=images,
+        left_out=sorted(left_out),
+    )
+
+
+def _empty_folders(archive: Archive) -> list[str]:
+    if not archive.folders:
+        return []
+    filled = {member.name.rpartition("/")[0] for member in archive.members} | {
+        folder.rpartition("/")[0] for folder in archive.folders
+    }
+    return sorted(f"{EXPORTED}/{folder}" for folder in archive.folders if folder not in filled)
+
+
+def write_records(tree: Path, manifest: Manifest) -> None:
+    """Write labels.json, and classes.txt if it is a part, and manifest.json into the folder of a dataset."""
+    (tree / LABELS).write_text(labels.as_json(manifest.labels), encoding="utf-8")
+    if CLASSES in manifest.parts:
+        (tree / CLASSES).write_text(labels.as_lines(manifest.labels), encoding="utf-8")
+    with (tree / MANIFEST).open("w", encoding="utf-8") as stream:
+        stream.writelines(lines(manifest))
+
 
 def lines(manifest: Manifest) -> Iterator[str]:
-    """Write a manifest as JSON.
-
-    Args:
-        manifest: What to write; ``images`` and ``left_out`` are gone through once.
-
-    Yields:
-        The text in pieces.
-    """
+    """Write a manifest as JSON, in pieces."""
     yield _START
     yield f'"version": {VERSION},\n'
     for key, value in (
+        ("parts", list(manifest.parts)),
         ("tool", {"name": "cvat-toolkit", "version": manifest.tool}),
         ("source", manifest.source._asdict()),
         ("options", manifest.options),
@@ -116,7 +200,7 @@ def lines(manifest: Manifest) -> Iterator[str]:
     ):
         yield f'"{key}": {_json(value)},\n'
     yield from _list("warnings", map(_json, manifest.warnings))
-    yield from _list("equal_images", (_json(record._asdict()) for record in manifest.equal_images))
+    yield from _list("duplicates", (_json(record._asdict()) for record in manifest.duplicates))
     yield from _list("folders", map(_json, manifest.folders))
     yield from _list("left_out", (_json(record._asdict()) for record in manifest.left_out))
     yield from _list("images", map(_image_line, manifest.images), last=True)
@@ -128,9 +212,10 @@ def _json(value: object) -> str:
 
 
 def _image_line(record: ImageRecord) -> str:
-    path, side, class_name, size, sha256 = record
+    path, side, class_name, exported, frame, size, sha256 = record
     return (
         f'{{"path": {encode_basestring(path)}, "side": "{side}", "class": {encode_basestring(class_name)}, '
+        f'"exported": {encode_basestring(exported)}, "frame": {encode_basestring(frame)}, '
         f'"size": {size}, "sha256": "{sha256}"}}'
     )
 
@@ -146,49 +231,135 @@ def _list(key: str, items: Iterable[str], last: bool = False) -> Iterator[str]:
 
 def is_manifest(path: Path) -> bool:
     """Tell whether a file begins as the manifests of this toolkit do."""
+    return bool(recorded_parts(path))
+
+
+def recorded_parts(path: Path) -> tuple[str, ...]:
+    """Read which entries of a dataset's folder were made by a conversion, from the first lines of its manifest.
+
+    Returns:
+        Their names, none if there is no manifest of this toolkit.
+    """
     try:
+        if not path.is_file():
+            return ()
         with path.open("rb") as stream:
-            return stream.read(len(_START)) == _START.encode()
-    except OSError:
-        return False
+            if stream.read(len(_START)) != _START.encode():
+                return ()
+            if b": 1," in stream.readline(_LONGEST_LINE):
+                return FIRST_PARTS
+            named = json.loads(b"{%s}" % stream.readline(_LONGEST_LINE).rstrip(b",\n"))["parts"]
+            return tuple(name for name in ALL_PARTS if name in named)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
+
+
+_LONGEST_LINE = 1000
+
+
+class _Damaged(ValueError):
+    """A manifest has something else where it should have what the text names."""
 
 
 def read(path: Path) -> Manifest:
     """Read a manifest.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
     Raises:
         ToolkitError: There is no such file, or it is no manifest that this version of the toolkit knows.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ToolkitError(f"{path} is no regular file: convert the export again")
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise ToolkitError(f"{path} does not exist: only datasets made by convert_dataset have a manifest") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ToolkitError(f"{path} is damaged ({error}): convert the export again") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ToolkitError(f"{path} is not a manifest of a dataset")
-    if values.get("version") != VERSION:
-        raise ToolkitError(f"{path} is a manifest of version {values.get('version')}: update this toolkit to read it")
+    version = values.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ToolkitError(f"{path} is a manifest of version {version}: update this toolkit to read it")
     try:
-        return Manifest(
-            tool=values["tool"]["version"],
-            source=Source(**values["source"]),
-            options=values["options"],
-            labels=values["labels"],
-            warnings=values["warnings"],
-            equal_images=[LeakRecord(**record) for record in values["equal_images"]],
-            folders=values["folders"],
-            images=[
-                ImageRecord(record["path"], record["side"], record["class"], record["size"], record["sha256"])
-                for record in values["images"]
-            ],
-            left_out=[LeftOutRecord(**record) for record in values["left_out"]],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ToolkitError(f"{path} is damaged ({error!r}): convert the export again") from None
+        return _manifest(_from_version_1(values) if version == 1 else values)
+    except _Damaged as error:
+        raise ToolkitError(f"{path} is damaged ({error}): convert the export again") from None
+
+
+def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    images = []
+    for entry in _objects(values, "images"):
+        name = str(entry.get("path")).partition("/")[2]
+        images.append({**entry, "exported": name, "frame": name.partition("/")[2]})
+    source = _of_type(values, "source", dict)
+    return {
+        **values,
+        "parts": list(FIRST_PARTS),
+        "source": {**source, "directory_sha256": source.get("sha256")},
+        "images": images,
+        "duplicates": values.get("equal_images"),
+    }
+
+
+def _manifest(values: dict[str, Any]) -> Manifest:
+    numbers = _of_type(values, "labels", dict)
+    if not all(type(number) is int for number in numbers.values()):
+        raise _Damaged("an id in labels is no integer")
+    parts = _texts(values, "parts")
+    if not {*SIDES, LABELS, MANIFEST} <= {*parts} <= {*ALL_PARTS}:
+        raise _Damaged("parts are not those of a dataset")
+    images = [_image(entry, numbers) for entry in _objects(values, "images")]
+    return Manifest(
+        tool=_of_type(_of_type(values, "tool", dict), "version", str),
+        source=_record(Source, _of_type(values, "source", dict), "source"),
+        parts=parts,
+        options=_of_type(values, "options", dict),
+        labels=numbers,
+        warnings=_texts(values, "warnings"),
+        duplicates=[
+            DuplicateRecord(_of_type(entry, "kind", str), _texts(entry, "sides"), _texts(entry, "paths"))
+            for entry in _objects(values, "duplicates")
+        ],
+        folders=_texts(values, "folders"),
+        images=images,
+        left_out=[_record(LeftOutRecord, entry, "left_out") for entry in _objects(values, "left_out")],
+    )
+
+
+_KINDS = {record: get_type_hints(record) for record in (Source, ImageRecord, LeftOutRecord)}
+_Record = TypeVar("_Record", Source, ImageRecord, LeftOutRecord)
+
+
+def _image(entry: dict[str, Any], numbers: Mapping[str, int]) -> ImageRecord:
+    entry["class_name"] = entry.get("class")
+    image = _record(ImageRecord, entry, "images")
+    if image.class_name not in numbers or not image.path.startswith(f"{image.side}/{image.class_name}/"):
+        raise _Damaged("path, side and class of one of the images do not fit")
+    return image
+
+
+def _record(kind: type[_Record], entry: dict[str, Any], where: str) -> _Record:
+    for name, wanted in _KINDS[kind].items():
+        if type(entry.get(name)) is not wanted:
+            raise _Damaged(f"{name.partition('_name')[0]} of {where} is missing or of another type")
+    return kind(*(entry[name] for name in kind._fields))
+
+
+def _of_type(values: dict[str, Any], name: str, wanted: type) -> Any:
+    if type(values.get(name)) is not wanted:
+        raise _Damaged(f"{name} is missing or of another type")
+    return values[name]
+
+
+def _texts(values: dict[str, Any], name: str) -> list[str]:
+    found: list[str] = _of_type(values, name, list)
+    if not all(type(text) is str for text in found):
+        raise _Damaged(f"one of {name} is no text")
+    return found
+
+
+def _objects(values: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _of_type(values, name, list)
+    if not all(type(entry) is dict for entry in found):
+        raise _Damaged(f"one of {name} is no object")
+    return found

@@ -1,42 +1,45 @@
-"""Putting a finished dataset into its folder, so that whoever looks sees the old state whole or the new one whole.
+"""Putting a finished dataset into its folder, so that a killed run leaves the old state or the new one, never a loss.
 
-A conversion works in a folder beside the target, ``.<name>.converting``, which it locks: the lock keeps a second
-conversion out, and tells the leftovers of a killed one from one that is at work. What the target holds besides a
-dataset (often the export itself) is carried over by hard links before the two folders are swapped in one step.
-
-Where that is impossible (the target is a mount point or the folder that this process works in, its parent cannot be
-written to, its other content cannot be linked, the file system cannot swap), the parts are renamed into the target one
-by one, after a journal of it was written. A process killed between two of these renames leaves a mixture, which the
-next run completes before it does anything else.
+A dataset for a folder that does not exist is made beside it and renamed as a whole. One for a folder that exists is
+made in ``.converting`` inside it, which is locked; its parts then change places with the old ones, by a dozen renames
+after a note that this has begun. The folder itself stays what it is: a mount of it into a container, a shell in it and
+all other files in it never notice. A process killed between two renames leaves a mixture, which the next run, or
+``verify``, completes before it does anything else.
 
 The promise is about killed processes. After a power failure the file system decides what is left; ``verify`` tells.
 """
 
 import errno
 import fcntl
-import hashlib
+import json
 import os
-from collections.abc import Callable
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.dataset.carry_over import carry_over
-from toolkit.dataset.exchange import CannotExchange, exchange
-from toolkit.dataset.layout import MANIFEST, OWN, SPECIFIED
-from toolkit.dataset.manifest import is_manifest
-from toolkit.dataset.placement_journal import INSIDE, NEW, note_renames, note_swap, remove, settle
+from toolkit.core.files import remove_abandoned, temporary_folder, write_atomically
+from toolkit.dataset.layout import ALL_PARTS, FIRST_PARTS, MANIFEST, SPECIFIED
+from toolkit.dataset.manifest import recorded_parts
 
-_LONGEST_NAME = 255
+_INSIDE = ".converting"
+_NEW, _OLD = "new", "old"
+_NOTE = "publishing"
+_LONGEST_PREFIX = 60
+"""Characters of the folder's name in that of the temporary one, so that no name gets too long for a file system."""
 
 
-def check(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_PARTS) -> None:
     """Check that a dataset may be written into a folder.
 
     Args:
         target: The folder; it need not exist.
         overwrite: Whether a dataset that is there may be replaced.
+        parts: Names of what will be written into it.
 
     Raises:
         UsageError: The target is no folder, or belongs to another dataset.
@@ -52,8 +55,12 @@ def check(target: Path, overwrite: bool) -> None:
             f"{target} already contains a dataset ({', '.join(there)}): "
             "remove it, set another directory, or replace it with --overwrite"
         )
-    if os.path.lexists(target / MANIFEST) and not is_manifest(target / MANIFEST):
-        raise ToolkitError(f"{target / MANIFEST} is in the way: move it away or set another directory")
+    replaced = {*SPECIFIED, *recorded_parts(target / MANIFEST)}
+    for name in parts:
+        if name not in replaced and os.path.lexists(target / name):
+            raise ToolkitError(f"{target / name} is in the way: move it away or set another directory")
+        if os.path.ismount(target / name):
+            raise ToolkitError(f"{target / name} is a mount point, which cannot be replaced: mount {target} instead")
 
 
 def _dataset_around(target: Path) -> Path | None:
@@ -62,60 +69,63 @@ def _dataset_around(target: Path) -> Path | None:
         (
             folder
             for folder in target.parents
-            if target.relative_to(folder).parts[0] in OWN and is_manifest(folder / MANIFEST)
+            if target.relative_to(folder).parts[0] in recorded_parts(folder / MANIFEST)
         ),
         None,
     )
 
 
 def recover(target: Path) -> None:
-    """Finish or remove what a killed conversion left.
+    """Complete what a killed conversion had begun to publish, and remove what else it left in the folder.
 
     Args:
         target: The folder of the dataset.
 
     Raises:
-        ToolkitError: A conversion into this folder is at work right now.
+        ToolkitError: A conversion into this folder is at work right now, or what is left is not to be trusted.
     """
-    for path in (_beside(target), target / INSIDE):
-        if path.is_dir() and not path.is_symlink():
-            lock = _lock(path, target)
-            try:
-                settle(path, target)
-            finally:
-                os.close(lock)
+    remove_abandoned(target.parent, _prefix(target))
+    if os.path.lexists(target / _INSIDE):
+        with _work_folder(target) as work:
+            _finish(work, target)
 
 
-class Placement:
+class DatasetPublisher:
     """The working folder of one conversion, from its making to the finished dataset.
 
     Use it as a context manager: what is in :attr:`tree` when :meth:`publish` is called becomes the dataset; without
-    that call nothing is left at the end of the block.
+    that call nothing is left at the end of the block. :attr:`spare` is a place for what is not to be kept.
     """
 
-    def __init__(self, target: Path, overwrite: bool) -> None:
+    def __init__(self, target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_PARTS) -> None:
         self._target = target
         self._overwrite = overwrite
-        self._made: list[Path] = []
-        self._locks: list[tuple[Path, int]] = []
+        self._parts = parts
+        self._is_new = not target.is_dir()
+        self._stack = ExitStack()
 
-    def __enter__(self) -> "Placement":
+    def __enter__(self) -> "DatasetPublisher":
         try:
             self._make_parents()
-            self._work = self._choose_folder()
-            settle(self._work, self._target, keep=True)
-            check(self._target, self._overwrite)
-            self.tree = self._work / NEW
+            check_target(self._target, self._overwrite, self._parts)
+            if self._is_new:
+                self._work = self._stack.enter_context(temporary_folder(self._target.parent, _prefix(self._target)))
+            else:
+                self._work = self._stack.enter_context(_work_folder(self._target))
+                _finish(self._work, self._target, keep=True)
+                self._stack.callback(_uninterrupted, partial(_finish, self._work, self._target))
+            self.tree = self._work / _NEW
             self.tree.mkdir()
+            self.spare = self._work / "spare"
         except BaseException:
-            self._clean_up()
+            self._stack.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._clean_up()
+        self._stack.close()
 
     def _make_parents(self) -> None:
         missing = []
@@ -125,35 +135,7 @@ class Placement:
             folder = folder.parent
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
-            self._made.append(path)
-
-    def _choose_folder(self) -> Path:
-        """Make and lock the working folder, beside the target if its parent allows it."""
-        beside = _beside(self._target)
-        if _is_writable(self._target.parent) and self._target != self._target.parent:
-            self._hold(beside)
-            if not self._target.is_dir() or self._target.stat().st_dev == beside.stat().st_dev:
-                return beside
-        inside = self._target / INSIDE
-        self._hold(inside)
-        return inside
-
-    def _hold(self, path: Path) -> None:
-        path.mkdir(exist_ok=True)
-        self._locks.append((path, _lock(path, self._target)))
-
-    def _clean_up(self) -> None:
-        try:
-            for path, lock in reversed(self._locks):
-                _uninterrupted(partial(settle, path, self._target))
-                os.close(lock)
-        finally:
-            self._locks.clear()
-            for path in reversed(self._made):
-                try:
-                    path.rmdir()
-                except OSError:  # no longer empty: the dataset is in it
-                    break
+            self._stack.callback(_remove_if_empty, path)
 
     def publish(self) -> None:
         """Let the finished tree become the dataset.
@@ -162,68 +144,159 @@ class Placement:
             ToolkitError: Meanwhile somebody else put a dataset there.
             OSError: It could not be done; the target is as it was.
         """
-        check(self._target, self._overwrite)
-        if not os.path.lexists(self._target):
-            try:
-                self.tree.rename(self._target)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
+        check_target(self._target, self._overwrite, self._parts)
+        if not self._is_new:
+            _note_plan(self._work, self._target)
+            _exchange_parts(self._work, self._target)
+            return
         try:
-            self._swap()
-        except CannotExchange:
-            self._rename_parts()
-
-    def _swap(self) -> None:
-        if self._work.parent == self._target or _is_worked_in(self._target):
-            raise CannotExchange
-        carry_over(self._target, self.tree, without={*OWN, INSIDE})
-        note_swap(self._work)
-        exchange(self.tree, self._target)
-
-    def _rename_parts(self) -> None:
-        for entry in list(os.scandir(self.tree)):
-            if entry.name not in OWN:
-                remove(Path(entry.path))
-        note_renames(self._work)
-        settle(self._work, self._target, keep=True)
+            self.tree.rename(self._target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise ToolkitError(f"{self._target} was made by another program meanwhile: run again") from None
 
 
-def _beside(target: Path) -> Path:
-    name = f".{target.name}.converting"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.converting"
-    return target.parent / name
+def _prefix(target: Path) -> str:
+    return f".{target.name[:_LONGEST_PREFIX]}.converting-"
 
 
-def _is_writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK)
+def _remove_if_empty(path: Path) -> None:
+    with suppress(OSError):  # the dataset is in it
+        path.rmdir()
 
 
-def _is_worked_in(folder: Path) -> bool:
-    """Tell whether this process, and so probably a shell, has its working directory in a folder."""
-    try:
-        return Path.cwd().is_relative_to(folder.resolve())
-    except FileNotFoundError:
-        return False
+@contextmanager
+def _work_folder(target: Path) -> Iterator[Path]:
+    """Make, or take over, the working folder inside a target, and hold its lock.
 
-
-def _lock(path: Path, target: Path) -> int:
-    """Lock a working folder for as long as the descriptor is open."""
+    Whatever lies in a folder that others may write to can be theirs: only a real folder of our own is touched.
+    """
+    path = target / _INSIDE
     while True:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        with suppress(FileExistsError):
+            path.mkdir(stat.S_IRWXU)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise ToolkitError(f"another conversion into {target} is at work: wait for its end") from None
-        held = os.fstat(descriptor)
-        path.mkdir(exist_ok=True)  # whoever held it before may have removed it at its end
-        now = path.stat()
-        if (held.st_dev, held.st_ino) == (now.st_dev, now.st_ino):
-            return descriptor
-        os.close(descriptor)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            raise ToolkitError(f"{path} is no folder of a conversion: look who put it there, and remove it") from None
+        try:
+            if not _is_ours_alone(descriptor):
+                raise ToolkitError(
+                    f"{path} belongs to another user, or others may write to it: look who put it there, and remove it"
+                )
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ToolkitError(f"another conversion into {target} is at work: wait for its end") from None
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    raise  # else: a file system without locks
+            if os.path.lexists(path) and os.path.samestat(os.fstat(descriptor), path.lstat()):
+                yield path
+                return
+        finally:
+            os.close(descriptor)  # else: whoever held it before has removed it at its end
+
+
+def _is_ours_alone(descriptor: int) -> bool:
+    state = os.fstat(descriptor)
+    if state.st_uid != os.geteuid():
+        return False
+    others = stat.S_IWGRP | stat.S_IWOTH
+    if not state.st_mode & others:
+        return True
+    os.fchmod(descriptor, stat.S_IRWXU)
+    has_modes = not os.fstat(descriptor).st_mode & others  # exFAT, and Windows' disks under WSL, show 777 for ever
+    os.fchmod(descriptor, stat.S_IMODE(state.st_mode))
+    return not has_modes
+
+
+def _finish(work: Path, target: Path, keep: bool = False) -> None:
+    """Bring a locked working folder to its end: complete what was begun to be published, remove the rest.
+
+    Args:
+        work: The working folder, left by this process or by a killed one.
+        target: The folder of the dataset.
+        keep: Leave the working folder itself, empty.
+    """
+    _exchange_parts(work, target)
+    with os.scandir(work) as entries:
+        for entry in list(entries):
+            _remove(Path(entry.path))
+    if not keep:
+        work.rmdir()
+
+
+def _note_plan(work: Path, target: Path) -> None:
+    """Write down that parts are about to change places, and which; the note appears as a whole."""
+    made = [name for name in ALL_PARTS if os.path.lexists(work / _NEW / name)]
+    replaced = {*SPECIFIED, *recorded_parts(target / MANIFEST)}
+    gone = [name for name in ALL_PARTS if name in replaced and name not in made and os.path.lexists(target / name)]
+    write_atomically(work / _NOTE, json.dumps({"folder": target.stat().st_ino, "made": made, "gone": gone}))
+
+
+def _read_plan(work: Path, target: Path) -> tuple[list[str], list[str]] | None:
+    """Read which parts change places, None if that has not begun; a note of another folder says nothing of this one."""
+    try:
+        plan = json.loads((work / _NOTE).read_text())
+    except (OSError, ValueError):
+        return None
+    if plan["folder"] != target.stat().st_ino:
+        return None
+    return plan["made"], plan["gone"]
+
+
+def _exchange_parts(work: Path, target: Path) -> None:
+    """Let the new parts take the places of the old, as far as that was noted and is not done yet.
+
+    Raises:
+        OSError: A part could not be renamed; those before it are back where they were.
+    """
+    if (plan := _read_plan(work, target)) is None:
+        return
+    made, gone = plan
+    new, old = work / _NEW, work / _OLD
+    old.mkdir(exist_ok=True)
+    waiting = [name for name in made if os.path.lexists(new / name)]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for name in (*gone, *waiting):
+            if os.path.lexists(target / name):
+                _rename(target / name, old / name, done)
+            if name in waiting:
+                _rename(new / name, target / name, done)
+    except OSError:
+        for source, place in reversed(done):
+            place.rename(source)
+        (work / _NOTE).unlink()
+        raise
+    (work / _NOTE).unlink()
+
+
+def _rename(source: Path, place: Path, done: list[tuple[Path, Path]]) -> None:
+    source.rename(place)
+    done.append((source, place))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a tree, also one that may not be written to."""
+
+    def make_writable(_function: object, name: str, _error: object) -> None:
+        stuck = Path(name)
+        stuck.parent.chmod(stat.S_IRWXU)
+        if stuck.is_dir() and not stuck.is_symlink():
+            stuck.chmod(stat.S_IRWXU)
+            shutil.rmtree(stuck)
+        else:
+            stuck.unlink()
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=make_writable)
+    else:
+        path.unlink()
 
 
 def _uninterrupted(clean_up: Callable[[], None]) -> None:

@@ -1,12 +1,19 @@
-"""Which members of an export are images of which class, and what is left out of the dataset."""
+"""Which members of an export are images of which class, where they go, and what is left out of the dataset."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, ToolkitError
-from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED
+from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
+from toolkit.core.safe_names import LONGEST_PART, fold
 from toolkit.dataset.archive import Archive
+from toolkit.dataset.archive_kind import Kind, is_junk, recognise
+
+_SHOWN = 100
+_JOINT = "__"
+_HASH_DIGITS = 8
 
 
 class Unlabelled(StrEnum):
@@ -17,12 +24,20 @@ class Unlabelled(StrEnum):
     ERROR = "error"
 
 
+class Layout(StrEnum):
+    """Where in its class folder an image lies whose frame is in folders."""
+
+    FLAT = "flat"
+    NESTED = "nested"
+
+
 class Reason(StrEnum):
-    """Why a member of the export is in neither side of the dataset."""
+    """Why a member of the export is on no side of the dataset."""
 
     UNLABELLED = "no label"
     NO_IMAGE = "not an image by its extension"
     NO_CLASS = "not in a class folder"
+    JUNK = "left by an operating system or an editor"
     DOTS = "name with '..', which the reference loses"
     MULTI_LABEL = "more than one label"
 
@@ -31,109 +46,179 @@ class Image(NamedTuple):
     """An image of the dataset.
 
     Attributes:
-        name: Its path below ``cvat_exported`` and, the same, below its side; the first folder is its class.
+        name: Its path below ``cvat_exported``.
         class_name: Its class.
+        frame: The frame's own path in CVAT; a first folder of the class's name is left out, for some servers repeat it.
+        place: Its path below its side.
         size: Bytes.
         member: Its index among the archive's members.
     """
 
     name: str
     class_name: str
+    frame: str
+    place: str
     size: int
     member: int
-
-    @property
-    def path_in_class(self) -> str:
-        """The path without the class."""
-        return self.name[len(self.class_name) + 1 :]
 
 
 class Selection(NamedTuple):
     """What an export holds.
 
     Attributes:
+        root: Folder that everything lies in, with a slash at the end; empty without one.
         classes: Names of the class folders, empty ones too, by code point.
         images: The dataset's images in the reference's order: by class, then by folder, then by name.
         left_out: The other members by index, with the reason.
     """
 
+    root: str
     classes: list[str]
     images: list[Image]
     left_out: dict[int, Reason]
 
 
-def select(archive: Archive, unlabelled: Unlabelled, as_reference: bool) -> Selection:
-    """Sort an export's members into classes.
+class Choice(NamedTuple):
+    """What is taken from an export.
 
-    Args:
-        archive: The open archive.
+    Attributes:
         unlabelled: What to do with the images that have no tag.
         as_reference: Leave out what the reference's way of unpacking loses: names with ``..`` in them.
+        keep_junk: Take folders of junk for classes, and a folder around everything for a class, as the reference does.
+        layout: Where images of frames in folders lie.
+    """
 
-    Returns:
-        Classes, images and what is left out.
+    unlabelled: Unlabelled
+    as_reference: bool
+    keep_junk: bool = False
+    layout: Layout = Layout.FLAT
+
+
+def select(archive: Archive, choice: Choice) -> Selection:
+    """Sort the members of an ImageNet export into classes.
 
     Raises:
-        ToolkitError: There is no class folder.
+        ToolkitError: It is something else, or has no class folder.
         ProblemsFound: There are images without a tag, and that was to be an error.
     """
+    kind = recognise([member.name for member in archive.members], choice.keep_junk)
+    if kind.name != IMAGENET:
+        raise _other_kind(archive, kind)
+    root = kind.root
     classes: set[str] = set()
-    images: list[Image] = []
+    found: list[tuple[str, str, str, int]] = []
     left_out: dict[int, Reason] = {}
     for folder in archive.folders:
-        if not (as_reference and ".." in folder):
-            classes.add(folder.partition("/")[0])
+        is_left_out = (is_junk(folder) and not choice.keep_junk) or (choice.as_reference and ".." in folder)
+        if f"{folder}/" != root and not is_left_out:
+            classes.add(folder.removeprefix(root).partition("/")[0])
     interned: dict[str, str] = {}
     for index, member in enumerate(archive.members):
-        class_name, slash, _ = member.name.partition("/")
-        reason = _reason(member.name, class_name, slash, unlabelled, as_reference)
+        class_name, slash, _ = member.name.removeprefix(root).partition("/")
+        reason = _reason(member.name, class_name, slash, choice)
         if slash and reason in (None, Reason.NO_IMAGE):
             class_name = interned.setdefault(class_name, class_name)
             classes.add(class_name)
         if reason is None:
-            images.append(Image(member.name, class_name, member.size, index))
+            frame = member.name[len(root) + len(class_name) + 1 :].removeprefix(f"{class_name}/")
+            folder, _, name = f"{class_name}/{frame}".rpartition("/")
+            found.append((class_name, folder, name, index))
         else:
             left_out[index] = reason
-    if unlabelled is Unlabelled.ERROR and Reason.UNLABELLED in left_out.values():
+    if choice.unlabelled is Unlabelled.ERROR and Reason.UNLABELLED in left_out.values():
         raise _unlabelled_found(archive, left_out)
-    if unlabelled is Unlabelled.DROP:
+    if choice.unlabelled is Unlabelled.DROP:
         classes.discard(UNLABELLED)
     if not classes:
         raise _no_class(archive, left_out)
-    images.sort(key=_listing_order)
-    return Selection(sorted(classes), images, left_out)
+    found.sort()
+    return Selection(root, sorted(classes), list(_placed(archive, root, found, choice.layout)), left_out)
 
 
-def _listing_order(image: Image) -> tuple[str, str, str]:
-    folder, _, name = image.name.rpartition("/")
-    return image.class_name, folder, name
-
-
-def _reason(name: str, class_name: str, slash: str, unlabelled: Unlabelled, as_reference: bool) -> Reason | None:
+def _reason(name: str, class_name: str, slash: str, choice: Choice) -> Reason | None:
+    if not choice.keep_junk and is_junk(name):
+        return Reason.JUNK
     if not slash:
         return Reason.NO_CLASS
-    if as_reference and ".." in name:
+    if choice.as_reference and ".." in name:
         return Reason.DOTS
-    if class_name == UNLABELLED and unlabelled is not Unlabelled.KEEP:
+    if class_name == UNLABELLED and choice.unlabelled is not Unlabelled.KEEP:
         return Reason.UNLABELLED
     return None if name.lower().endswith(IMAGE_EXTENSIONS) else Reason.NO_IMAGE
 
 
-def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Selection:
-    """Leave images out of a selection.
+def _placed(archive: Archive, root: str, found: Sequence[tuple[str, str, str, int]], layout: Layout) -> Iterator[Image]:
+    start = 0
+    while start < len(found):
+        class_name = found[start][0]
+        end = start
+        while end < len(found) and found[end][0] == class_name:
+            end += 1
+        members = [archive.members[entry[3]] for entry in found[start:end]]
+        paths = [member.name[len(root) + len(class_name) + 1 :] for member in members]
+        frames = [path.removeprefix(f"{class_name}/") for path in paths]
+        places = flat_names(paths, frames) if layout is Layout.FLAT else paths
+        for entry, member, frame, place in zip(found[start:end], members, frames, places, strict=True):
+            yield Image(member.name, class_name, frame, f"{class_name}/{place}", member.size, entry[3])
+        start = end
+
+
+def flat_names(paths: Sequence[str], frames: Sequence[str]) -> list[str]:
+    """Give the images of one class names without folders, such as ``garden__north__1.jpg``.
+
+    What lies in no folder keeps its name. What would collide, also where case or Unicode form does not count, or would
+    be too long, gets a hash of its path before the extension.
 
     Args:
-        selection: The selection.
-        dropped: Indices into its images.
-        reason: Why.
+        paths: Their paths below the class folder, each once.
+        frames: The same without a first folder of the class's name.
 
     Returns:
-        A new selection with the same classes.
+        A name each, no two the same.
     """
+    if not any("/" in path for path in paths):
+        return list(paths)
+    taken = {fold(path) for path in paths if "/" not in path}
+    names = []
+    for path, frame in zip(paths, frames, strict=True):
+        if "/" not in path:
+            names.append(path)
+            continue
+        name = next(name for name in _candidates(path, frame) if fold(name) not in taken)
+        taken.add(fold(name))
+        names.append(name)
+    return names
+
+
+def _candidates(path: str, frame: str) -> Iterator[str]:
+    name = frame.replace("/", _JOINT)
+    if len(name.encode("utf-8", "surrogatepass")) <= LONGEST_PART:
+        yield name
+    extension = name[name.rfind(".") :]
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+    for digits in range(_HASH_DIGITS, len(digest) + 1, _HASH_DIGITS):
+        end = f"-{digest[:digits]}{extension}"
+        stem = name.removesuffix(extension).encode("utf-8", "surrogatepass")[: LONGEST_PART - len(end)]
+        yield stem.decode("utf-8", "ignore") + end
+
+
+def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Selection:
+    """Leave images out of a selection, by their indices; its classes stay."""
     gone = set(dropped)
     left_out = {**selection.left_out, **{selection.images[index].member: reason for index in gone}}
     images = [image for index, image in enumerate(selection.images) if index not in gone]
-    return Selection(selection.classes, images, left_out)
+    return selection._replace(images=images, left_out=left_out)
+
+
+def _other_kind(archive: Archive, kind: Kind) -> ToolkitError:
+    if kind.is_export:
+        return ToolkitError(
+            f"{archive.path} is an export in format {kind.name}: a classification dataset is made of an export in "
+            f"format {IMAGENET}, of a project with tags"
+        )
+    return ToolkitError(
+        f"{archive.path} is {kind.name}, no export in format {IMAGENET}: name the zip that CVAT exported (--base-file)"
+    )
 
 
 def _unlabelled_found(archive: Archive, left_out: dict[int, Reason]) -> ToolkitError:
@@ -141,7 +226,7 @@ def _unlabelled_found(archive: Archive, left_out: dict[int, Reason]) -> ToolkitE
     return ProblemsFound(
         f"{archive.path} holds {len(names)} images without a label: tag them in CVAT and export again, "
         "or use --unlabelled drop",
-        [*names[:100], *(["…"] if len(names) > 100 else [])],
+        [*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])],
     )
 
 
@@ -154,7 +239,7 @@ def _no_class(archive: Archive, left_out: dict[int, Reason]) -> ToolkitError:
             f"{archive.path} was exported without images: export it again with images (make export takes them along)"
         )
     return ToolkitError(
-        f"{archive.path} holds no folder for a class: is it an export in format ImageNet 1.0 of a project with tags?"
+        f"{archive.path} holds no folder for a class: is it an export in format {IMAGENET} of a project with tags?"
     )
 
 

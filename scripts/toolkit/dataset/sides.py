@@ -1,15 +1,25 @@
-"""One set of bytes under two names: reflink, hard link or copy."""
+"""The sides of a dataset on the disk: one set of bytes under two names, folders, links, and the room that they take."""
 
 import errno
+import fcntl
 import os
+import secrets
 import shutil
+import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.files import refused_name, temporary_folder
+from toolkit.core.safe_names import Lookalikes
+from toolkit.core.text import format_size
+from toolkit.core.workers import run_workers
+from toolkit.dataset.archive import Archive
+from toolkit.dataset.layout import ALIASES
+from toolkit.dataset.selection import Image
 
 _FICLONE = 0x40049409
 """Linux: ``ioctl_ficlone(2)``."""
@@ -66,6 +76,11 @@ _LINKERS: dict[LinkMode, Linker] = {
 }
 
 
+def linker(mode: LinkMode) -> Linker:
+    """Give the function for a mode, which is not ``auto``."""
+    return _LINKERS[mode]
+
+
 def usable_mode(wanted: LinkMode, folder: Path) -> LinkMode:
     """Try out which way of sharing a file system knows.
 
@@ -101,11 +116,11 @@ def _works(link: Linker, folder: Path) -> bool:
     return True
 
 
-def link_all(mode: LinkMode, count: int, names: Callable[[int], tuple[str, str]]) -> None:
+def link_all(link: Linker, count: int, names: Callable[[int], tuple[str, str]]) -> None:
     """Give many files a second name.
 
     Args:
-        mode: Not ``auto``.
+        link: How.
         count: How many files.
         names: Gives the existing file and the new name for each number below ``count``; the folders exist. Neighbours
             should lie in the same folder: of two threads each takes half of the list, and they had better not meet.
@@ -113,27 +128,205 @@ def link_all(mode: LinkMode, count: int, names: Callable[[int], tuple[str, str]]
     Raises:
         OSError: A file could not be linked, or copied.
     """
-    link = _LINKERS[mode]
     half = count // 2
-    failures: list[BaseException] = []
-    stopped = threading.Event()
 
-    def work(part: range) -> None:
-        try:
-            for index in part:
-                if stopped.is_set():
-                    return
-                link(*names(index))
-        except BaseException as error:  # raised again below
-            failures.append(error)
+    def work(number: int, stopped: threading.Event) -> None:
+        for index in range(half, count) if number else range(half):
+            if stopped.is_set():
+                return
+            link(*names(index))
 
-    other = threading.Thread(target=work, args=(range(half, count),), daemon=True)
-    other.start()
+    run_workers(work, 2)
+
+
+def write_sides(
+    tree: Path,
+    exported: Path,
+    images: Sequence[Image],
+    sides: Sequence[str],
+    classes: Mapping[str, Iterable[str]],
+    link: Linker,
+) -> None:
+    """Write the sides of a dataset.
+
+    Args:
+        tree: The folder of the dataset.
+        exported: The unpacked export.
+        images: The images.
+        sides: The side of each.
+        classes: The sides that there are, each with its classes; a class has a folder there, also an empty one.
+        link: How a side's image is made of the exported one.
+    """
+    folders = {side: set(names) for side, names in classes.items()}
+    for image, side in zip(images, sides, strict=True):
+        folders[side].add(image.place.rpartition("/")[0])
+    for side, names_of_side in folders.items():
+        (tree / side).mkdir()
+        make_folders(tree / side, names_of_side)
+
+    def names(index: int) -> tuple[str, str]:
+        return f"{exported}/{images[index].name}", f"{tree}/{sides[index]}/{images[index].place}"
+
+    link_all(link, len(images), names)
+
+
+def write_aliases(tree: Path) -> bool:
+    """Make the links by which some tools look for the sides; tells whether the file system has links."""
     try:
-        work(range(half))
+        for alias, side in ALIASES.items():
+            (tree / alias).symlink_to(side, target_is_directory=True)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        for alias in ALIASES:
+            (tree / alias).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def merging_names(lookalikes: Lookalikes, folder: Path) -> Lookalikes:
+    """Try out which of the names that differ in case or Unicode form only a file system takes for one.
+
+    Args:
+        lookalikes: Pairs of such paths.
+        folder: A folder on it, for trying.
+
+    Returns:
+        The pairs that it does not tell apart.
+    """
+    if not lookalikes:
+        return []
+    known: dict[tuple[str, str], bool] = {}
+    merging = []
+    with temporary_folder(folder, ".probe-") as place:
+        for path, other in lookalikes:
+            pair = next((a, b) for a, b in zip(path.split("/"), other.split("/"), strict=False) if a != b)
+            if pair not in known:
+                known[pair] = _merge(place / str(len(known)), *pair)
+            if known[pair]:
+                merging.append((path, other))
+    return merging
+
+
+def _merge(place: Path, one: str, other: str) -> bool:
+    place.mkdir()
+    try:
+        (place / one).touch()
+    except (OSError, UnicodeEncodeError):  # a name that unpacking will complain of
+        return False
+    return os.path.lexists(place / other)
+
+
+_GET_FLAGS = 0x80086601
+_SET_FLAGS = 0x40086602
+_TOP_OF_HIERARCHIES = 0x00020000
+"""Linux: ``FS_IOC_GETFLAGS``, ``FS_IOC_SETFLAGS`` and ``FS_TOPDIR_FL``, ioctl_iflags(2)."""
+
+
+def make_folders(root: Path, folders: Iterable[str]) -> None:
+    """Make folders with all that lead to them, those directly below the root far from each other on the disk.
+
+    ext4 puts a folder beside its parent and a file beside its folder, and looks at each inode that was deleted there in
+    the last minutes before it takes one (``recently_deleted`` in the kernel's fs/ext4/ialloc.c). Where a dataset has
+    just been replaced, every new file would cost twenty times as much. So the folders get places that depend on a
+    random name, which they bear for a moment. Other file systems do not know the wish, and do not need it.
+
+    Args:
+        root: An existing folder.
+        folders: Paths below it, separated by slashes; the empty one is the root itself.
+
+    Raises:
+        OSError: A folder could not be made.
+    """
+    needed = set(folders)
+    for folder in tuple(needed):
+        while folder := folder.rpartition("/")[0]:
+            needed.add(folder)
+    needed.discard("")
+    flags = _spread_what_comes(root)
+    for folder in sorted(needed):
+        try:
+            if flags is None or "/" in folder:
+                (root / folder).mkdir()
+            else:
+                somewhere = root / f".{secrets.token_hex(8)}"
+                somewhere.mkdir()
+                somewhere.rename(root / folder)
+        except OSError as error:
+            raise refused_name(error, folder, root) or error from None
+    if flags is not None:
+        _set_flags(root, flags)
+
+
+def _spread_what_comes(root: Path) -> int | None:
+    """Have the file system spread the folders that are made in one; gives the flags from before, None if it cannot."""
+    if sys.platform != "linux":
+        return None
+    try:
+        flags = _get_flags(root)
+        _set_flags(root, flags | _TOP_OF_HIERARCHIES)
+    except OSError:
+        return None
+    return flags
+
+
+def _get_flags(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        answer = fcntl.ioctl(descriptor, _GET_FLAGS, struct.pack("l", 0))
     finally:
-        if sys.exc_info()[0] is not None or failures:
-            stopped.set()
-        other.join()
-    if failures:
-        raise failures[0]
+        os.close(descriptor)
+    flags: int = struct.unpack_from("i", answer)[0]
+    return flags
+
+
+def _set_flags(folder: Path, flags: int) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("i", flags))
+    finally:
+        os.close(descriptor)
+
+
+_BYTES_PER_NAME = 512
+"""What a file or link costs besides its content: inode, directory entry, its line in the manifest."""
+
+
+def needed_space(archive: Archive, copies: bool, block: int = 4096) -> int:
+    """Estimate the bytes that a dataset takes on the disk.
+
+    Args:
+        archive: The export.
+        copies: Whether the sides are copies instead of links.
+        block: The file system's block size in bytes.
+
+    Returns:
+        Bytes.
+    """
+    content = sum(-(-member.size // block) * block for member in archive.members)
+    return content * (2 if copies else 1) + _BYTES_PER_NAME * len(archive.members)
+
+
+def check_space(archive: Archive, target: Path, copies: bool) -> None:
+    """Check that an export fits on the disk, by the sizes that it declares.
+
+    Args:
+        archive: The export.
+        target: Folder for the dataset; it need not exist.
+        copies: Whether the sides are copies instead of links.
+
+    Raises:
+        ToolkitError: There is too little space, or too few free inodes.
+    """
+    folder = target
+    while not folder.is_dir():
+        folder = folder.parent
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    needed = needed_space(archive, copies, disk.f_frsize)
+    if needed > free:
+        raise ToolkitError(
+            f"{folder} has {format_size(free)} free, the dataset takes {format_size(needed)}: free some space"
+        )
+    if disk.f_files and len(archive.members) > disk.f_favail:
+        raise ToolkitError(f"{folder} has {disk.f_favail} inodes left, the dataset takes {len(archive.members)}")

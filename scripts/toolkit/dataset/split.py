@@ -1,81 +1,92 @@
-"""Who goes to training and who to validation.
+"""Which images go to which split: training, validation, test.
 
-Every method is deterministic: the result depends on the set of images, the share and the seed, never on the order of
+Every method is deterministic: the result depends on the set of images, the fraction and the seed, never on the order of
 the archive or a file system.
 """
 
 import hashlib
+import random
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from enum import StrEnum
 
-from toolkit.dataset.reference_shuffle import shuffled
+from toolkit.core.errors import UsageError
+from toolkit.core.text import some_names
+from toolkit.dataset.selection import Image
+
+Units = Sequence[Sequence[int]]
+"""Groups as lists of image indices, in listing order; single images are groups of one."""
 
 
 class SplitMethod(StrEnum):
-    """How the validation side is chosen."""
+    """How the validation images are chosen."""
 
     REFERENCE = "reference"
     STRATIFIED = "stratified"
     STABLE = "stable"
 
 
-def reference(units: Sequence[Sequence[int]], share: float, seed: int) -> set[int]:
-    """Split as the reference does: one shuffle of all images, the end of it is the validation side.
+def reference(units: Units, fraction: float, seed: int, taken: Container[int] = ()) -> set[int]:
+    """Split as the reference does: one shuffle of all images, the end of it is for validation.
 
-    With groups, whole groups are taken from the end of the shuffle, each that brings the validation side nearer to its
-    size. With single images that is the reference's split, image for image.
+    With groups, whole groups are taken from the end of the shuffle, each that brings the split nearer to its size. With
+    single images that is the reference's split, image for image.
 
     Args:
-        units: The groups as lists of image indices, in listing order; single images are groups of one.
-        share: Share of the validation side, between 0 and 1.
+        units: The groups.
+        fraction: Of all images, between 0 and 1.
         seed: 0..4294967295.
+        taken: Images that another split has; what comes before them in the shuffle is for this one.
 
     Returns:
-        Indices of the validation images.
+        Indices of the chosen images.
     """
-    wanted = int(share * sum(len(unit) for unit in units))  # the truncation, in double arithmetic, is the reference's
-    validation: set[int] = set()
+    wanted = int(fraction * sum(len(unit) for unit in units))  # the truncation, in doubles, is the reference's
+    chosen: set[int] = set()
     for number in reversed(shuffled(len(units), seed)):
-        missing = wanted - len(validation)
-        if abs(missing - len(units[number])) < missing:
-            validation.update(units[number])
-    return validation
+        missing = wanted - len(chosen)
+        if units[number][0] not in taken and abs(missing - len(units[number])) < missing:
+            chosen.update(units[number])
+    return chosen
 
 
-def stratified(units: Sequence[Sequence[int]], classes: Sequence[str], share: float, seed: int) -> set[int]:
-    """Split so that each class keeps the share, and a class that can be on both sides is.
+def stratified(
+    units: Units, classes: Sequence[str], fraction: float, seed: int, taken: Container[int] = ()
+) -> set[int]:
+    """Split so that each class keeps the fraction, and a class that can be on both sides is.
 
     Args:
-        units: The groups as lists of image indices, in listing order; single images are groups of one.
+        units: The groups.
         classes: The class of each image.
-        share: Share of the validation side, between 0 and 1.
+        fraction: Of each class, between 0 and 1.
         seed: 0..4294967295.
+        taken: Images that another split has.
 
     Returns:
-        Indices of the validation images: of a class of n single images n * share, rounded, but at least one and at
-        most n - 1 (none of a class of one). With groups as near to that as whole groups allow.
+        Indices of the chosen images: of a class of n single images n * fraction, rounded, but at least one and at most
+        all but one (none if only one is left). With groups as near to that as whole groups allow.
     """
-    counts: dict[str, int] = {}
-    for name in classes:
-        counts[name] = counts.get(name, 0) + 1
-    missing = {name: _rounded_share(count, share) for name, count in counts.items()}
-    order = shuffled(len(units), seed)
-    order.sort(key=lambda number: -len(units[number]))  # large groups first, while there is still room for them
+    left = [unit for unit in units if unit[0] not in taken]
+    counts = Counter(classes)
+    free = Counter(classes[index] for unit in left for index in unit)
+    missing = {name: _rounded(fraction * count, free[name]) for name, count in counts.items()}
+    order = shuffled(len(left), seed)
+    order.sort(key=lambda number: -len(left[number]))  # large groups first, while there is still room for them
     chosen: set[int] = set()
     for number in order:
-        content = _content(units[number], classes)
+        content = _content(left[number], classes)
         if _gain(content, missing) > 0:
             chosen.add(number)
             for name, count in content.items():
                 missing[name] -= count
-    if len(units) < len(classes):
-        _mend(units, classes, order, chosen)
-    return {index for number in chosen for index in units[number]}
+    if any(len(unit) > 1 for unit in left):
+        _give_both_sides(left, classes, order, chosen)
+    return {index for number in chosen for index in left[number]}
 
 
-def _rounded_share(count: int, share: float) -> int:
-    return max(1, min(count - 1, int(share * count + 0.5))) if count > 1 else 0
+def _rounded(wanted: float, free: int) -> int:
+    return max(1, min(free - 1, int(wanted + 0.5))) if free > 1 else 0
 
 
 def _content(unit: Sequence[int], classes: Sequence[str]) -> dict[str, int]:
@@ -92,7 +103,7 @@ def _gain(content: dict[str, int], missing: dict[str, int]) -> int:
     return sum(abs(missing[name]) - abs(missing[name] - count) for name, count in content.items())
 
 
-def _mend(units: Sequence[Sequence[int]], classes: Sequence[str], order: Sequence[int], chosen: set[int]) -> None:
+def _give_both_sides(units: Units, classes: Sequence[str], order: Sequence[int], chosen: set[int]) -> None:
     """Move whole groups, the smallest first, as long as one gives both sides to a class and takes them from none."""
     contents = {number: _content(units[number], classes).keys() for number in reversed(order)}
     sides: tuple[Counter[str], Counter[str]] = (Counter(), Counter())  # groups that hold a class: training, validation
@@ -111,23 +122,133 @@ def _mend(units: Sequence[Sequence[int]], classes: Sequence[str], order: Sequenc
                 moved = True
 
 
-def stable(identities: Sequence[bytes], share: float, seed: int) -> set[int]:
-    """Split by what each image is, so that no image's side depends on any other image.
+def stable(identities: Sequence[bytes], start: float, end: float, seed: int) -> set[int]:
+    """Split by what each image is, so that no image's split depends on any other image.
 
     Args:
         identities: What each image, or its group, is known by.
-        share: Share of the validation side, between 0 and 1; kept on average only.
+        start: Where in 0..1 the chosen part begins.
+        end: Where it ends; its length is the fraction, kept on average only.
         seed: 0..4294967295.
 
     Returns:
-        Indices of the validation images: those whose hash with the seed falls below the share.
+        Indices of the images whose hash with the seed falls into that part.
     """
     prefix = hashlib.sha256(f"stable split, seed {seed}\n".encode())
-    below = share * 2.0**64
-    validation = set()
+    chosen = set()
     for index, identity in enumerate(identities):
         drawn = prefix.copy()
         drawn.update(identity)
-        if int.from_bytes(drawn.digest()[:8], "big") < below:
-            validation.add(index)
-    return validation
+        if start * 2.0**64 <= int.from_bytes(drawn.digest()[:8], "big") < end * 2.0**64:
+            chosen.add(index)
+    return chosen
+
+
+# --- The reference's shuffle: NumPy's frozen ``RandomState(seed).shuffle``, without NumPy -------------------------
+#
+# It is the Mersenne Twister MT19937 (Matsumoto and Nishimura, ACM TOMACS 8, 1998), seeded by one 32-bit word with the
+# authors' ``init_genrand``, and a Fisher-Yates shuffle whose indices are drawn by masked rejection.
+
+_WORDS = 624
+
+
+def _generator(seed: int) -> random.Random:
+    # Python's own generator is the same twister, but its seeding is the authors' other one (``init_by_array``), so
+    # the state is made here and set.
+    state = [seed]
+    for index in range(1, _WORDS):
+        state.append((1812433253 * (state[-1] ^ (state[-1] >> 30)) + index) & 0xFFFFFFFF)
+    generator = random.Random()
+    generator.setstate((3, (*state, _WORDS), None))
+    return generator
+
+
+def shuffled(count: int, seed: int) -> list[int]:
+    """Shuffle the numbers from 0 to ``count`` - 1.
+
+    Args:
+        count: How many numbers; below 2**32.
+        seed: 0..4294967295.
+
+    Returns:
+        The numbers in the order that ``numpy.random.RandomState(seed).shuffle`` leaves them.
+    """
+    numbers = list(range(count))
+    draw = _generator(seed).getrandbits
+    for last in range(count - 1, 0, -1):
+        mask = (1 << last.bit_length()) - 1
+        while (chosen := draw(32) & mask) > last:
+            pass
+        numbers[last], numbers[chosen] = numbers[chosen], numbers[last]
+    return numbers
+
+
+# --- Groups -------------------------------------------------------------------------------------------------------
+
+
+class GroupRule:
+    """Reads an image's group from its frame's own path.
+
+    A number is a depth: the group is the first so many folders. Anything else is a regular expression, searched in the
+    path: the group is what its parentheses match, or the whole match if it has none. An image without such a folder or
+    match is a group by itself.
+    """
+
+    def __init__(self, text: str) -> None:
+        if not text:
+            raise UsageError("--group-by is empty: give a folder depth from 1, or a regular expression")
+        self.text = text
+        self._depth = int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+        if self._depth == 0:
+            raise UsageError("--group-by 0 groups nothing: give a folder depth from 1, or a regular expression")
+        try:
+            self._pattern = re.compile(text)
+        except re.error as error:
+            raise UsageError(f"--group-by is neither a folder depth nor a regular expression: {error}") from None
+
+    def key(self, image: Image) -> str | None:
+        """Tell an image's group; None if it is alone."""
+        if self._depth is not None:
+            folders = image.frame.split("/")[:-1]
+            return "/".join(folders[: self._depth]) or None
+        match = self._pattern.search(image.frame)
+        if match is None:
+            return None
+        return "\n".join(part or "" for part in match.groups()) if match.groups() else match.group()
+
+    def keys(self, images: Sequence[Image]) -> list[str | None]:
+        """Tell the group of every image, None for one that is alone.
+
+        Raises:
+            UsageError: No image has a group, or all images of a class are one group, so the rule is a mistake.
+        """
+        keys = [self.key(image) for image in images]
+        if images and not any(key is not None for key in keys):
+            kind = "lies in a folder" if self._depth is not None else "matches"
+            raise UsageError(f"--group-by {self.text}: no image {kind} (such as {images[0].frame})")
+        groups: dict[str, set[str | None]] = {}
+        for image, key in zip(images, keys, strict=True):
+            groups.setdefault(image.class_name, set()).add(key)
+        counts = Counter(image.class_name for image in images)
+        single = [name for name, found in groups.items() if len(found) == 1 and None not in found and counts[name] > 1]
+        if single:
+            raise UsageError(
+                f"--group-by {self.text} makes one group of all images of {some_names(single)}, which could be in one "
+                "split only: choose a rule that tells more groups apart"
+            )
+        return keys
+
+
+def units(keys: Sequence[str | None]) -> list[list[int]]:
+    """Put the images of one group together, in the order of their first images."""
+    found: dict[str, list[int]] = {}
+    together: list[list[int]] = []
+    for index, key in enumerate(keys):
+        if key is not None and key in found:
+            found[key].append(index)
+            continue
+        unit = [index]
+        together.append(unit)
+        if key is not None:
+            found[key] = unit
+    return together

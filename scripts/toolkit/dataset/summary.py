@@ -1,54 +1,50 @@
-"""A dataset in a few lines, and the same as JSON."""
+"""A dataset in a few lines, the same as JSON, and what to know of it before training with it."""
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.dataset.layout import TRAINING, VALIDATION
+from toolkit.core.text import printable, some_names
+from toolkit.dataset.archive import Archive
+from toolkit.dataset.assignment import Assignment
+from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
+from toolkit.dataset.labels import order_warning
+from toolkit.dataset.layout import TEST, TRAINING, VALIDATION
 from toolkit.dataset.manifest import Manifest
+from toolkit.dataset.selection import Reason, Selection
+
+RECOMMENDED = 10
+"""Images per class that the specification recommends at least."""
 
 
-def counts(manifest: Manifest) -> dict[str, tuple[int, int]]:
-    """Count the images of each class.
-
-    Args:
-        manifest: The dataset.
-
-    Returns:
-        By class, in the order of the labels: images in training and in validation.
-    """
+def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """Count the images: by class, in the order of the labels, a number for each of the manifest's sides."""
     found = Counter((record.class_name, record.side) for record in manifest.images)
-    return {name: (found[name, TRAINING], found[name, VALIDATION]) for name in manifest.labels}
+    return {name: tuple(found[name, side] for side in manifest.sides) for name in manifest.labels}
 
 
 def left_out(manifest: Manifest) -> dict[str, int]:
-    """Count the files that are on neither side, by reason."""
+    """Count the files that are on no side, by reason."""
     return dict(Counter(record.reason for record in manifest.left_out))
 
 
 def as_table(manifest: Manifest) -> Iterator[str]:
-    """Draw the images per class and side.
-
-    Args:
-        manifest: The dataset.
-
-    Yields:
-        Lines of a table for a terminal, then a line for each reason to leave files out.
-    """
-    rows: list[tuple[str, ...]] = [("id", "class", TRAINING, VALIDATION, "total")]
-    total = [0, 0]
-    for name, (training, validation) in counts(manifest).items():
-        rows.append((str(manifest.labels[name]), name, str(training), str(validation), str(training + validation)))
-        total = [total[0] + training, total[1] + validation]
-    rows.append(("", "total", str(total[0]), str(total[1]), str(sum(total))))
+    """Draw the images per class and side as lines for a terminal, then a line for each reason to leave files out."""
+    rows: list[tuple[str, ...]] = [("id", "class", *manifest.sides, "total")]
+    total = [0] * len(manifest.sides)
+    for name, found in counts(manifest).items():
+        rows.append((str(manifest.labels[name]), name, *map(str, found), str(sum(found))))
+        total = [before + count for before, count in zip(total, found, strict=True)]
+    rows.append(("", "total", *map(str, total), str(sum(total))))
     yield from _aligned(rows)
     for reason, count in left_out(manifest).items():
         yield f"left out: {count} {'file' if count == 1 else 'files'}, {reason}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    shown = [[_printable(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(_width(row[column]) for row in shown) for column in range(len(shown[0]))]
     for row in shown:
         cells = [
@@ -56,12 +52,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
-
-
-def _printable(text: str) -> str:
-    from toolkit.core.text import printable
-
-    return printable(text)
 
 
 def _width(text: str) -> int:
@@ -73,23 +63,182 @@ def _width(text: str) -> int:
 
 
 def as_json(manifest: Manifest) -> dict[str, Any]:
-    """Give the same facts to machines.
-
-    Args:
-        manifest: The dataset.
-
-    Returns:
-        A JSON object.
-    """
+    """Give the same facts to machines."""
     return {
         "labels": dict(manifest.labels),
-        "classes": {
-            name: {TRAINING: training, VALIDATION: validation}
-            for name, (training, validation) in counts(manifest).items()
-        },
+        "classes": {name: dict(zip(manifest.sides, found, strict=True)) for name, found in counts(manifest).items()},
         "images": len(manifest.images),
         "left_out": left_out(manifest),
         "warnings": list(manifest.warnings),
-        "leaks": [record._asdict() for record in manifest.equal_images if len(record.sides) > 1],
+        "leaks": [record._asdict() for record in manifest.duplicates if len(record.sides) > 1],
         "source": manifest.source._asdict(),
     }
+
+
+# --- Warnings -----------------------------------------------------------------------------------------------------
+
+
+def find_warnings(
+    selection: Selection,
+    assignment: Assignment,
+    sides: Sequence[str],
+    numbers: Mapping[str, int],
+    archive: Archive,
+    formats: Mapping[int, str],
+) -> list[str]:
+    """Find what is doubtful about a dataset.
+
+    Args:
+        selection: Its images.
+        assignment: Their sides.
+        sides: The sides that there are.
+        numbers: The labels' ids.
+        archive: The export.
+        formats: By member, the picture format of those whose extension tells another.
+
+    Returns:
+        One line each.
+    """
+    warnings = [*_left_out(selection, archive), *_other_formats(selection, formats)]
+    warnings.extend(_classes(selection, assignment, sides, numbers))
+    warnings.extend(_duplicates(selection, assignment))
+    warnings.extend(_class_names(numbers))
+    if archive.lookalikes:
+        names = some_names(f"{other} and {name}" for name, other in archive.lookalikes)
+        line = f"names that differ in case or Unicode form only, which other file systems take for one: {names}"
+        warnings.append(line)
+    if (order := order_warning(numbers)) is not None:
+        warnings.append(order)
+    return warnings
+
+
+def _left_out(selection: Selection, archive: Archive) -> Iterator[str]:
+    def named(wanted: Reason) -> list[str]:
+        return [archive.members[index].name for index, reason in selection.left_out.items() if reason is wanted]
+
+    if selection.root:
+        yield (
+            f"everything lies in the folder {selection.root[:-1]}, which is seen through: the folders in it are the "
+            "classes (--keep-junk takes it for a class)"
+        )
+    if junk := named(Reason.JUNK):
+        yield (
+            f"{_count(len(junk), 'file is', 'files are')} left out, as operating systems and editors leave them "
+            f"(--keep-junk takes them along): {some_names(sorted(junk))}"
+        )
+    if lost := named(Reason.DOTS):
+        yield (
+            f"{_count(len(lost), 'file is', 'files are')} left out because the reference loses names with '..' in them "
+            f"(the other split methods take them): {some_names(lost)}"
+        )
+    filled = {image.class_name for image in selection.images}
+    others = {name.removeprefix(selection.root).partition("/")[0] for name in named(Reason.NO_IMAGE)}
+    for name in sorted(others - filled):
+        yield f"folder {name} holds files but no image, and counts as a class: is this an ImageNet 1.0 export?"
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _other_formats(selection: Selection, formats: Mapping[int, str]) -> Iterator[str]:
+    if not formats:
+        return
+    found: dict[str, list[str]] = {}
+    for image in selection.images:
+        if image.member in formats:
+            found.setdefault(formats[image.member], []).append(image.name)
+    for content, names in sorted(found.items()):
+        yield other_format_warning(content, names)
+
+
+def other_format_warning(content: str, names: Sequence[str]) -> str:
+    """Warn of images that hold another format than their extension tells."""
+    return (
+        f"{_count(len(names), 'image holds', 'images hold')} {content}, not what the extension says, which Keras and "
+        f"TensorFlow cannot read: {some_names(names)}"
+    )
+
+
+def _classes(
+    selection: Selection, assignment: Assignment, sides: Sequence[str], numbers: Mapping[str, int]
+) -> Iterator[str]:
+    found = Counter(zip((image.class_name for image in selection.images), assignment.sides, strict=True))
+    for name in numbers:
+        by_side = {side: found[name, side] for side in sides}
+        count = sum(by_side.values())
+        if count == 0:
+            yield f"class {name} has no image{_EMPTY_FOLDERS}"
+            continue
+        if count < RECOMMENDED:
+            yield f"class {name} has {_count(count, 'image', 'images')}, at least {RECOMMENDED} are recommended"
+        for side, inside in by_side.items():
+            if not inside:
+                yield f"class {name} has no image in {side}{_EMPTY_FOLDERS}"
+
+
+_EMPTY_FOLDERS = " (torchvision's ImageFolder stops there unless it is given allow_empty=True)"
+
+
+def _class_names(numbers: Mapping[str, int]) -> Iterator[str]:
+    hidden = [name for name in numbers if name.startswith(".")]
+    if hidden:
+        yield (
+            f"classes whose names begin with a dot: {some_names(hidden)}: Keras, fastai and others skip such folders, "
+            "and every id after them shifts: rename the label in CVAT"
+        )
+    if sorted(numbers, key=_natural_order) != sorted(numbers):
+        yield (
+            "timm sorts these class names otherwise (numbers by their value, capitals like small letters): "
+            "give it --class-map classes.txt"
+        )
+
+
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    return [
+        (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in _DIGITS.split(name.lower())
+    ]
+
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def _named(clusters: Iterable[Cluster], selection: Selection) -> str:
+    return some_names(name_equal([selection.images[index].name for index in cluster.images]) for cluster in clusters)
+
+
+def _duplicates(selection: Selection, assignment: Assignment) -> Iterator[str]:
+    images, clusters = selection.images, assignment.clusters
+    several = [cluster for cluster in clusters if cluster.kind is Kind.MULTI_LABEL]
+    if several:
+        yield (
+            f"images with more than one label, in the folders of several classes: {len(several)} "
+            f"(--multi-label drop leaves them out): {_named(several, selection)}"
+        )
+    copies = [cluster for cluster in clusters if cluster.kind is not Kind.MULTI_LABEL]
+    contradicting = [cluster for cluster in copies if len({images[index].class_name for index in cluster.images}) > 1]
+    if contradicting:
+        yield f"duplicates under different labels: {len(contradicting)}: {_named(contradicting, selection)}"
+    if leaks := leaking(clusters, assignment.sides):
+        where = sorted(
+            {assignment.sides[index] for cluster in leaks for index in cluster.images}, key=_SIDE_ORDER.index
+        )
+        yield (
+            f"data leakage: {_alike(leaks)} images in {' and '.join(where)}: {len(leaks)} "
+            f"(--on-leak fix puts them into one split): {_named(leaks, selection)}"
+        )
+    inside = [cluster for cluster in copies if len({assignment.sides[index] for index in cluster.images}) == 1]
+    if inside:
+        more = sum(len(cluster.images) - 1 for cluster in inside)
+        yield (
+            f"duplicates within one split: {_count(more, 'image is a copy', 'images are copies')} of "
+            f"{_count(len(inside), 'other', 'others')}: {_named(inside, selection)}"
+        )
+
+
+_SIDE_ORDER = (TRAINING, VALIDATION, TEST)
+
+
+def _alike(clusters: Iterable[Cluster]) -> str:
+    kinds = {cluster.kind is Kind.NEAR for cluster in clusters}
+    return "identical" if kinds == {False} else "near-duplicate" if kinds == {True} else "identical or near-duplicate"

@@ -2,21 +2,166 @@
 
 import hashlib
 import os
+import struct
 import threading
+import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+from isal import isal_zlib
+from isal.isal_zlib import IsalError
+
+from toolkit.core.files import refused_name
+from toolkit.core.images import HEAD_SIZE, other_format
+from toolkit.core.workers import run_workers, worker_count
 from toolkit.dataset.archive import Archive, Member, refused
-from toolkit.dataset.member_data import Damaged, Reader, batches
 
 MOST_WORKERS = 4
 """Beyond a few threads only the disk and the interpreter's lock are fought over."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-_POLL_SECONDS = 0.05
+
+READ_SIZE = 1024 * 1024
+"""Bytes read at once: small enough to stay in a core's cache until they are checked, hashed and written."""
+
+_LOCAL_HEADER = struct.Struct("<4s2x2H4x3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_FLAGS_THAT_MATTER = 0x1 | 0x8 | 0x40 | 0x800
+_ZIP64 = 0xFFFFFFFF
 
 
-def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> list[bytes]:
+class Damaged(Exception):
+    """A member's data are not what the archive's directory says; the text tells why."""
+
+
+def batches(members: list[Member]) -> Iterator[range]:
+    """Put neighbours together that one read brings in; a member that is larger than a read is alone in its range."""
+    first = 0
+    for index, member in enumerate(members):
+        if index > first and member.limit - members[first].offset > READ_SIZE:
+            yield range(first, index)
+            first = index
+    if members:
+        yield range(first, len(members))
+
+
+class Reader:
+    """Reads members through a buffer of its own; one for each thread."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._start = 0
+        self._filled = 0
+
+    def load(self, start: int, end: int) -> None:
+        """Read a part of the archive ahead, as far as the buffer goes."""
+        self._start = start
+        wanted = min(end - start, READ_SIZE)
+        self._filled = 0
+        while self._filled < wanted:
+            got = os.preadv(self._archive.descriptor, [self._buffer[self._filled : wanted]], start + self._filled)
+            if not got:
+                break
+            self._filled += got
+
+    def _at(self, offset: int, length: int) -> memoryview:
+        """Give bytes of the archive, at most a buffer full; fewer at the archive's end or the buffer's."""
+        if not self._start <= offset <= offset + length <= self._start + self._filled:
+            self.load(offset, offset + length)
+        return self._buffer[offset - self._start : min(offset - self._start + length, self._filled)]
+
+    def content(self, member: Member) -> Iterator[bytes | memoryview]:
+        """Unpack a member and check it on the way; a piece is valid until the next one is asked for.
+
+        Raises:
+            Damaged: The data do not fit the directory. What was yielded until then is worthless.
+        """
+        start = self._data_start(member)
+        pieces = self._packed(start, member.packed)
+        crc = size = 0
+        for piece in pieces if member.method == zipfile.ZIP_STORED else _inflated(pieces, member.size):
+            crc = isal_zlib.crc32(piece, crc)
+            size += len(piece)
+            yield piece
+        if size != member.size:
+            raise Damaged(f"unpacks to {size} bytes instead of {member.size}")
+        if crc != member.crc:
+            raise Damaged("its CRC does not match: the archive is damaged")
+
+    def _data_start(self, member: Member) -> int:
+        raw_name = member.raw_name
+        header = self._at(member.offset, _LOCAL_HEADER.size + len(raw_name))
+        if len(header) < _LOCAL_HEADER.size:
+            raise Damaged("lies outside the archive")
+        signature, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack_from(header)
+        if signature != _LOCAL_SIGNATURE:
+            raise Damaged("has no header where the archive's directory says")
+        if method != member.method or (flags ^ member.flags) & _FLAGS_THAT_MATTER:
+            raise Damaged("is packed otherwise than the archive's directory says")
+        if name_length != len(raw_name) or header[_LOCAL_HEADER.size :] != raw_name:
+            raise Damaged("has another name in its own header")
+        if not member.has_descriptor and (
+            crc != member.crc or packed not in (member.packed, _ZIP64) or size not in (member.size, _ZIP64)
+        ):
+            raise Damaged("has another size or CRC in its own header")
+        start: int = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+        if start + member.packed > member.limit:
+            raise Damaged("overlaps what comes after it in the archive")
+        return start
+
+    def _packed(self, start: int, length: int) -> Iterator[memoryview]:
+        end = start + length
+        while start < end:
+            piece = self._at(start, min(end - start, READ_SIZE))
+            if not piece:
+                raise Damaged("ends before its last byte: the archive is cut off")
+            yield piece
+            start += len(piece)
+
+
+def _inflated(pieces: Iterator[memoryview], size: int) -> Iterator[bytes]:
+    """Inflate without ever making more than the promised size, however the data lie."""
+    inflate = isal_zlib.decompressobj(wbits=-15)
+    left = size
+    try:
+        for piece in pieces:
+            packed: bytes | memoryview = piece
+            while packed and not inflate.eof:
+                unpacked = inflate.decompress(packed, min(left + 1, READ_SIZE))
+                packed = inflate.unconsumed_tail
+                left -= len(unpacked)
+                if left < 0:
+                    raise Damaged("unpacks to more than the archive's directory says")
+                if unpacked:
+                    yield unpacked
+            if inflate.eof and (packed or inflate.unused_data):
+                raise Damaged("has bytes behind its packed data")
+        while not inflate.eof and (unpacked := inflate.decompress(b"", min(left + 1, READ_SIZE))):
+            left -= len(unpacked)
+            if left < 0:
+                raise Damaged("unpacks to more than the archive's directory says")
+            yield unpacked
+    except IsalError as error:  # type: ignore[misc]  # untyped in the package
+        raise Damaged(f"cannot be inflated ({error})") from None
+    if not inflate.eof:
+        raise Damaged("its packed data end too early")
+
+
+class Contents(NamedTuple):
+    """What was found in an archive's members.
+
+    Attributes:
+        hashes: The SHA-256 of each, 32 bytes, in the archive's order.
+        formats: By index, the picture format of those whose extension tells another.
+    """
+
+    hashes: list[bytes]
+    formats: dict[int, str]
+
+
+def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> Contents:
     """Read every member, check it, hash it, and write it below a folder.
 
     Args:
@@ -24,107 +169,95 @@ def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = 
         tree: Folder in which all :meth:`Archive.all_folders` exist; None only checks and hashes.
         on_percent: Called for every hundredth of the work.
 
-    Returns:
-        The SHA-256 of each member, 32 bytes in the archive's order.
-
     Raises:
-        ToolkitError: Members are damaged (all are listed).
+        ToolkitError: Members are damaged (all are listed), or have names that the file system refuses.
         OSError: Reading or writing failed.
     """
-    run = _Run(archive, tree)
+    folder = None if tree is None else os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return run.finish(on_percent)
+        return _Unpacking(archive, tree, folder).run(on_percent)
     finally:
-        run.stop()
+        if folder is not None:
+            os.close(folder)
 
 
-class _Run:
+class _Unpacking:
     """One pass over the archive by some threads.
 
     The threads take the batches from both ends, so that they seldom write into the same folder, which the kernel lets
     only one of them do at a time.
     """
 
-    def __init__(self, archive: Archive, tree: str | None) -> None:
+    def __init__(self, archive: Archive, tree: str | None, folder: int | None) -> None:
         self._archive = archive
-        self._tree = None if tree is None else os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
-        self._hashes: list[bytes] = [b""] * len(archive.members)
+        self._tree = tree
+        self._folder = folder
+        self._contents = Contents([b""] * len(archive.members), {})
         self._batches = deque(batches(archive.members))
         self._read_bytes = 0
         self._problems: list[tuple[int, str]] = []
-        self._failure: BaseException | None = None
-        self._stopped = threading.Event()
-        count = min(MOST_WORKERS, os.cpu_count() or 1, len(self._batches))
-        self._threads = [
-            threading.Thread(target=self._work, args=(number % 2 == 0,), daemon=True) for number in range(count)
-        ]
 
-    def finish(self, on_percent: Callable[[], None]) -> list[bytes]:
-        """Start the threads and wait for them; :meth:`stop` must be called afterwards, also after an interrupt."""
-        for thread in self._threads:
-            thread.start()
+    def run(self, on_percent: Callable[[], None]) -> Contents:
         shown = 0
-        while any(thread.is_alive() for thread in self._threads):
-            for thread in self._threads:
-                thread.join(_POLL_SECONDS)
+
+        def show() -> None:
+            nonlocal shown
             percent = min(100, 100 * self._read_bytes // (self._archive.size or 1))
             for _ in range(percent - shown):
                 on_percent()
             shown = max(shown, percent)
-        if self._failure is not None:
-            raise self._failure
+
+        run_workers(self._work, worker_count(MOST_WORKERS, len(self._batches)), show)
         if self._problems:
             members = self._archive.members
             raise refused(
                 self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(self._problems)]
             )
-        return self._hashes
+        return self._contents
 
-    def stop(self) -> None:
-        """End the threads, wherever they are, and close the folder."""
-        self._stopped.set()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
-        if self._tree is not None:
-            os.close(self._tree)
-
-    def _work(self, from_the_front: bool) -> None:
-        take = self._batches.popleft if from_the_front else self._batches.pop
+    def _work(self, number: int, stopped: threading.Event) -> None:
+        take = self._batches.pop if number % 2 else self._batches.popleft
         reader = Reader(self._archive)
         members = self._archive.members
-        try:
-            while not self._stopped.is_set():
-                try:
-                    batch = take()
-                except IndexError:
-                    return
-                reader.load(members[batch.start].offset, members[batch.stop - 1].limit)
-                for index in batch:
-                    self._take_member(reader, index, members[index])
-                self._read_bytes += members[batch.stop - 1].limit - members[batch.start].offset
-        except BaseException as error:  # whatever it is, the waiting thread raises it
-            self._failure = error
-            self._stopped.set()
+        while not stopped.is_set():
+            try:
+                batch = take()
+            except IndexError:
+                return
+            reader.load(members[batch.start].offset, members[batch.stop - 1].limit)
+            for index in batch:
+                self._take_member(reader, index, members[index], stopped)
+            self._read_bytes += members[batch.stop - 1].limit - members[batch.start].offset
 
-    def _take_member(self, reader: Reader, index: int, member: Member) -> None:
+    def _take_member(self, reader: Reader, index: int, member: Member, stopped: threading.Event) -> None:
         sha256 = hashlib.sha256()
+        head = b""
         target = None
         try:
-            if self._tree is not None and not self._problems:
-                target = os.open(member.name, _CREATE, 0o666, dir_fd=self._tree)
+            if self._folder is not None and not self._problems:
+                target = self._create(member.name)
             for piece in reader.content(member):
                 sha256.update(piece)
+                if len(head) < HEAD_SIZE:
+                    head += bytes(piece[: HEAD_SIZE - len(head)])
                 if target is not None:
                     _write(target, piece)
-                if self._stopped.is_set():
+                if stopped.is_set():
                     return
-            self._hashes[index] = sha256.digest()
+            self._contents.hashes[index] = sha256.digest()
+            if (found := other_format(member.name, head)) is not None:
+                self._contents.formats[index] = found
         except Damaged as damage:
             self._problems.append((index, str(damage)))
         finally:
             if target is not None:
                 os.close(target)
+
+    def _create(self, name: str) -> int:
+        try:
+            return os.open(name, _CREATE, 0o666, dir_fd=self._folder)
+        except OSError as error:
+            raise refused_name(error, name, self._tree) or error from None
 
 
 def _write(target: int, piece: bytes | memoryview) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import UsageError
+from toolkit.core.images import HEAD_SIZE, other_format
+from toolkit.core.workers import run_workers, worker_count
 from toolkit.dataset import labels
-from toolkit.dataset.layout import EXPORTED, LABELS, MANIFEST, SIDES
+from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST
 from toolkit.dataset.manifest import Manifest, read
+from toolkit.dataset.publish import recover
 
 _READ_SIZE = 1024 * 1024
 _MOST_THREADS = 8
-_POLL_SECONDS = 0.05
 
 
 class Kind(StrEnum):
@@ -49,12 +51,14 @@ class Verdict(NamedTuple):
         problems: All differences, by path.
         files: How many files the manifest tells of.
         hashed_bytes: How many bytes were hashed; what hard links share is hashed once.
+        formats: By the content's format, the images whose extension tells another.
     """
 
     manifest: Manifest
     problems: list[Problem]
     files: int
     hashed_bytes: int
+    formats: dict[str, list[str]]
 
 
 class _Expected(NamedTuple):
@@ -70,22 +74,21 @@ def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verd
         dataset: The folder.
         on_percent: Called for every hundredth of the hashing.
 
-    Returns:
-        The verdict.
-
     Raises:
         UsageError: There is no such folder.
         ToolkitError: It has no manifest, or one that cannot be read.
     """
     if not dataset.is_dir():
         raise UsageError(f"{dataset} is not a folder: name the folder of the dataset (--dataset-dir)")
+    recover(dataset)
     manifest = read(dataset / MANIFEST)
+    folders_of_files = [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
     files = {expected.path: expected for expected in _expected_files(manifest)}
     count = len(files)
-    folders = _expected_folders(manifest, files)
-    problems = list(_label_problems(dataset, manifest))
+    folders = _expected_folders(manifest, folders_of_files, files)
+    problems = list(_other_parts(dataset, manifest))
     to_hash: dict[tuple[int, int], list[_Expected]] = {}
-    for path, entry in _walk(dataset):
+    for path, entry in _walk(dataset, folders_of_files):
         if entry.is_dir(follow_symlinks=False):
             if path not in folders:
                 problems.append(Problem(Kind.EXTRA, f"{path}/"))
@@ -99,22 +102,27 @@ def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verd
             to_hash.setdefault((status.st_dev, status.st_ino), []).append(expected)
     problems.extend(Problem(Kind.MISSING, path) for path in files)
     problems.extend(Problem(Kind.MISSING, f"{path}/") for path in folders)
-    problems.extend(_Hashing(dataset, to_hash).finish(on_percent))
+    hashing = _Hashing(dataset, to_hash)
+    problems.extend(hashing.run(on_percent))
     hashed = sum(group[0].size for group in to_hash.values())
-    return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), count + 1, hashed)
+    formats = {content: sorted(paths) for content, paths in sorted(hashing.formats.items())}
+    return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), count + 1, hashed, formats)
 
 
 def _expected_files(manifest: Manifest) -> Iterator[_Expected]:
+    has_exported = EXPORTED in manifest.parts
     for image in manifest.images:
         yield _Expected(image.path, image.size, image.sha256)
-        yield _Expected(image.exported_path, image.size, image.sha256)
-    for record in manifest.left_out:
-        yield _Expected(record.path, record.size, record.sha256)
+        if has_exported:
+            yield _Expected(image.exported_path, image.size, image.sha256)
+    if has_exported:
+        for record in manifest.left_out:
+            yield _Expected(record.path, record.size, record.sha256)
 
 
-def _expected_folders(manifest: Manifest, files: Iterable[str]) -> set[str]:
-    folders = {EXPORTED, *SIDES, *manifest.folders}
-    folders.update(f"{side}/{name}" for side in SIDES for name in manifest.labels)
+def _expected_folders(manifest: Manifest, tops: Iterable[str], files: Iterable[str]) -> set[str]:
+    folders = {*tops, *(manifest.folders if EXPORTED in tops else ())}
+    folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels)
     folders.update({path.rpartition("/")[0] for path in files})
     for folder in tuple(folders):
         while folder := folder.rpartition("/")[0]:
@@ -122,19 +130,28 @@ def _expected_folders(manifest: Manifest, files: Iterable[str]) -> set[str]:
     return folders
 
 
-def _label_problems(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
-    path = dataset / LABELS
-    if path.is_symlink() or not path.is_file():
-        yield Problem(Kind.CHANGED if os.path.lexists(path) else Kind.MISSING, LABELS)
-    elif path.read_bytes() != labels.as_json(manifest.labels).encode():
-        yield Problem(Kind.CHANGED, LABELS, "has other names or ids than the manifest")
+def _other_parts(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Compare what is neither a side nor the export: the files of labels, and the links."""
+    texts = {LABELS: labels.as_json(manifest.labels), CLASSES: labels.as_lines(manifest.labels)}
+    for name in manifest.parts:
+        path = dataset / name
+        if (side := ALIASES.get(name)) is not None:
+            if not path.is_symlink() or str(path.readlink()) != side:
+                kind = Kind.CHANGED if os.path.lexists(path) else Kind.MISSING
+                yield Problem(kind, name, f"is no link to {side}" if kind is Kind.CHANGED else "")
+        elif (text := texts.get(name)) is None:
+            continue
+        elif path.is_symlink() or not path.is_file():
+            yield Problem(Kind.CHANGED if os.path.lexists(path) else Kind.MISSING, name)
+        elif path.read_bytes() != text.encode("utf-8", "surrogatepass"):
+            yield Problem(Kind.CHANGED, name, "has other names or ids than the manifest")
 
 
-def _walk(dataset: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    waiting = [name for name in (EXPORTED, *SIDES) if os.path.lexists(dataset / name)]
+def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    there = [name for name in tops if os.path.lexists(dataset / name)]
     with os.scandir(dataset) as entries:
-        yield from ((entry.name, entry) for entry in entries if entry.name in waiting)
-    waiting = [name for name in waiting if (dataset / name).is_dir() and not (dataset / name).is_symlink()]
+        yield from ((entry.name, entry) for entry in entries if entry.name in there)
+    waiting = [name for name in there if (dataset / name).is_dir() and not (dataset / name).is_symlink()]
     while waiting:
         folder = waiting.pop()
         with os.scandir(dataset / folder) as entries:
@@ -160,61 +177,51 @@ class _Hashing:
         self._groups = deque(groups[inode] for inode in sorted(groups))
         self._total = len(self._groups)
         self._problems: list[Problem] = []
-        self._failure: BaseException | None = None
-        self._stopped = threading.Event()
+        self.formats: dict[str, list[str]] = {}
 
-    def finish(self, on_percent: Callable[[], None]) -> list[Problem]:
-        """Hash everything."""
-        count = min(_MOST_THREADS, os.cpu_count() or 1, self._total)
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
+    def run(self, on_percent: Callable[[], None]) -> list[Problem]:
         shown = 0
-        try:
-            while any(thread.is_alive() for thread in threads):
-                threads[0].join(_POLL_SECONDS)
-                percent = 100 - 100 * len(self._groups) // self._total
-                for _ in range(percent - shown):
-                    on_percent()
-                shown = max(shown, percent)
-        finally:
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
-        if self._failure is not None:
-            raise self._failure
+
+        def show() -> None:
+            nonlocal shown
+            percent = 100 - 100 * len(self._groups) // self._total
+            for _ in range(percent - shown):
+                on_percent()
+            shown = max(shown, percent)
+
+        run_workers(self._work, worker_count(_MOST_THREADS, self._total), show if self._total else lambda: None)
         return self._problems
 
-    def _work(self) -> None:
+    def _work(self, _number: int, stopped: threading.Event) -> None:
         buffer = memoryview(bytearray(_READ_SIZE))
-        try:
-            while not self._stopped.is_set():
-                try:
-                    group = self._groups.popleft()
-                except IndexError:
-                    return
-                self._compare(group, buffer)
-        except BaseException as error:  # whatever it is, the waiting thread raises it
-            self._failure = error
-            self._stopped.set()
+        while not stopped.is_set():
+            try:
+                group = self._groups.popleft()
+            except IndexError:
+                return
+            self._compare(group, buffer, stopped)
 
-    def _compare(self, group: list[_Expected], buffer: memoryview) -> None:
+    def _compare(self, group: list[_Expected], buffer: memoryview, stopped: threading.Event) -> None:
         """Hash one file and compare it with all its names' records."""
         detail = "has other content"
         try:
-            found = self._hash(group[0], buffer)
+            found = self._hash(group[0], buffer, stopped)
         except OSError as error:
             found, detail = "", f"cannot be read: {error.strerror}"
         self._problems.extend(
             Problem(Kind.CHANGED, expected.path, detail) for expected in group if expected.sha256 != found
         )
 
-    def _hash(self, expected: _Expected, buffer: memoryview) -> str:
+    def _hash(self, expected: _Expected, buffer: memoryview, stopped: threading.Event) -> str:
         sha256 = hashlib.sha256()
+        head = b""
         file = os.open(self._dataset / expected.path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            while (got := os.readv(file, [buffer])) and not self._stopped.is_set():
+            while (got := os.readv(file, [buffer])) and not stopped.is_set():
+                head = head or bytes(buffer[: min(got, HEAD_SIZE)])
                 sha256.update(buffer[:got])
         finally:
             os.close(file)
+        if (content := other_format(expected.path, head)) is not None:
+            self.formats.setdefault(content, []).append(expected.path)
         return sha256.hexdigest()

@@ -7,7 +7,6 @@ from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Converted, Request
-from toolkit.dataset.layout import SIDES
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import counts, left_out
 from toolkit.notebook.display import from_top, per_cent, show, warn
@@ -62,18 +61,22 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         warn(line)
     for reason, count in left_out(manifest).items():
         warn(f"left out: {count} {'file' if count == 1 else 'files'}, {reason}")
-    rows = [(name, *sides) for name, sides in counts(manifest).items()]
-    chart = bar_chart([(name, [training, validation]) for name, training, validation in rows], SIDES)
+    sides = manifest.sides
+    found = counts(manifest)
+    chart = bar_chart([(name, list(numbers)) for name, numbers in found.items()], sides)
     show("chart", "images of each class and side", rows=chart.bars, series=chart.series)
     show(
         "table",
-        "\n".join(f"{name}: {training} training, {validation} validation" for name, training, validation in rows),
-        headings=("class", "id", *SIDES),
-        rows=[(name, manifest.labels[name], training, validation) for name, training, validation in rows],
-        numbers=(1, 2, 3),
-        total=("all", "", sum(row[1] for row in rows), sum(row[2] for row in rows)),
+        "\n".join(
+            f"{name}: {', '.join(f'{number} {side}' for number, side in zip(numbers, sides, strict=True))}"
+            for name, numbers in found.items()
+        ),
+        headings=("class", "id", *sides),
+        rows=[(name, manifest.labels[name], *numbers) for name, numbers in found.items()],
+        numbers=tuple(range(1, len(sides) + 2)),
+        total=("all", "", *(sum(column) for column in zip(*found.values(), strict=True))),
     )
     dataset = read_tree(keys.dataset_conversion_dir)
-    for side in SIDES:
+    for side in sides:
         images = [image for image in dataset.images if image.side == side]
         show_sheet(dataclasses.replace(dataset, images=images), f"{side}: {len(images):,} images", per_class=8)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from toolkit import __version__
 from toolkit.core.formats import TaskType
-from toolkit.dataset.dataset_warnings import RECOMMENDED
 from toolkit.dataset.layout import SIDES
+from toolkit.dataset.summary import RECOMMENDED
 from toolkit.report.model import Dataset, DatasetImage, Finding
 
 Size = tuple[int, int]

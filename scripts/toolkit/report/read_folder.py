@@ -8,7 +8,7 @@ from typing import IO
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED, TaskType
-from toolkit.dataset.layout import LABELS, SIDES
+from toolkit.dataset.layout import ALL_SIDES, LABELS, SIDES
 from toolkit.report.model import Dataset, DatasetImage, Finding
 
 
@@ -25,8 +25,8 @@ def read_tree(folder: Path) -> Dataset:
         UsageError: There is no side in it.
         ToolkitError: `labels.json` is no table of ids by class.
     """
-    sides = [side for side in SIDES if (folder / side).is_dir()]
-    if not sides:
+    sides = [side for side in ALL_SIDES if (folder / side).is_dir()]
+    if not set(sides) & set(SIDES):
         raise UsageError(
             f"{folder} holds no dataset: neither training nor validation is in it (make convert makes them)"
         )
@@ -49,7 +49,7 @@ def read_tree(folder: Path) -> Dataset:
         kind=TaskType.CLASSIFICATION,
         format_name="image classification: one folder a class",
         source=folder,
-        sides=list(SIDES),
+        sides=[side for side in ALL_SIDES if side in (*SIDES, *sides)],
         classes=[*classes, *unknown],
         images=images,
         open_image=_Opener(folder),

@@ -24,14 +24,14 @@ def add_provenance(dataset: Dataset) -> None:
         dataset.provenance = [("Folder", dataset.source.name), ("Manifest", "none: where it comes from is not known")]
         return
     record = manifest.read(path)
-    inside = [[path for path in equal.paths if path.split("/")[0] in dataset.sides] for equal in record.equal_images]
+    inside = [[path for path in equal.paths if path.split("/")[0] in dataset.sides] for equal in record.duplicates]
     dataset.findings[:0] = describe_equal_images(paths for paths in inside if len(paths) > 1)
     dataset.findings += _differences(dataset, [image.path for image in record.images])
     dataset.notes = list(record.warnings)
     dataset.provenance = [
         ("Source", record.source.name),
         ("Size of the source", f"{record.source.size:,} bytes"),
-        ("SHA-256 of the source", record.source.sha256),
+        ("SHA-256 of the source's directory", record.source.directory_sha256),
         ("Converted by", f"cvat-toolkit {record.tool}"),
         *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in record.options.items()),
     ]
