@@ -63,7 +63,7 @@ def test_conversion_and_report_agree(tmp_path: Path) -> None:
     assert provenance["Seed"] == "7"
     assert manifest["source"]["sha256"] in page.text
     assert "several_classes" in page.findings
-    recorded = manifest["equal_images"][0]
+    recorded = manifest["duplicates"][0]
     assert ("leak" in page.findings) == (len(recorded["sides"]) == 2)
     without = json.loads(json.dumps(facts["warnings"]))
     (tmp_path / "dataset" / "manifest.json").unlink()

@@ -7,9 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -46,9 +46,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def say(message: str) -> None:
-    """Print one line for the person to standard error."""
-    with suppress(OSError):  # a full disk behind it changes nothing of what was done
+    """Print one line for the person to standard error; where that is full, what was done still counts."""
+    try:
         print(message, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _send_nowhere(sys.stderr)
 
 
 def warn(message: str) -> None:
@@ -63,9 +67,16 @@ def result(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes there
+        _send_nowhere(sys.stdout)
         warn(f"standard output cannot be written ({error.strerror})")
         say(text)
+
+
+def _send_nowhere(stream: TextIO) -> None:
+    """Let a stream that cannot be written to swallow what it still holds, and what comes."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def is_interactive() -> bool:

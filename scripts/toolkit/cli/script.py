@@ -58,6 +58,7 @@ def run_script(command: Callable[..., None]) -> None:
     """
     import typer
 
+    _open_closed_streams()
     settings = {"help_option_names": ["-h", "--help"]}
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(context_settings=settings)(_with_version(_interruptible(command)))
@@ -94,6 +95,17 @@ def _with_version(command: Callable[..., None]) -> Callable[..., None]:
     )
     with_version.__annotations__ = {**command.__annotations__, "version": option}
     return with_version
+
+
+def _open_closed_streams() -> None:
+    """Let streams that the shell has closed (`2>&-`) lead nowhere, or a file of ours would get their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,8 @@
 """What a step is to do: its keys, the server if it needs one, and what to warn of beforehand."""
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +59,7 @@ class Settings(NamedTuple):
         target: Absolute path of the folder for the dataset.
         share: Share of the validation side, between 0 and 1.
         seed: 0..4294967295.
-        warnings: What to warn of in the configuration file.
+        warnings: What to warn of: the configuration file, a zip that is not the newest.
     """
 
     base_file: Path
@@ -105,7 +107,7 @@ def _without_configuration(base_file: Path, target: Path, share: float, seed: in
         return None
     if len(paths) < 2 or not (0 < share < 1 and 0 <= seed <= _LARGEST_SEED):
         return None
-    return Settings(paths[0], paths[1], share, seed, [])
+    return Settings(paths[0], paths[1], share, seed, stale_export(paths[0], None))
 
 
 def _with_configuration(
@@ -125,13 +127,43 @@ def _with_configuration(
             "dataset_conversion_seed": seed,
         },
     )
+    project_id = file.values.get("cvat_project_id") if file else None
     return Settings(
         keys.dataset_conversion_base_file,
         keys.dataset_conversion_dir,
         keys.dataset_conversion_validation_split,
         keys.dataset_conversion_seed,
-        warnings,
+        warnings + stale_export(keys.dataset_conversion_base_file, project_id),
     )
+
+
+_EXPORT = re.compile(r"project_id_([0-9]+)\.zip")
+
+
+def stale_export(base_file: Path, project_id: object) -> list[str]:
+    """Warn of a zip that may not be the one that is meant.
+
+    Args:
+        base_file: The zip that is to be converted.
+        project_id: The project that the configuration names, if it does.
+
+    Returns:
+        A line if the zip is another project's, and one if a newer export lies beside it.
+    """
+    warnings = []
+    named = _EXPORT.fullmatch(base_file.name)
+    if named and type(project_id) is int and int(named[1]) != project_id:
+        warnings.append(
+            f"{base_file} is the export of project {named[1]}, but cvat_project_id is {project_id}: "
+            "set dataset_conversion_base_file, or export again"
+        )
+    with suppress(OSError):
+        modified = base_file.stat().st_mtime
+        exports = (path for path in base_file.parent.iterdir() if _EXPORT.fullmatch(path.name) and path.is_file())
+        newest = max(exports, key=lambda path: path.stat().st_mtime, default=base_file)
+        if newest != base_file and newest.stat().st_mtime > modified:
+            warnings.append(f"{base_file} is older than {newest.name} beside it: is it the export that you mean?")
+    return warnings
 
 
 def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:

@@ -51,28 +51,23 @@ def recognise(names: Sequence[str], keep_junk: bool = False) -> Kind:
     kept = [name for name in names if keep_junk or not is_junk(name)]
     if (name := _by_files(kept)) is not None:
         return Kind(name, name not in _NO_EXPORT, "")
-    root = "" if keep_junk else _wrapper(kept)
-    if root:
-        kept = [name[len(root) :] for name in kept]
-        if (name := _by_files(kept)) is not None:
-            return Kind(name, name not in _NO_EXPORT, root)
-    return Kind(IMAGENET, True, root)
+    tops = {name.partition("/")[0] if "/" in name else "" for name in kept}
+    if keep_junk or len(tops) != 1 or not (top := tops.pop()):
+        return Kind(IMAGENET, True, "")
+    inner = [name[len(top) + 1 :] for name in kept]
+    if (name := _by_files(inner)) is not None:
+        return Kind(name, name not in _NO_EXPORT, f"{top}/")
+    return Kind(IMAGENET, True, f"{top}/" if _are_classes(inner, top) else "")
 
 
-def _wrapper(names: Sequence[str]) -> str:
-    """Find the folder that a person's packing put around everything.
+def _are_classes(names: Sequence[str], top: str) -> bool:
+    """Tell whether the only folder of an archive is one that a person's packing put around the classes.
 
-    A single class whose frames lie in folders looks alike; that one folder has the class's name again, or images of its
-    own, tells it apart, and without these signs a class for all images is the less likely of the two.
+    A single class whose frames lie in folders looks alike. Images right in it, or a folder of its own name again, tell
+    it apart; without these signs a single class for all images is the less likely of the two.
     """
-    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
-    if len(tops) != 1 or not (top := tops.pop()):
-        return ""
-    inner = {name[len(top) + 1 :].partition("/")[0] if name.count("/") > 1 else "" for name in names}
-    if "" in inner and any(name.count("/") == 1 and _is_image(name) for name in names):
-        return ""
-    inner.discard("")
-    return f"{top}/" if len(inner) > 1 and top not in inner else ""
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    return len(folders) > 1 and top not in folders and not any("/" not in name and _is_image(name) for name in names)
 
 
 def _is_image(name: str) -> bool:
@@ -90,8 +85,9 @@ _FILES: tuple[tuple[str, str], ...] = (
     ("YOLO 1.1", r"obj\.(names|data)|obj_[^/]+_data/.*\.txt"),
     ("COCO 1.0", r"annotations/instances_[^/]*\.json"),
     ("COCO Keypoints 1.0", r"annotations/person_keypoints_[^/]*\.json"),
-    ("PASCAL VOC 1.1", r"ImageSets/(Main|Layout|Action)/.*\.txt|JPEGImages/.*"),
+    ("PASCAL VOC 1.1", r"ImageSets/(Main|Layout|Action)/.*\.txt"),
     ("Segmentation mask 1.1", r"SegmentationClass/.*|SegmentationObject/.*"),
+    ("PASCAL VOC 1.1", r"JPEGImages/.*"),
     ("LabelMe 3.0", r"Annotations/.*\.xml"),
     ("Open Images V6 1.0", r"annotations/.*\.csv"),
     ("MOTS PNG 1.0", r"[^/]+/instances/labels\.txt"),
