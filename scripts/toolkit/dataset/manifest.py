@@ -238,7 +238,7 @@ def recorded_parts(path: Path) -> tuple[str, ...]:
     """Read which entries of a dataset's folder were made by a conversion, from the first lines of its manifest.
 
     Returns:
-        Their names, none if there is no manifest of this toolkit.
+        Their names; none if there is no manifest of this toolkit, those of the first version if the lines are damaged.
     """
     try:
         if not path.is_file():
@@ -246,12 +246,14 @@ def recorded_parts(path: Path) -> tuple[str, ...]:
         with path.open("rb") as stream:
             if stream.read(len(_START)) != _START.encode():
                 return ()
-            if b": 1," in stream.readline(_LONGEST_LINE):
-                return FIRST_PARTS
-            named = json.loads(b"{%s}" % stream.readline(_LONGEST_LINE).rstrip(b",\n"))["parts"]
-            return tuple(name for name in ALL_PARTS if name in named)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            _, line = stream.readline(_LONGEST_LINE), stream.readline(_LONGEST_LINE)
+    except OSError:
         return ()
+    try:
+        named = json.loads(b"{%s}" % line.rstrip(b",\n"))["parts"]
+        return tuple(name for name in ALL_PARTS if name in named)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return FIRST_PARTS
 
 
 _LONGEST_LINE = 1000

@@ -19,13 +19,13 @@ from toolkit.dataset.unpack import Reader
 _CELLS = 9
 _STEP = 4
 """Grey levels, of 255, that make a difference."""
-_DISTANCE = 3
+_DISTANCE = 4
 """Bits of 64, in each direction, that may differ."""
 _FEWEST_BITS = 6
 """A picture with fewer differences is too plain to be told from others."""
 _MOST_PIXELS = 100_000_000
 _MOST_WORKERS = 4
-_BAND_BITS = 16
+_BAND_BITS = 13
 _MASK = (1 << _BAND_BITS) - 1
 
 Look = tuple[int, int]
@@ -85,9 +85,9 @@ def look_of(content: bytes) -> Look | None:
 
 
 def alike(looks: Sequence[Look | None]) -> list[list[int]]:
-    """Put the numbers of looks together that differ by at most three bits in each direction.
+    """Put the numbers of looks together that differ by at most four bits in each direction.
 
-    Two such 64-bit numbers are equal in one of four 16-bit bands at least, so only those are compared that share a
+    Two such 64-bit numbers are equal in one of five 13-bit bands at least, so only those are compared that share a
     band in each direction; equal looks are compared once for all.
     """
     of_look: dict[Look, list[int]] = {}
