@@ -259,10 +259,10 @@ def _exchange_parts(work: Path, target: Path) -> None:
         return
     made, gone = plan
     new, old = work / _NEW, work / _OLD
-    old.mkdir(exist_ok=True)
     waiting = [name for name in made if os.path.lexists(new / name)]
     done: list[tuple[Path, Path]] = []
     try:
+        old.mkdir(exist_ok=True)
         for name in (*gone, *waiting):
             if os.path.lexists(target / name):
                 _rename(target / name, old / name, done)
