@@ -59,9 +59,9 @@ def test_conversion_and_report_agree(tmp_path: Path) -> None:
         assert facts["sides"][side] == sum(image["side"] == side for image in manifest["images"])
     provenance = {item["term"]: item["value"] for item in facts["provenance"]}
     assert provenance["Source"] == "project_id_1.zip"
-    assert provenance["SHA-256 of the source"] == manifest["source"]["sha256"]
+    assert provenance["SHA-256 of the source's directory"] == manifest["source"]["directory_sha256"]
     assert provenance["Seed"] == "7"
-    assert manifest["source"]["sha256"] in page.text
+    assert manifest["source"]["directory_sha256"] in page.text
     assert "several_classes" in page.findings
     recorded = manifest["duplicates"][0]
     assert ("leak" in page.findings) == (len(recorded["sides"]) == 2)
