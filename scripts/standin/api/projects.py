@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 from standin import CvatVersion
 from standin.api import frames, labels, users
-from standin.api.records import list_objects, validate_name, get_or_404
+from standin.api.records import get_or_404, list_objects, validate_name
 from standin.api.web import Call, answer, paged, resource
 from standin.data.store import Row, now
 from standin.errors import ApiError, PlainError, ServerError
