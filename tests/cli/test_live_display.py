@@ -62,14 +62,14 @@ WAIT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from toolkit.core.progress import Progress
-from toolkit.cli.console import show
+from toolkit.cli.console import show_wait
 
 def wait():
     yield Progress(1.0, {"cvat_db": "starting", "cvat_server": "waits\\x1b[31m"}, False)
     time.sleep(0.5)
     yield Progress(2.4, {"cvat_db": "healthy", "cvat_server": "starting"}, True)
 
-print(f"took {show(wait()):g} s")
+print(f"took {show_wait(wait()):g} s")
 """
 
 

@@ -19,7 +19,7 @@ import pytest
 from standin.process import StandinProcess
 from standin.sample_images import write_sample_images
 from tests.support.markdown_pages import TOP, Command, code_spans, commands, name_of, pages
-from tests.support.script_runs import run_program
+from tests.support.script_runs import run_module, run_program
 from toolkit.core.formats import FORMATS, TaskType
 
 from .conftest import CLASSIFICATION, DETECTION, copy_tutorials, make_project, output_of, signed_in
@@ -45,6 +45,7 @@ SCRIPTS = {
     "report_dataset": "report",
     "verify_dataset": "verify",
 }
+DEVELOPERS = ("bench_convert", "describe_configuration", "lock_requirements")
 FOREIGN = ("docker", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
 """Whoever has one of these words before it has options of its own."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -78,8 +79,10 @@ def options_of(script: str) -> set[str]:
     return set(OPTION.findall(answer.stdout))
 
 
+@cache
 def every_option() -> set[str]:
-    return {option for path in (TOP / "scripts").glob("*.py") for option in options_of(path.stem)}
+    own = {option for path in (TOP / "scripts").glob("*.py") for option in options_of(path.stem)}
+    return own.union(*(OPTION.findall(run_module(f"dev.{name}", "--help").stdout) for name in DEVELOPERS))
 
 
 def make_parts(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -66,7 +66,7 @@ def run_script(command: Callable[..., None]) -> None:
 
 
 def _with_version(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option ``--version``."""
+    """Give a command the option ``--version``, unless it has one of its own: upgrade asks for CVAT's."""
     import inspect
     from typing import Annotated
 
@@ -89,6 +89,8 @@ def _with_version(command: Callable[..., None]) -> Callable[..., None]:
         command(*arguments, **options)
 
     signature = inspect.signature(command)
+    if "version" in signature.parameters:
+        return command
     parameter = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
     with_version.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*signature.parameters.values(), parameter]
