@@ -39,7 +39,7 @@ DEV := PYTHONPATH=scripts "$$VENV"/bin/python -m dev
 PYTEST := PYTEST_ADDOPTS="$$ARGS" "$$VENV"/bin/python -m pytest
 
 # A mistyped variable would be passed over without a word: `make verify DATSET=other` would verify this folder's dataset.
-VARIABLES := CONFIG NAME LABELS TYPE FILE DATASET ARGS PYTHON VENV SHELL TEST_PROCESSES RESET CONFIRM OTHER_VERSION COMPOSE_PROJECT_NAME \
+VARIABLES := CONFIG NAME LABELS TYPE FILE DATASET ARGS PYTHON VENV SHELL TEST_PROCESSES RESET CONFIRM WAIT OTHER_VERSION COMPOSE_PROJECT_NAME \
 	CVAT_URL CVAT_USERNAME CVAT_PASSWORD CVAT_ACCESS_TOKEN CVAT_ORGANIZATION CVAT_PROJECT_ID CVAT_TOKEN_FILE CVAT_SETTINGS_FILE \
 	CVAT_ANSWER_TIMEOUT CVAT_ATTEMPTS CVAT_RETRY_WAIT CVAT_PORT CVAT_BIND CVAT_VERSION CVAT_HOSTS CVAT_SIGN_UP CVAT_WORKERS \
 	CVAT_SUPERUSER_USERNAME CVAT_SUPERUSER_EMAIL CVAT_SUPERUSER_PASSWORD CVAT_POSTGRES_PASSWORD CVAT_VOLUMES \
@@ -126,6 +126,9 @@ notebooks: $(VENV)/.notebooks ## Get ready for the tutorials' notebooks, and say
 
 ##@ CVAT server
 
+# ARGS belongs to the second script of two; what it says about waiting for another command concerns the first as well.
+WAITING = $(if $(filter --wait,$(ARGS)),WAIT=1 )
+
 # Settings on the command line (CVAT_PORT=8081, CVAT_VERSION=…, RESET=1, CONFIRM=…) reach the scripts through the environment.
 .PHONY: up
 up: $(VENV)/.runtime ## Start CVAT on this machine and wait until it can be used: [CVAT_PORT=8080].
@@ -157,13 +160,12 @@ stop: $(VENV)/.runtime ## Stop CVAT; everything is kept.
 
 .PHONY: start
 start: $(VENV)/.runtime ## Start CVAT again after stop.
-	@$(RUN)/run_compose.py -- start
+	@$(WAITING)$(RUN)/run_compose.py -- start
 	@$(RUN)/wait_ready.py @ARGS
 
 .PHONY: restart
 restart: $(VENV)/.runtime ## Stop and start CVAT.
-	@$(RUN)/run_compose.py -- stop
-	@$(RUN)/run_compose.py -- start
+	@$(WAITING)$(RUN)/run_compose.py -- restart
 	@$(RUN)/wait_ready.py @ARGS
 
 .PHONY: down
@@ -183,8 +185,12 @@ backup: $(VENV)/.runtime ## Write everything CVAT holds into one file in backups
 	@$(RUN)/backup_cvat.py @ARGS
 
 .PHONY: restore
-restore: $(VENV)/.runtime ## Bring a backup back: FILE=….
+restore: $(VENV)/.runtime ## Bring a backup back: FILE=…; asks for the project's name where data would be replaced.
 	@$(RUN)/restore_cvat.py @ARGS
+
+.PHONY: prune
+prune: $(VENV)/.runtime ## Remove the volumes that restores have replaced.
+	@$(RUN)/prune_volumes.py @ARGS
 
 .PHONY: backup-verify
 backup-verify: $(VENV)/.runtime ## Prove that a backup can be restored, in a throw-away CVAT: FILE=….

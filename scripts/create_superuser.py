@@ -19,6 +19,7 @@ def main(
     reset: Annotated[
         bool, typer.Option("--reset", envvar="RESET", help="Set the password of a user that exists already.")
     ] = False,
+    wait: console.Wait = False,
     debug: console.Debug = False,
 ) -> None:
     """Make the administrator of the local CVAT; one that exists already is left as it is.
@@ -30,13 +31,12 @@ def main(
     import os
 
     from toolkit.cli.console import ask
-    from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url
     from toolkit.stack import superuser
     from toolkit.stack.engine import engine, running_container
+    from toolkit.stack.lock import locked_stack
 
-    stack = find_stack()
-    with engine() as client:
+    with locked_stack("make superuser", wait, console.say) as stack, engine() as client:
         running_container(client, stack, "cvat_server")
         username = username or ask("User name", "--username or CVAT_SUPERUSER_USERNAME")
         password = os.environ.get(PASSWORD_VARIABLE) or ask("Password", PASSWORD_VARIABLE, secret=True, confirm=True)

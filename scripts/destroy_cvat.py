@@ -13,33 +13,27 @@ def main(
     confirm: Annotated[
         str | None, typer.Option(envvar="CONFIRM", help="The project's name, where nobody can be asked.")
     ] = None,
+    wait: console.Wait = False,
     debug: console.Debug = False,
 ) -> None:
     """Remove the local CVAT: containers, network and every volume with projects, images, labels and users.
 
     Example: `python scripts/destroy_cvat.py --confirm cvat`
     """
-    from toolkit.cli.console import ask
-    from toolkit.config.local_cvat import find_stack
-    from toolkit.core.errors import UsageError
-    from toolkit.stack import removal
+    from toolkit.stack import startup
     from toolkit.stack.engine import engine
+    from toolkit.stack.lock import locked_stack
 
-    stack = find_stack()
-    with engine() as client:
-        doomed = removal.what_goes(client, stack)
-        if not doomed:
+    with locked_stack("make destroy", wait, console.say) as stack, engine() as client:
+        resources = startup.list_resources(client, stack)
+        if not resources:
             console.say(f"There is nothing to remove (project {stack.project})")
             return
-        for line in doomed:
+        for line in resources:
             console.say(f"  {line}")
-        confirm = confirm or ask(
-            f"All of this is lost. The project's name ({stack.project})", f"CONFIRM={stack.project}"
-        )
-        if confirm != stack.project:
-            raise UsageError(f"nothing was removed: the project's name is {stack.project}, the answer was {confirm}")
-        removal.destroy(client, stack)
-    console.say(f"Project {stack.project} is gone with all its data. `make up` starts anew")
+        console.confirm_project(stack.project, confirm, "removed", "All of this is lost. ")
+        startup.destroy(client, stack)
+    console.say(f"Project {stack.project} is gone with all its data. `make up` starts a new one")
 
 
 if __name__ == "__main__":

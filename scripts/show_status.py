@@ -57,9 +57,14 @@ def _text(found: "Status") -> str:
         ("", "" if found.ui_seconds is None else FIRST_ANSWER),
         ("disk", found.disk),
         ("memory", found.memory),
+        ("replaced volumes", _named(found.replaced_volumes)),
     ]
     lines += [f"{name:<18} {value}" for name, value in rows if value]
     return "\n".join(printable(line) for line in lines)
+
+
+def _named(volumes: list[str]) -> str:
+    return f"{', '.join(volumes)} (make prune removes what restores have replaced)" if volumes else ""
 
 
 def _against_limit(seconds: float | None, limit: float) -> str:

@@ -11,7 +11,7 @@ from toolkit.cli import console
 
 
 class Discard(StrEnum):
-    """What can be begun anew."""
+    """What can be started over."""
 
     QUEUE = "queue"
     CACHE = "cache"
@@ -22,6 +22,7 @@ def main(
     discard: Annotated[
         Discard | None, typer.Option(help="Begin with an empty queue or cache; neither holds labels or images.")
     ] = None,
+    wait: console.Wait = False,
     debug: console.Debug = False,
 ) -> None:
     """Start CVAT on this machine and wait until it can be used.
@@ -32,19 +33,19 @@ def main(
     """
     import time
 
-    from toolkit.config.local_cvat import find_stack, tested_version
+    from toolkit.config.local_cvat import tested_version
     from toolkit.core.check import FAILED, WARNING, numbers
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.connection import browser_url
-    from toolkit.stack import engine, readiness, startup
+    from toolkit.stack import engine, image_lock, readiness, startup
     from toolkit.stack.checks import engine_checks, port_check, settings_checks
     from toolkit.stack.compose import compose_version
+    from toolkit.stack.lock import locked_stack
 
-    stack = find_stack()
-    with engine.engine() as client:
+    with locked_stack("make up", wait, console.say) as stack, engine.engine() as client:
         compose_version()
         stack = startup.prepare(client, stack)
-        if startup.take_down_strays(client, stack):
+        if startup.remove_stale_containers(client, stack):
             console.say("A restore or an upgrade was killed: the data from before it are taken again")
         checks = [port_check(client, stack), *engine_checks(client, stack), *settings_checks(client, stack)]
         failed = [
@@ -59,6 +60,7 @@ def main(
         pulled = startup.pull_missing(client, stack, show=console.is_interactive())
         if pulled:
             console.say(f"Pulled {len(pulled)} images in {time.monotonic() - start:.0f} s")
+            console.warn_all(image_lock.update(client, stack))
         if discard:
             console.say(f"Removed volume {startup.discard(client, stack, discard)}")
         while True:

@@ -14,6 +14,7 @@ def main(
     version: Annotated[str, typer.Option("--version", envvar="CVAT_VERSION", help="The version to go to.")],
     backups: Annotated[Path | None, typer.Option(help="Folder for the backup; backups/ by default.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until CVAT is ready.")] = 600,
+    wait: console.Wait = False,
     debug: console.Debug = False,
 ) -> None:
     """Move the local CVAT to another version: backup, pull, start on a copy of the data, count.
@@ -26,26 +27,29 @@ def main(
     from toolkit.config.local_cvat import ROOT, Stack
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.connection import browser_url
-    from toolkit.stack import backup, readiness, startup, upgrade
+    from toolkit.stack import backup, readiness, startup
     from toolkit.stack import restore as restoring
     from toolkit.stack.engine import engine
+    from toolkit.stack.lock import locked_stack
 
-    def wait(stack: Stack) -> None:
+    def wait_until_ready(stack: Stack) -> None:
         console.show_wait(readiness.wait_for_stack(client, stack, timeout))
 
-    old, new = upgrade.from_to(version)
-    with engine() as client:
-        old = upgrade.as_it_runs(client, old)
+    with locked_stack("make upgrade", wait, console.say), engine() as client:
+        old, new = startup.from_to(version)
+        old = startup.with_running_images(client, old)
         startup.pull_missing(client, new, show=console.is_interactive())
         target = backup.default_target(old, backups or ROOT / "backups")
         console.say(f"Upgrading CVAT {old.version} to {new.version}; first a backup")
         try:
             # Nobody saves anything between the backup and the new version.
-            with backup.writes_stopped(client, old, console.say):
+            with backup.writers_stopped(client, old, console.say):
                 manifest = backup.write_backup(client, old, target, console.say)
-                now = restoring.replace_contents(client, old, new, target, manifest, console.say, wait)
-        except restoring.WentBack as error:
-            wait(old)
+                now = restoring.replace_contents(
+                    client, old, new, target, manifest, console.say, wait_until_ready, keep_old=False
+                )
+        except restoring.RolledBack as error:
+            wait_until_ready(old)
             raise ToolkitError(
                 f"CVAT {new.version} does not come up: {error.message}; CVAT {old.version} runs again with its data "
                 f"(backup: {target})",

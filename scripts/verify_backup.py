@@ -23,19 +23,21 @@ def main(
     """
     from toolkit.config.local_cvat import find_stack
     from toolkit.core.errors import ProblemsFound, ToolkitError
-    from toolkit.stack import backup_file, backup_verification, readiness, startup
+    from toolkit.stack import backup_file, readiness, restore, startup
     from toolkit.stack.compose import DockerUnavailable
     from toolkit.stack.engine import engine
+    from toolkit.stack.lock import project_lock
 
     try:
         console.say(f"Checking {file} …")
         manifest = backup_file.check(file)
         with (
             engine() as client,
-            backup_verification.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
+            restore.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
+            project_lock(beside.project, "make backup-verify", False, console.say),
         ):
             startup.pull_missing(client, beside, show=console.is_interactive())
-            backup_verification.verify(
+            restore.verify(
                 client,
                 beside,
                 file,

@@ -12,6 +12,7 @@ from toolkit.cli import console
 def main(
     url: Annotated[str | None, typer.Option(envvar="CVAT_URL", help="Address of a CVAT that runs elsewhere.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 300,
+    wait: console.Wait = False,
     debug: console.Debug = False,
 ) -> None:
     """Wait until CVAT is healthy, serves its login page and answers to signing in.
@@ -21,12 +22,16 @@ def main(
     from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url, check_url
     from toolkit.stack import engine, readiness
+    from toolkit.stack.lock import locked_stack
 
     stack = find_stack()
     if url and check_url(url) != stack.url:
         console.show_wait(readiness.wait_for_server(check_url(url), timeout))
         console.result(check_url(url))
         return
+    if wait:
+        with locked_stack("make start", wait, console.say):
+            pass  # what another command was changing is done
     with engine.engine() as client:
         console.show_wait(readiness.wait_for_stack(client, stack, timeout))
     console.result(browser_url(stack.url))

@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if Path(item.fspath).is_relative_to(Path(__file__).parent) and "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(240))
+            item.add_marker(pytest.mark.timeout(600))
             if not wanted:
                 item.add_marker(pytest.mark.skip(reason="needs a Docker engine: run with make test-stack"))
 

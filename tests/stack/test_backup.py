@@ -1,6 +1,7 @@
 """Backup, restore and upgrade on a real engine, with real dumps of a real PostgreSQL."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -8,11 +9,12 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.support.image_builder import BROKEN, NEW, OLD
-from tests.support.throw_away import MIRRORED_AFTER_SECONDS, Cvat, hear_ctrl_c
+from tests.support.throw_away import MIRRORED_AFTER_SECONDS, Cvat, free_port, hear_ctrl_c, remove
 
 
 def backup(cvat: Cvat) -> Path:
@@ -58,12 +60,70 @@ def test_backup_destroy_restore_gives_everything_back(cvat: Cvat) -> None:
     owners = cvat.container("cvat_server").exec_run(["stat", "-c", "%u", "/home/django/data", "/home/django/keys"])
     assert owners.output.split() == [b"1000", b"1000"]
 
-    # And once more, in the place of what is there now.
-    cvat.make("restore", f"FILE={file}")
+    # And once more, in the place of what is there now, which is asked about first and stays for a while.
+    replaced = cvat.volumes()
+    unasked = cvat.make("restore", f"FILE={file}", code=2)
+    assert f"what project {cvat.project} holds now: 2 projects, 1 tasks, 6 frames, 6 annotations" in unasked.stderr
+    assert f"CONFIRM={cvat.project}" in unasked.stderr
+    wrong = cvat.make("restore", f"FILE={file}", "CONFIRM=cvat", code=2)
+    assert "nothing was restored" in wrong.stderr
+    again = cvat.make("restore", f"FILE={file}", f"CONFIRM={cvat.project}")
+    assert "until make prune or the next backup" in again.stderr
     assert cvat.exported() == before
     assert sql(cvat, "SELECT count(*) FROM engine_project") == "1"
-    assert len(cvat.volumes()) == 6
+    assert set(replaced) < set(cvat.volumes())
+    assert cvat.status()["replaced_volumes"] == replaced
     assert cvat.up().stdout.strip() == cvat.url
+    assert all(name in cvat.make("prune").stderr for name in replaced)
+    assert len(cvat.volumes()) == 6
+    assert "nothing to remove" in cvat.make("prune").stderr
+    assert cvat.exported() == before
+
+
+def test_a_backup_proves_that_nothing_wrote_and_tidies_up(cvat: Cvat) -> None:
+    cvat.up()
+    cvat.fill()
+    insert = "INSERT INTO engine_project VALUES (99, 'late')"
+    beside = {
+        "1 rows of the database were written": lambda: sql(cvat, insert),
+        "cvat_server was started": lambda: cvat.container("cvat_server").start(),
+    }
+    for sign, write in beside.items():
+        said, code = done_at("Copying /home/django/data", write, cvat, "backup_cvat.py")
+        assert code == 1, said
+        assert "something wrote to CVAT while it was copied" in said
+        assert sign in said
+        assert list((cvat.root / "backups").iterdir()) == []
+        assert cvat.container("cvat_server").status == "running"
+
+    _, code = stopped_at("Copying /home/django/data", signal.SIGKILL, cvat, "backup_cvat.py")
+    assert code == -signal.SIGKILL
+    (left,) = (cvat.root / "backups").iterdir()
+    call = cvat.make("backup")
+    assert f"{left.name} (" in call.stderr
+    assert "which a backup that was killed had left" in call.stderr
+    assert list((cvat.root / "backups").iterdir()) == [Path(call.stdout.strip())]
+    cvat.up()
+
+    cvat.make("restore", f"FILE={call.stdout.strip()}", f"CONFIRM={cvat.project}")
+    assert len(cvat.volumes()) == 12
+    assert "which a restore had replaced" in cvat.make("backup").stderr
+    assert len(cvat.volumes()) == 6
+
+
+def test_the_settings_of_one_project_survive_another_s_end(cvat: Cvat) -> None:
+    other = {"COMPOSE_PROJECT_NAME": f"{cvat.project}-two", "CVAT_PORT": str(free_port())}
+    cvat.up(CVAT_POSTGRES_PASSWORD="Tulip #9 'lamp' $5")
+    try:
+        cvat.up(**other)
+        cvat.make("destroy", f"CONFIRM={cvat.project}-two", **other)
+    finally:
+        remove(dataclasses.replace(cvat, project=f"{cvat.project}-two"))
+    del cvat.settings["CVAT_VERSION"]
+    assert "already" in cvat.make("upgrade", code=2, CVAT_VERSION=NEW).stderr
+    cvat.make("down")
+    cvat.up()
+    cvat.make_superuser()
 
 
 def test_backup_verify_proves_a_backup_and_leaves_nothing(cvat: Cvat) -> None:
@@ -114,7 +174,8 @@ def test_a_restore_that_does_not_come_up_leaves_the_old_data_running(cvat: Cvat)
     file = backup(cvat)
     cvat.make("project", "NAME=newer than the backup", "LABELS=x", **cvat.signed_in())
     volumes = cvat.volumes()
-    answer = cvat.make("restore", f"FILE={file}", "OTHER_VERSION=1", code=1, CVAT_VERSION=BROKEN)
+    confirmed = f"CONFIRM={cvat.project}"
+    answer = cvat.make("restore", f"FILE={file}", confirmed, "OTHER_VERSION=1", code=1, CVAT_VERSION=BROKEN)
     assert "cvat_server ended with exit code 1" in answer.stderr
     assert "going back" in answer.stderr
     assert kept(cvat, "CVAT_VERSION") == NEW
@@ -135,7 +196,7 @@ def test_a_restore_that_is_stopped_or_killed_leaves_the_old_data(cvat: Cvat) -> 
         (signal.SIGTERM, "Restoring /home/django/data"),
         (signal.SIGKILL, "Starting CVAT"),
     ):
-        said, code = stopped_at(moment, number, cvat, "restore_cvat.py", f"--file={file}")
+        said, code = stopped_at(moment, number, cvat, "restore_cvat.py", f"--file={file}", f"--confirm={cvat.project}")
         if number == signal.SIGKILL:
             assert code == -signal.SIGKILL
         else:
@@ -148,13 +209,19 @@ def test_a_restore_that_is_stopped_or_killed_leaves_the_old_data(cvat: Cvat) -> 
         else:
             cvat.up()
         assert sql(cvat, "SELECT count(*) FROM engine_project") == "2", moment
-    cvat.make("restore", f"FILE={file}")
+    cvat.make("restore", f"FILE={file}", f"CONFIRM={cvat.project}")
     assert sql(cvat, "SELECT count(*) FROM engine_project") == "1"
-    assert len(cvat.volumes()) == len(volumes), "what the killed one had filled is gone as well"
+    assert len(cvat.volumes()) == 2 * len(volumes), "what the killed one had filled is gone"
+    assert set(volumes) < set(cvat.volumes())
 
 
 def stopped_at(moment: str, number: int, cvat: Cvat, script: str, *arguments: str) -> tuple[str, int]:
     """Send a signal to a script when it says what it is at; give what it says then, and how it ends."""
+    return done_at(moment, number, cvat, script, *arguments)
+
+
+def done_at(moment: str, what: int | Callable[[], object], cvat: Cvat, script: str, *arguments: str) -> tuple[str, int]:
+    """Send a signal to a script, or do something, when it says what it is at; give what it says then, and its end."""
     with subprocess.Popen(
         [sys.executable, f"scripts/{script}", *arguments],
         cwd=cvat.root,
@@ -167,7 +234,10 @@ def stopped_at(moment: str, number: int, cvat: Cvat, script: str, *arguments: st
         for line in call.stderr:
             if moment in line:
                 break
-        os.kill(call.pid, number)
+        if callable(what):
+            what()
+        else:
+            os.kill(call.pid, what)
         said = call.stderr.read()
     return said, call.returncode
 

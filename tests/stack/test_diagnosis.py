@@ -2,8 +2,8 @@
 
 import pytest
 
-from toolkit.stack.contents import Contents, differences
-from toolkit.stack.diagnosis import OUT_OF_MEMORY, cause_of_refusal, likely_cause
+from toolkit.stack.backup import Contents, differences
+from toolkit.stack.readiness import OUT_OF_MEMORY, cause_of_refusal, likely_cause
 
 
 @pytest.mark.parametrize(

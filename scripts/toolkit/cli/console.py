@@ -42,6 +42,9 @@ Username = Annotated[
     str | None,
     typer.Option("--username", "--cvat-username", help="User name; the password comes from CVAT_PASSWORD or the file."),
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", envvar="WAIT", help="Wait for another command that changes this CVAT, and go on then.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -58,6 +61,12 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Print one warning line to standard error."""
     say(f"warning: {message}")
+
+
+def warn_all(messages: Iterable[str]) -> None:
+    """Print a warning line for each message."""
+    for message in messages:
+        warn(message)
 
 
 def result(text: str) -> None:
@@ -157,6 +166,23 @@ def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) 
         raise UsageError(f"{what} is needed, and nobody can be asked here: set {otherwise}")
     answer: str = typer.prompt(what, hide_input=secret, confirmation_prompt=confirm, err=True)
     return answer
+
+
+def confirm_project(project: str, confirm: str | None, done: str, warning: str = "") -> None:
+    """Go on only when a project's name was given, or is typed now.
+
+    Args:
+        project: The name.
+        confirm: What was given, if anything.
+        done: What does not happen otherwise, as "removed".
+        warning: What the question begins with.
+
+    Raises:
+        UsageError: Another name, or nobody can be asked.
+    """
+    confirm = confirm or ask(f"{warning}The project's name ({project})", f"CONFIRM={project}")
+    if confirm != project:
+        raise UsageError(f"nothing was {done}: the project's name is {project}, the answer was {confirm}")
 
 
 def show_wait(wait: Iterable[Progress]) -> float:

@@ -80,6 +80,9 @@ def _with_version(command: Callable[..., None]) -> Callable[..., None]:
             console.result(f"cvat-toolkit {__version__}")
             raise typer.Exit
 
+    signature = inspect.signature(command)
+    if "version" in signature.parameters:  # make upgrade's own: the version to go to
+        return command
     option = Annotated[
         bool, typer.Option("--version", callback=show, is_eager=True, help="Print the toolkit's version.")
     ]
@@ -88,9 +91,6 @@ def _with_version(command: Callable[..., None]) -> Callable[..., None]:
     def with_version(*arguments: object, version: bool = False, **options: object) -> None:
         command(*arguments, **options)
 
-    signature = inspect.signature(command)
-    if "version" in signature.parameters:
-        return command
     parameter = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
     with_version.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*signature.parameters.values(), parameter]

@@ -2,17 +2,25 @@
 
 A setting comes from the environment, else from ``config/cvat.env``, else from ``compose/versions.env``. The environment
 variable ``CVAT_SETTINGS_FILE`` names another file in the place of the second.
+
+What the scripts save there (password, version, volumes) belongs to one project: the first that was started. Another one
+has it in a file of its own beside, ``config/cvat-<project>.env``, which may hold any other setting as well.
 """
 
+import io
 import ipaddress
 import os
 import re
 import secrets
-from collections.abc import Mapping
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.files import try_lock, write_atomically
 from toolkit.core.secrets import SECRETS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,6 +31,11 @@ SETTINGS_FILE = Path(os.environ.get("CVAT_SETTINGS_FILE") or ROOT / "config" / "
 PASSWORD_KEY = "CVAT_POSTGRES_PASSWORD"
 VERSION_KEY = "CVAT_VERSION"
 VOLUMES_KEY = "CVAT_VOLUMES"
+REPLACED_KEY = "CVAT_REPLACED_VOLUMES"
+"""The database volumes of the sets that restores have replaced, with commas between them."""
+PROJECT_KEY = "CVAT_SETTINGS_OF"
+"""The project that the saved values of a settings file belong to."""
+SAVED_KEYS = (PASSWORD_KEY, VERSION_KEY, VOLUMES_KEY, REPLACED_KEY, PROJECT_KEY)
 
 SERVICES = ("cvat_db", "cvat_redis_inmem", "cvat_redis_ondisk", "cvat_opa", "cvat_server", "cvat_worker", "cvat_ui")
 VOLUMES = ("cvat_db", "cvat_data", "cvat_keys", "cvat_logs", "cvat_inmem_db", "cvat_cache_db")
@@ -72,6 +85,11 @@ class Stack:
         return self.settings.get(VOLUMES_KEY) or ""
 
     @property
+    def replaced_databases(self) -> list[str]:
+        """The database volumes of the sets that restores have replaced."""
+        return _listed(self.settings.get(REPLACED_KEY, ""))
+
+    @property
     def url(self) -> str:
         """The address at which programs of this machine reach CVAT."""
         if self.bind in (*_EVERY_ADDRESS, *LOOPBACK):
@@ -89,9 +107,9 @@ class Stack:
         """The names and addresses of its own at which the front door answers, beside those of this machine alone."""
         return _listed(self.settings.get("CVAT_HOSTS", ""))
 
-    def volume(self, name: str) -> str:
-        """Return the engine's name of one of the volumes in :data:`VOLUMES`."""
-        return f"{self.project}_{name}{self.volumes_suffix}"
+    def volume(self, name: str, suffix: str | None = None) -> str:
+        """Return the engine's name of one of the volumes in :data:`VOLUMES`, of those in use or of another set."""
+        return f"{self.project}_{name}{self.volumes_suffix if suffix is None else suffix}"
 
     def image(self, service: str) -> str:
         """Return the image that a service runs."""
@@ -117,29 +135,67 @@ def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
         environ: The environment; empty values count as not set.
 
     Returns:
-        The stack; the database password is missing from its settings until :func:`keep_settings` has made one.
+        The stack; the database password is missing from its settings until :func:`save_settings` has made one.
 
     Raises:
         UsageError: A setting is wrong; one detail line each.
     """
     environ = os.environ if environ is None else environ
-    settings = {**_read(VERSIONS_FILE), **_read(SETTINGS_FILE)}
+    common = _read(SETTINGS_FILE)
+    project = environ.get("COMPOSE_PROJECT_NAME") or common.get("COMPOSE_PROJECT_NAME") or "cvat"
+    own = settings_file(project)
+    if own != SETTINGS_FILE:
+        common = {name: value for name, value in common.items() if name not in SAVED_KEYS} | _read(own)
+    settings = {**_read(VERSIONS_FILE), **common}
     settings |= {name: value for name, value in environ.items() if name.startswith("CVAT_") and value}
-    for ours in SECRETS - {PASSWORD_KEY}:
+    for ours in (*(SECRETS - {PASSWORD_KEY}), "COMPOSE_PROJECT_NAME", PROJECT_KEY):
         settings.pop(ours, None)  # no business of docker's
-    project = environ.get("COMPOSE_PROJECT_NAME") or settings.pop("COMPOSE_PROJECT_NAME", "") or "cvat"
     problems = list(_problems(project, settings))
     if problems:
         raise UsageError("the settings of the stack are wrong (environment or config/cvat.env)", problems)
     return Stack(project, settings)
 
 
+def settings_file(project: str) -> Path:
+    """Return the file that holds, or is to hold, what is saved for a project.
+
+    An older toolkit's file does not say whose it is: it serves every project that has none of its own, until one saves.
+    """
+    own = SETTINGS_FILE.with_name(f"{SETTINGS_FILE.stem}-{project}{SETTINGS_FILE.suffix}")
+    belongs_to = _read(SETTINGS_FILE).get(PROJECT_KEY)
+    return SETTINGS_FILE if belongs_to in (None, project) and not own.exists() else own
+
+
+def common_settings() -> dict[str, str]:
+    """Return what ``config/cvat.env`` holds, whichever project it belongs to."""
+    return _read(SETTINGS_FILE)
+
+
 def _read(path: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
-    if not path.exists():
-        return {}
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    values = dotenv_values(stream=io.StringIO(_text_of(path)), interpolate=False)
+    return {name: value for name, value in values.items() if value}
+
+
+def _text_of(path: Path) -> str:
+    """Read a settings file that this user or the toolkit's owner has written; a missing one is empty."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would have us wait for ever
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, encoding="utf-8", newline="") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise UsageError(f"{path} is not a regular file: the settings are not read from it")
+        if state.st_uid not in (0, os.geteuid(), ROOT.stat().st_uid):
+            raise UsageError(f"{path} belongs to another user: its settings are not trusted; remove or own it")
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is not text in UTF-8") from error
 
 
 def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
@@ -166,6 +222,11 @@ def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
                 "CVAT_HOSTS must be host names without scheme and port, with commas between them, "
                 f"as cvat.example.com,*.example.org,192.168.1.5; found {host}"
             )
+    if quoted(settings.get(PASSWORD_KEY, "")) is None:
+        problems.append(
+            f"{PASSWORD_KEY} cannot be kept in a settings file: it has bytes that are no UTF-8, or a $ together "
+            "with a line break or a backslash that ends it, is doubled or stands before a quote: choose another"
+        )
     if settings.get(PASSWORD_KEY, "unset").lower() in _NO_SUCH_PASSWORDS:
         problems.append(f"{PASSWORD_KEY} is a sample password: remove the line, and `make up` makes a random one")
     return problems
@@ -184,9 +245,9 @@ def _is_address(text: str) -> bool:
     return "%" not in bare and (bare == text or ":" in bare)
 
 
-def recorded_version() -> str | None:
-    """Return the version of CVAT that the data are of, as ``config/cvat.env`` keeps it."""
-    return _read(SETTINGS_FILE).get(VERSION_KEY)
+def recorded_version(project: str) -> str | None:
+    """Return the version of CVAT that a project's data are of, as its settings file has it."""
+    return _read(settings_file(project)).get(VERSION_KEY)
 
 
 def tested_version() -> str:
@@ -199,10 +260,10 @@ def oldest_tested_version() -> str:
     return _read(VERSIONS_FILE)["CVAT_OLDEST_VERSION"]
 
 
-def keep_settings(stack: Stack) -> Stack:
-    """Keep the database password, the version and the volumes in use in ``config/cvat.env``.
+def save_settings(stack: Stack) -> Stack:
+    """Save the database password, the version and the volumes in use in the project's settings file.
 
-    The file is made from its example at first, and is readable by its owner alone.
+    The file is readable by its owner alone; ``config/cvat.env`` is made from its example at first.
 
     Args:
         stack: The stack that is about to start or was moved to other volumes.
@@ -214,41 +275,108 @@ def keep_settings(stack: Stack) -> Stack:
         ToolkitError: The file cannot be written.
     """
     password = stack.settings.get(PASSWORD_KEY) or secrets.token_urlsafe(24)
-    if not SETTINGS_FILE.exists():
-        _create_settings_file()
-    if SETTINGS_FILE.stat().st_mode & 0o077:
-        SETTINGS_FILE.chmod(0o600)
-    set_kept(PASSWORD_KEY, password)
-    set_kept(VERSION_KEY, stack.version)
-    set_kept(VOLUMES_KEY, stack.volumes_suffix)
+    values = {
+        PROJECT_KEY: stack.project,
+        PASSWORD_KEY: password,
+        VERSION_KEY: stack.version,
+        VOLUMES_KEY: stack.volumes_suffix,
+        REPLACED_KEY: stack.settings.get(REPLACED_KEY, ""),
+    }
+    save_values(stack.project, values)
     return stack.with_settings(**{PASSWORD_KEY: password})
 
 
-def set_kept(key: str, value: str) -> None:
-    """Set one value in ``config/cvat.env``, or remove it when it is empty."""
-    import dotenv
+def save_values(project: str, values: Mapping[str, str]) -> None:
+    """Set values in a project's settings file, all or none; empty ones are removed.
 
-    kept = _read(SETTINGS_FILE).get(key, "")
-    if kept == value:
-        return
+    Raises:
+        ToolkitError: The file cannot be written.
+    """
     try:
-        if value:
-            dotenv.set_key(SETTINGS_FILE, key, value, quote_mode="never")
-        else:
-            dotenv.unset_key(SETTINGS_FILE, key)
+        file = settings_file(project)
+        if file.exists() and file.stat().st_mode & 0o077:
+            file.chmod(0o600)
+        if all(_read(file).get(key, "") == value for key, value in values.items()):
+            return
+        with _writers_excluded():
+            file = settings_file(project)  # two projects may both have been the first
+            text = _text_of(file) if file.exists() else _first_text(file)
+            write_atomically(file, with_values(text, values), is_private=True)
     except OSError as error:
-        raise ToolkitError(f"cannot write {SETTINGS_FILE}: {error.strerror}") from error
+        raise ToolkitError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _create_settings_file() -> None:
+@contextmanager
+def _writers_excluded() -> Iterator[None]:
+    """Let one process at a time decide which project a file belongs to; it takes no time."""
+    path = SETTINGS_FILE.with_name(f".{SETTINGS_FILE.name}.lock")
+    while True:
+        try:
+            with try_lock(path):
+                yield
+                return
+        except BlockingIOError:
+            time.sleep(0.02)
+
+
+def _first_text(file: Path) -> str:
+    if file != SETTINGS_FILE:
+        return f"# Made by the scripts; what is set here wins over {SETTINGS_FILE.name}.\n"
     example = ROOT / "config" / "cvat.env.example"
-    beside = SETTINGS_FILE.with_name(f".cvat.env.{os.getpid()}")
-    try:
-        beside.touch(mode=0o600, exist_ok=False)
-        kept = "\n# Kept by the scripts; the volumes of the database can be opened with this password only.\n"
-        beside.write_text((example.read_text() if example.exists() else "") + kept)
-        beside.replace(SETTINGS_FILE)
-    except OSError as error:
-        raise ToolkitError(f"cannot write {SETTINGS_FILE}: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    kept = "\n# Kept by the scripts; the volumes of the database can be opened with this password only.\n"
+    return (example.read_text(encoding="utf-8") if example.exists() else "") + kept
+
+
+def with_values(text: str, values: Mapping[str, str]) -> str:
+    """Set values in the text of an env file; empty ones are removed, all else stays as it is.
+
+    Raises:
+        UsageError: A value cannot be written so that every program reads it alike.
+    """
+    from dotenv.parser import parse_stream
+
+    left = {key: value for key, value in values.items() if value}
+    lines = []
+    for binding in parse_stream(io.StringIO(text, newline="")):
+        if binding.key not in values:
+            lines.append(binding.original.string)
+        elif binding.key in left:
+            lines.append(_line(binding.key, left.pop(binding.key)))
+    whole = "".join(lines)
+    return whole + ("\n" if whole and not whole.endswith("\n") else "") + "".join(_line(*one) for one in left.items())
+
+
+def _line(key: str, value: str) -> str:
+    written = quoted(value)
+    if written is None:
+        raise UsageError(f"the value of {key} cannot be kept in an env file")
+    return f"{key}={written}\n"
+
+
+_ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+_NO_QUOTES_NEEDED = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
+
+
+def quoted(value: str) -> str | None:
+    """Write a value so that python-dotenv, docker compose and a person read it alike.
+
+    Single quotes keep a dollar sign, but the programs differ in backslashes there; in double quotes it is the other way
+    round.
+
+    Args:
+        value: The value.
+
+    Returns:
+        How it stands in an env file, or None if there is no such way.
+    """
+    if _NO_QUOTES_NEEDED.fullmatch(value):
+        return value
+    if any(character == "\0" or 0xD800 <= ord(character) < 0xE000 for character in value):
+        return None
+    if not re.search(r"\\(?:\\|'|$)|['\r\n]", value):
+        return f"'{value}'"
+    if "$" not in value:
+        return '"' + value.translate(_ESCAPED) + '"'
+    if not re.search(r"\\(?:\\|'|$)|[\r\n]", value):
+        return "'" + value.replace("'", "\\'") + "'"
+    return None

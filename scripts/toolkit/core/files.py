@@ -154,11 +154,14 @@ def read_own(path: Path, largest: int = 16 * 1024**2) -> bytes:
 
 
 @contextmanager
-def try_lock(path: Path) -> Iterator[None]:
+def try_lock(path: Path) -> Iterator[int]:
     """Lock a file for this process; the system drops the lock when the process ends, by SIGKILL as well.
 
     Args:
         path: The file, made if missing, readable by its owner alone; it is not removed at the end.
+
+    Yields:
+        Its descriptor; a child process that inherits it keeps the lock until it ends, too.
 
     Raises:
         BlockingIOError: Another living process holds it, or has just removed it.
@@ -169,7 +172,7 @@ def try_lock(path: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.fstat(descriptor).st_nlink:
             raise BlockingIOError(f"{path} was removed meanwhile")
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

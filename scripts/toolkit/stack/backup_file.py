@@ -1,17 +1,21 @@
 """The file of a backup: an uncompressed zip with the parts, and a manifest with the SHA-256 of each."""
 
+import fcntl
 import hashlib
 import json
 import os
+import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.files import try_lock
 
 MANIFEST = "manifest.json"
 DATABASE = "database.dump"
@@ -21,6 +25,10 @@ PARTS = (DATABASE, DATA, KEYS)
 FORMAT = "cvat-toolkit-backup-1"
 
 PIECE = 1 << 20
+
+_PART_BEGINS, _PART_ENDS = ".cvat-backup-", ".part"
+_OLD_PARTS = ".*.cvat-backup.zip.part"
+"""What older versions of this toolkit have called a file that is being written."""
 _DUMP_BEGINS_WITH = b"PGDMP"
 
 
@@ -102,28 +110,66 @@ def writing(target: Path) -> Iterator[BackupWriter]:
     Raises:
         ToolkitError: It cannot be written, or what was written cannot be read back. Nothing is left then.
     """
-    if target.exists():
-        raise ToolkitError(f"{target} exists already: name another file")
-    beside = target.with_name(f".{target.name}.part")
+    taken = f"{target} exists already: name another file"
+    if os.path.lexists(target):
+        raise ToolkitError(taken)
+    beside: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-        beside.touch(mode=0o600)
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
-            yield BackupWriter(archive)
-        check(beside)
-        with beside.open("rb") as file:
+        descriptor, name = tempfile.mkstemp(prefix=_PART_BEGINS, suffix=_PART_ENDS, dir=target.parent)
+        beside = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):  # a file system without locks: the next backup does not touch it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                yield BackupWriter(archive)
+            file.flush()
             os.fsync(file.fileno())
-        beside.rename(target)
+            check(beside, called=target)
+            _give_name(beside, target)
+    except FileExistsError as error:
+        raise ToolkitError(taken) from error
     except OSError as error:
         raise ToolkitError(f"the backup cannot be written to {target}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+def _give_name(beside: Path, target: Path) -> None:
+    """Name a file, and leave alone what has got that name meanwhile."""
+    try:
+        os.link(beside, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise FileExistsError(str(target)) from None
+        beside.rename(target)
+
+
+def remove_abandoned_parts(folder: Path) -> list[tuple[Path, int]]:
+    """Remove what killed backups of this user have left in a folder; that of a living one is locked.
+
+    Returns:
+        Each file with its size in bytes.
+    """
+    removed = []
+    for part in sorted({*folder.glob(f"{_PART_BEGINS}*{_PART_ENDS}"), *folder.glob(_OLD_PARTS)}):
+        with suppress(OSError):
+            state = part.lstat()
+            if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid():
+                with try_lock(part):
+                    part.unlink()
+                removed.append((part, state.st_size))
+    return removed
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
+        if path.exists() and not path.is_file():  # a pipe would have us wait for ever
+            raise ToolkitError(f"{path} is no file")
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError as error:
@@ -151,8 +197,12 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def check(path: Path) -> Manifest:
+def check(path: Path, called: Path | None = None) -> Manifest:
     """Read a whole backup and compare it with its manifest.
+
+    Args:
+        path: The file.
+        called: What a message calls it; by default its path.
 
     Returns:
         The manifest.
@@ -171,7 +221,7 @@ def check(path: Path) -> Manifest:
             if problem:
                 problems.append(f"{name}: {problem}")
     if problems:
-        raise ToolkitError(f"{path} is damaged: use another backup", problems)
+        raise ToolkitError(f"{called or path} is damaged: use another backup", problems)
     return manifest
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from toolkit.config.local_cvat import PASSWORD_KEY, SETTINGS_FILE, Stack
+from toolkit.config.local_cvat import PASSWORD_KEY, Stack, settings_file
 from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.core.errors import ToolkitError
 from toolkit.core.secrets import without_secrets
+from toolkit.core.text import format_size
 from toolkit.stack.compose import OLDEST_COMPOSE, compose_version
 from toolkit.stack.engine import (
     ServiceState,
@@ -25,6 +26,7 @@ from toolkit.stack.engine import (
     killed_for_memory,
     missing_images,
     service_states,
+    unused_volumes,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def engine_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     info = client.info()
     yield _at_least("cores", info["NCPU"], CORES_WANTED, "give the Docker engine more cores", str)
     memory = info["MemTotal"]
-    check = _at_least("memory", memory, MEMORY_WANTED, "give the Docker engine more memory", _gib)
+    check = _at_least("memory", memory, MEMORY_WANTED, "give the Docker engine more memory", format_size)
     # What an engine with 4 GB has for itself is a little less than 4 GiB.
     if memory < MEMORY_NEEDED:
         yield Check("memory", FAILED, check.required, check.found, check.advice)
@@ -112,10 +114,6 @@ def _at_least(name: str, found: int, wanted: int, advice: str, show: Callable[[i
     return Check(name, WARNING if short else OK, f"{show(wanted)} or more", show(found), advice if short else "")
 
 
-def _gib(count: int) -> str:
-    return f"{count / GIB:.1f} GiB"
-
-
 def _processor_check(found: str) -> Check:
     fits = found in ("x86_64", "amd64")
     advice = "" if fits else "CVAT's images are emulated here: slow, and not tested"
@@ -124,11 +122,11 @@ def _processor_check(found: str) -> Check:
 
 def _disk_check(client: "DockerClient", stack: Stack) -> Check:
     wanted = DISK_FOR_IMAGES if missing_images(client, stack) else DISK_FOR_WORK
-    required = f"{_gib(wanted)} free, under {DISK_FULL_PERCENT} % full"
+    required = f"{format_size(wanted)} free, under {DISK_FULL_PERCENT} % full"
     use = disk_use(client, stack)
     if use is None:
         return Check("disk", SKIPPED, required, "not visible from here", "start CVAT, then it can be looked at")
-    found = f"{_gib(use.free)} free, {use.percent:.0f} % full"
+    found = f"{format_size(use.free)} free, {use.percent:.0f} % full"
     if use.percent >= DISK_FULL_PERCENT:
         return Check("disk", FAILED, required, found, "free some space: CVAT calls itself unhealthy above that line")
     if use.free < wanted:
@@ -196,25 +194,25 @@ def _program_on_port(port: int) -> str:
 
 def settings_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     """Check what keeps the data usable and private: the kept password, the file's mode, the published address."""
-    name, required = SETTINGS_FILE.name, "readable by you alone, with the database password"
-    if SETTINGS_FILE.exists():
-        if SETTINGS_FILE.stat().st_mode & 0o077:
-            yield Check(name, WARNING, required, "readable by others", f"chmod 600 {SETTINGS_FILE}")
+    file = settings_file(stack.project)
+    name, required = file.name, "readable by you alone, with the database password"
+    if file.exists():
+        if file.stat().st_mode & 0o077:
+            yield Check(name, WARNING, required, "readable by others", f"chmod 600 {file}")
         else:
             yield Check(name, OK, required, "there")
     elif existing_volumes(client, stack.project) and PASSWORD_KEY not in stack.settings:
-        yield Check(name, FAILED, required, "missing, but there are data", f"put your copy of {SETTINGS_FILE} back")
+        yield Check(name, FAILED, required, "missing, but there are data", f"put your copy of {file} back")
     else:
         yield Check(name, OK, required, "not made yet (make up does)")
-    sets = existing_volumes(client, stack.project)
-    left = [name for suffix, names in sets.items() if suffix != stack.volumes_suffix for name in names]
+    left = unused_volumes(client, stack)
     if left:
         yield Check(
             "volumes",
             WARNING,
             "one set of data",
-            f"{len(left)} more, of a restore or upgrade that was cut off",
-            f"when all is well: docker volume rm {' '.join(left)}",
+            f"{len(left)} volumes more, which a restore has replaced or a killed one has left: {', '.join(left)}",
+            "when all is well: make prune",
         )
     if not stack.is_private:
         yield Check(

@@ -16,6 +16,9 @@ WITHOUT_DOCKER = "`make demo` works without Docker"
 OLDEST_COMPOSE = (2, 20)
 PIECE = 1 << 20
 
+shared_descriptors: list[int] = []
+"""Locks that a docker call keeps as long as it runs, also when the script that made it was killed."""
+
 
 class DockerUnavailable(ToolkitError):
     """Docker, its Compose plugin or its engine is missing."""
@@ -72,7 +75,7 @@ def compose(
     stack: Stack,
     *arguments: str,
     show: bool = False,
-    undisturbed: bool = False,
+    ignore_signals: bool = False,
 ) -> bytes:
     """Run ``docker compose`` with the stack's file and settings.
 
@@ -80,7 +83,7 @@ def compose(
         stack: The project and its settings.
         arguments: Subcommand, options and services.
         show: Let the terminal show what compose says, for what takes long.
-        undisturbed: Keep Ctrl-C away from the call, for a step that has to be finished.
+        ignore_signals: Keep Ctrl-C away from the call, for a step that has to be finished.
 
     Returns:
         The output, empty when it was shown.
@@ -89,14 +92,15 @@ def compose(
         DockerUnavailable: Docker or the plugin is missing.
         ToolkitError: The call failed; the details are the last lines it said.
     """
-    with _undisturbed() if undisturbed else nullcontext():
+    with _signals_ignored() if ignore_signals else nullcontext():
         call = subprocess.run(
             compose_command(stack, *arguments),
             env=compose_environment(stack),
             stdin=subprocess.DEVNULL,
             stdout=None if show else subprocess.PIPE,
             stderr=None if show else subprocess.PIPE,
-            start_new_session=undisturbed,
+            start_new_session=ignore_signals,
+            pass_fds=shared_descriptors,
             check=False,
         )
     if call.returncode:
@@ -108,7 +112,7 @@ def compose(
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _signals_ignored() -> Iterator[None]:
     """Keep the signals that end a script away while something has to be finished."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [(number, signal.signal(number, signal.SIG_IGN)) for number in signals]
@@ -161,6 +165,7 @@ def _start(stack: Stack, arguments: Iterable[str], said: IO[bytes], reads: bool 
         stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
         stdout=said if reads else subprocess.PIPE,
         stderr=said,
+        pass_fds=shared_descriptors,
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from toolkit.config.local_cvat import SERVICES, VOLUMES, Stack
 from toolkit.core.errors import ToolkitError
 from toolkit.stack.compose import WITHOUT_DOCKER, DockerUnavailable, docker_program
-from toolkit.stack.diagnosis import KILLED
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -108,7 +107,7 @@ def connect() -> "DockerClient":
     import docker
     from docker.errors import DockerException
 
-    address = _engine_address()
+    address = _context_address()
     try:
         client = docker.DockerClient(base_url=address) if address else docker.from_env()
         client.ping()
@@ -126,7 +125,12 @@ def connect() -> "DockerClient":
     return client
 
 
-def _engine_address() -> str | None:
+def engine_address() -> str:
+    """Return the address of the engine that the docker client would use."""
+    return os.environ.get("DOCKER_HOST") or _context_address() or "unix:///var/run/docker.sock"
+
+
+def _context_address() -> str | None:
     """Return the address of the chosen docker context (Docker Desktop, rootless, Colima), None for the default one."""
     from docker.context import ContextAPI
     from docker.errors import DockerException
@@ -346,6 +350,12 @@ def existing_volumes(client: "DockerClient", project: str) -> dict[str, list[str
     return {suffix: sorted(names) for suffix, names in sorted(sets.items())}
 
 
+def unused_volumes(client: "DockerClient", stack: Stack) -> list[str]:
+    """Name the volumes beside those in use: what restores have replaced, and what killed ones have left."""
+    sets = existing_volumes(client, stack.project)
+    return [name for suffix, names in sets.items() if suffix != stack.volumes_suffix for name in names]
+
+
 @_told_in_one_line
 def remove_volumes(client: "DockerClient", names: Sequence[str]) -> None:
     """Remove volumes that no container uses any more; those already gone are passed over."""
@@ -375,12 +385,15 @@ def missing_images(client: "DockerClient", stack: Stack) -> list[str]:
 @_told_in_one_line
 def image_digests(client: "DockerClient", stack: Stack) -> dict[str, str]:
     """Return the digest of each of the stack's images: the registry's where there is one, else the engine's own."""
-    digests = {}
-    for name in dict.fromkeys(stack.image(service) for service in SERVICES):
-        image = client.images.get(name)
-        registry = image.attrs.get("RepoDigests") or []
-        digests[name] = registry[0].rpartition("@")[2] if registry else image.id or ""
-    return digests
+    names = dict.fromkeys(stack.image(service) for service in SERVICES)
+    return {name: registry_digest(client, name) or client.images.get(name).id or "" for name in names}
+
+
+@_told_in_one_line
+def registry_digest(client: "DockerClient", name: str) -> str | None:
+    """Return the digest under which a registry has an image of this engine, None when it came from none."""
+    digests = client.images.get(name).attrs.get("RepoDigests") or []
+    return digests[0].rpartition("@")[2] if digests else None
 
 
 @_told_in_one_line
@@ -401,3 +414,7 @@ def engine() -> Iterator["DockerClient"]:
         yield client
     finally:
         client.close()
+
+
+KILLED = 137
+"""The exit code of a program that was killed: 128 and SIGKILL."""

@@ -1,17 +1,18 @@
 """Waiting until CVAT can be used, and saying why when it cannot."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from toolkit.config.local_cvat import Stack
 from toolkit.core.errors import ToolkitError
 from toolkit.core.progress import Progress
 from toolkit.cvat import probes as server
 from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
-from toolkit.stack.diagnosis import DAMAGED_CACHE, DAMAGED_QUEUE, likely_cause
 from toolkit.stack.engine import (
     CRASHES,
+    KILLED,
     STEADY_AFTER_CRASH_SECONDS,
     Exit,
     ServiceState,
@@ -29,9 +30,13 @@ DISK_EVERY_SECONDS = 5.0
 STEADY_SECONDS = 3.0
 LOG_LINES = 8
 
+DAMAGED_QUEUE = "the queue's file is damaged, by a crash or a full disk; the queue holds no labels and no images"
+DAMAGED_CACHE = (
+    "the cache's volume has lost its configuration file, or is damaged; the cache holds no labels and no images"
+)
 _DISCARDABLE = {DAMAGED_QUEUE: "queue", DAMAGED_CACHE: "cache"}
 
-_QUESTIONS: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
+_PROBES: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
     ("server health", server.health_problem),
     ("login page", server.login_page_problem),
     ("sign-in", server.login_problem),
@@ -108,7 +113,7 @@ def wait_for_stack(client: "DockerClient", stack: Stack, timeout: float) -> Iter
 def _ask(url: str) -> dict[str, str | None]:
     """Ask one question after the other, up to the first that is not answered well."""
     problems: dict[str, str | None] = dict(_not_asked())
-    for name, question in _QUESTIONS:
+    for name, question in _PROBES:
         problems[name] = question(url, PROBE_TIMEOUT_SECONDS)
         if problems[name]:
             break
@@ -116,7 +121,7 @@ def _ask(url: str) -> dict[str, str | None]:
 
 
 def _not_asked() -> dict[str, str | None]:
-    return {name: "waiting" for name, _ in _QUESTIONS}
+    return {name: "waiting" for name, _ in _PROBES}
 
 
 def _has_failed(state: ServiceState, exits: list[Exit]) -> bool:
@@ -207,3 +212,104 @@ def _too_late(
     return ToolkitError(
         f"CVAT was not ready after {timeout:.0f} s: {waited_for} (a slow machine may need more: --timeout)", details
     )
+
+
+class _Sign(NamedTuple):
+    pattern: str
+    cause: str
+
+
+_ENGINE_SIGNS = (
+    _Sign(
+        r"toomanyrequests|rate limit",
+        "the registry allows no more pulls for now: `docker login`, or wait, then `make pull`",
+    ),
+    _Sign(
+        r"manifest unknown|not found: manifest|repository does not exist|pull access denied",
+        "there is no such image: check CVAT_VERSION and the image names in compose/versions.env and config/cvat.env",
+    ),
+    _Sign(
+        r"dial tcp|i/o timeout|tls handshake|no such host|lookup .* on|failed to resolve|connection refused.*registry",
+        "the image registry cannot be reached: check the network or proxy of the Docker engine, then `make pull`",
+    ),
+)
+"""What the engine says about a registry. Programs in containers use the same words about each other."""
+
+_SIGNS = (
+    _Sign(
+        r"password authentication failed",
+        "the database was made with another password than config/cvat.env holds: put the file of that time back, "
+        "or restore a backup, or `make destroy` for a new beginning",
+    ),
+    _Sign(
+        r"no space left on device|disk quota exceeded|database or disk is full",
+        "the disk is full: free some space, then `make up`",
+    ),
+    _Sign(
+        r"format string .* contains names \(.*'env_.* which cannot be expanded",
+        "a variable that the image's supervisord needs is not set at all: the image is newer than compose/compose.yml "
+        "knows, so update this toolkit, or use a version that `make status` calls tested",
+    ),
+    _Sign(
+        r"bad file format reading the append only file|short read or oom loading db|wrong signature trying to load db",
+        DAMAGED_QUEUE,
+    ),
+    _Sign(r"failed to load config.*failed to open file|failed to open: .*corruption", DAMAGED_CACHE),
+    _Sign(
+        r"exec format error|does not match the specified platform|no matching manifest for",
+        "the image is made for another processor: CVAT's images are for x86-64 alone",
+    ),
+    _Sign(
+        r"port is already allocated|address already in use",
+        "the port is taken: `make doctor` says by whom; another one: `make up CVAT_PORT=8081`",
+    ),
+    _Sign(
+        r"database files are incompatible with server",
+        "the data are of another PostgreSQL major version: set CVAT_DB_IMAGE back, or restore a backup",
+    ),
+    _Sign(
+        r"duplicate column|relation .* already exists|inconsistentmigrationhistory",
+        "the data are of another version of CVAT: use the version they were made with, or `make upgrade`",
+    ),
+    _Sign(
+        r"\bout of memory\b|cannot allocate memory|\boom\b|oomkilled",
+        "memory ran out: give the Docker engine more, 4 GB at least",
+    ),
+    _Sign(r"permission denied", "the program may not read or write its files"),
+)
+
+OUT_OF_MEMORY = "killed for want of memory: give the Docker engine 4 GB or more, or raise the container's limit"
+
+_EXIT_CODES = {
+    126: "its command cannot be run",
+    127: "its command is not in the image: the image is not the one that is expected",
+    KILLED: "killed from outside, mostly for want of memory: give the Docker engine 4 GB or more",
+    139: "it crashed (segmentation fault)",
+    143: "stopped from outside",
+}
+
+
+def likely_cause(lines: list[str], exit_code: int | None = None, out_of_memory: bool = False) -> str | None:
+    """Guess why a container failed.
+
+    Args:
+        lines: What it said last.
+        exit_code: Its exit code, where there is one.
+        out_of_memory: Whether the engine says that memory ran out.
+
+    Returns:
+        The cause and what to do about it, None when nothing is recognised.
+    """
+    if out_of_memory:
+        return OUT_OF_MEMORY
+    return _recognised(lines, _SIGNS) or _EXIT_CODES.get(exit_code or 0)
+
+
+def cause_of_refusal(lines: list[str]) -> str | None:
+    """Guess why the engine refused to pull or to start, from what it said last; None when nothing is recognised."""
+    return _recognised(lines, _ENGINE_SIGNS + _SIGNS)
+
+
+def _recognised(lines: list[str], signs: tuple[_Sign, ...]) -> str | None:
+    text = "\n".join(lines).lower()
+    return next((sign.cause for sign in signs if re.search(sign.pattern, text)), None)

@@ -1,21 +1,34 @@
-"""Bringing a backup back, in volumes of its own, so that what was there stays until the new one is up and checked."""
+"""Bringing a backup back, in volumes of its own, so that what was there stays; and proving that this works."""
 
 import secrets
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from toolkit.config.local_cvat import PASSWORD_KEY, VOLUMES_KEY, Stack, keep_settings
+from toolkit.config.local_cvat import PASSWORD_KEY, REPLACED_KEY, VERSION_KEY, VOLUMES_KEY, Stack, save_settings
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.text import format_size
+from toolkit.cvat import probes as server
 from toolkit.stack import backup_file
-from toolkit.stack.backup import TREES, Say, wait_for_database
+from toolkit.stack.backup import (
+    TREES,
+    Say,
+    count_contents,
+    database_running,
+    differences,
+    newest_change,
+    wait_for_database,
+)
 from toolkit.stack.backup_file import DATABASE, Manifest
-from toolkit.stack.checks import DISK_FULL_PERCENT, GIB, disk_use
+from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
 from toolkit.stack.compose import compose, compose_input
-from toolkit.stack.contents import count_contents, differences
 from toolkit.stack.engine import existing_volumes, find_container, remove_volumes, service_states
-from toolkit.stack.startup import start_containers
+from toolkit.stack.startup import remove_project, start_containers
+from toolkit.stack.superuser import create_superuser
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -23,7 +36,7 @@ if TYPE_CHECKING:
 Wait = Callable[[Stack], object]
 
 
-class WentBack(ToolkitError):
+class RolledBack(ToolkitError):
     """A backup could not take the place of the old data, which were put back."""
 
 
@@ -42,7 +55,14 @@ def check_version(manifest: Manifest, stack: Stack, other_version: bool) -> None
 
 
 def replace_contents(
-    client: "DockerClient", old: Stack, new: Stack, file: Path, manifest: Manifest, say: Say, wait: Wait
+    client: "DockerClient",
+    old: Stack,
+    new: Stack,
+    file: Path,
+    manifest: Manifest,
+    say: Say,
+    wait: Wait,
+    keep_old: bool = True,
 ) -> Stack:
     """Put a backup in the place of what the stack holds, or go back to that when it does not come up.
 
@@ -54,12 +74,13 @@ def replace_contents(
         manifest: What it is of.
         say: Called with each step.
         wait: Waits until a started stack can be used, and raises when it cannot.
+        keep_old: Keep the volumes that are replaced, until :func:`toolkit.stack.startup.prune`.
 
     Returns:
-        The stack that runs now; ``config/cvat.env`` holds its settings.
+        The stack that runs now; its settings file holds what it needs.
 
     Raises:
-        WentBack: It did not work; the old version and data run again, if they ran.
+        RolledBack: It did not work; the old version and data run again, if they ran.
         ToolkitError: The disk is too full to try.
     """
     new = new.with_settings(
@@ -74,7 +95,7 @@ def replace_contents(
     try:
         say("Taking the containers down; their data stay …")
         compose(new, "down", "--remove-orphans")
-        fill(client, new, file, manifest, say)
+        load_backup(client, new, file, manifest, say)
         say(f"Starting CVAT {new.version} …")
         start_containers(new)
         wait(new)
@@ -82,22 +103,59 @@ def replace_contents(
         if lost:
             raise ToolkitError("the restored CVAT does not hold what the backup says", lost)
     except ToolkitError as error:
-        _go_back(client, old, new, ran, say)
-        raise WentBack(error.message, error.details) from error
+        _roll_back(client, old, new, ran, say)
+        raise RolledBack(error.message, error.details) from error
     except BaseException:
-        _go_back(client, old, new, ran, say)
+        _roll_back(client, old, new, ran, say)
         raise
-    keep_settings(new)
-    remove_volumes(client, [name for names in kept.values() for name in names])
+    replaced = _replaced_sets(old, kept) if keep_old else {}
+    new = save_settings(
+        new.with_settings(**{REPLACED_KEY: ",".join(old.volume("cvat_db", suffix) for suffix in replaced)})
+    )
+    remove_volumes(client, [name for suffix, names in kept.items() if suffix not in replaced for name in names])
     return new
 
 
-def _go_back(client: "DockerClient", old: Stack, new: Stack, ran: bool, say: Say) -> None:
+def _replaced_sets(old: Stack, kept: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Choose the sets of volumes that held somebody's data; the others are what killed restores have filled."""
+    if PASSWORD_KEY not in old.settings or old.volumes_suffix not in kept:
+        return kept  # the settings file is lost: nobody can tell
+    known = {old.volumes_suffix, *(name.removeprefix(f"{old.project}_cvat_db") for name in old.replaced_databases)}
+    return {suffix: names for suffix, names in kept.items() if suffix in known}
+
+
+def describe_loss(client: "DockerClient", stack: Stack) -> str | None:
+    """Say what a restore would replace: what the stack holds, and when that was last changed.
+
+    Args:
+        client: The engine.
+        stack: The stack as it is.
+
+    Returns:
+        One line, or None when there are no data.
+    """
+    volumes = existing_volumes(client, stack.project)
+    if not volumes:
+        return None
+    if PASSWORD_KEY not in stack.settings:
+        stack = stack.with_settings(**{PASSWORD_KEY: secrets.token_urlsafe(24)})  # a database that is made has its own
+    try:
+        if stack.volumes_suffix not in volumes:
+            raise ToolkitError("its settings file does not say which volumes are in use")
+        with database_running(client, stack):
+            held, newest = count_contents(client, stack), newest_change(client, stack)
+    except ToolkitError as error:
+        return f"what project {stack.project} holds now ({', '.join(chain(*volumes.values()))}; {error.message})"
+    changed = f", last changed {newest:%Y-%m-%d %H:%M} UTC" if newest else ""
+    return f"what project {stack.project} holds now: {held}{changed}"
+
+
+def _roll_back(client: "DockerClient", old: Stack, new: Stack, ran: bool, say: Say) -> None:
     say(f"That failed: going back to {'CVAT ' + old.version if ran else 'what was there'} …")
-    compose(new, "down", "--remove-orphans", "--timeout", "10", undisturbed=True)
+    compose(new, "down", "--remove-orphans", "--timeout", "10", ignore_signals=True)
     remove_volumes(client, existing_volumes(client, new.project).get(new.volumes_suffix, []))
     if ran:
-        compose(old, "up", "--detach", "--pull", "never", undisturbed=True)
+        compose(old, "up", "--detach", "--pull", "never", ignore_signals=True)
         say(f"CVAT {old.version} with its old data is starting again")
 
 
@@ -106,12 +164,12 @@ def _check_space(client: "DockerClient", stack: Stack, manifest: Manifest) -> No
     use = disk_use(client, stack)
     if use is not None and use.free < needed:
         raise ToolkitError(
-            f"the disk has {use.free / GIB:.1f} GiB free, restoring beside the old data needs {needed / GIB:.1f} GiB "
+            f"the disk has {format_size(use.free)} free, restoring beside the old data needs {format_size(needed)} "
             f"(and CVAT wants the disk under {DISK_FULL_PERCENT} % full)"
         )
 
 
-def fill(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, say: Say) -> None:
+def load_backup(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, say: Say) -> None:
     """Fill the empty volumes of a stack from a backup and compare the database with the manifest.
 
     Server and worker exist afterwards but were not started.
@@ -137,3 +195,78 @@ def fill(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, s
         say(f"Restoring {folder} …")
         with backup_file.reading(file, part) as tree:
             container.put_archive(folder.rpartition("/")[0], tree)
+
+
+@contextmanager
+def throw_away_stack(client: "DockerClient", stack: Stack, version: str) -> Iterator[Stack]:
+    """Name a stack of its own project, port, password and volumes, and remove it afterwards with all it has."""
+    beside = stack.with_settings(
+        project=f"{stack.project}-check-{secrets.token_hex(3)}",
+        **{
+            VERSION_KEY: version,
+            PASSWORD_KEY: secrets.token_urlsafe(24),
+            VOLUMES_KEY: "",
+            REPLACED_KEY: "",
+            "CVAT_BIND": "127.0.0.1",
+            "CVAT_PORT": str(_free_port()),
+        },
+    )
+    try:
+        yield beside
+    finally:
+        remove_project(client, beside)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def verify(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, say: Say, wait: Wait) -> None:
+    """Restore a backup into a stack, start it, and compare what it holds with the manifest.
+
+    Args:
+        client: The engine.
+        stack: An empty stack; see :func:`throw_away_stack`.
+        file: The backup, checked already.
+        manifest: What it is of.
+        say: Called with each step.
+        wait: Waits until a started stack can be used.
+
+    Raises:
+        ToolkitError: It does not come up, or holds something else; one detail line each.
+    """
+    load_backup(client, stack, file, manifest, say)
+    say(f"Starting the restored CVAT {stack.version} beside yours …")
+    start_containers(stack)
+    wait(stack)
+    problems = differences(manifest.summary, count_contents(client, stack).summary)
+    problems += _ask_the_server(client, stack, manifest)
+    if problems:
+        raise ToolkitError("the restored CVAT does not hold what the backup says", problems)
+
+
+def _ask_the_server(client: "DockerClient", stack: Stack, manifest: Manifest) -> list[str]:
+    """Ask over HTTP, as an administrator made for this, for the counts and for a picture."""
+    username, password = f"check-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
+    create_superuser(client, stack, username, password, "check@localhost")
+    authorization = server.sign_in(stack.url, username, password)
+
+    def get(path: str) -> Any:
+        answer = server.ask(stack.url, path, authorization=authorization)
+        return answer.json() if answer.status == 200 else {"count": f"status {answer.status}"}
+
+    problems = []
+    for kind in ("projects", "tasks"):
+        found = get(f"/api/{kind}?page_size=1")["count"]
+        if found != manifest.summary[kind]:
+            problems.append(f"{kind}: {manifest.summary[kind]} in the backup, the server shows {found}")
+    tasks = get("/api/tasks?page_size=100").get("results", [])
+    with_frames = next((task["id"] for task in tasks if task.get("size")), None)
+    if with_frames is not None:
+        picture = server.ask(stack.url, f"/api/tasks/{with_frames}/preview", authorization=authorization)
+        if picture.status != 200 or not picture.body:
+            problems.append(f"frames: the server shows none of task {with_frames} (status {picture.status})")
+    return problems

@@ -1,20 +1,36 @@
 """Starting the local CVAT: what has to be right before, and the order of the steps."""
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import (
+    FOUNDATION,
     PASSWORD_KEY,
-    SETTINGS_FILE,
+    PROJECT_KEY,
+    REPLACED_KEY,
     VERSION_KEY,
     VOLUMES_KEY,
     Stack,
-    keep_settings,
+    common_settings,
+    find_stack,
     recorded_version,
+    save_settings,
+    save_values,
+    settings_file,
 )
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.stack.compose import compose
-from toolkit.stack.diagnosis import cause_of_refusal
-from toolkit.stack.engine import existing_volumes, find_container, missing_images, remove_volumes, service_states
+from toolkit.stack.engine import (
+    PROJECT_LABEL,
+    existing_volumes,
+    find_container,
+    missing_images,
+    remove_volumes,
+    service_states,
+    unused_volumes,
+)
+from toolkit.stack.readiness import cause_of_refusal
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -38,9 +54,10 @@ def prepare(client: "DockerClient", stack: Stack) -> Stack:
         ToolkitError: There are data, and the password they need is lost.
     """
     volumes = existing_volumes(client, stack.project)
+    file = settings_file(stack.project)
     if not volumes:
-        return keep_settings(stack)
-    recorded = recorded_version()
+        return save_settings(stack)
+    recorded = recorded_version(stack.project)
     if recorded and recorded != stack.version:
         raise UsageError(
             f"the data of project {stack.project} are of CVAT {recorded}, and {VERSION_KEY} asks for {stack.version}: "
@@ -50,10 +67,10 @@ def prepare(client: "DockerClient", stack: Stack) -> Stack:
         stack = _recover(client, stack, volumes)
     if stack.volumes_suffix not in volumes:
         raise ToolkitError(
-            f"project {stack.project} has data, but not where config/cvat.env says: an empty CVAT would start",
+            f"project {stack.project} has data, but not where {file.name} says: an empty CVAT would start",
             [f"set {VOLUMES_KEY}={suffix} for the data in {names[0]}" for suffix, names in volumes.items()],
         )
-    return keep_settings(stack)
+    return save_settings(stack)
 
 
 def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]) -> Stack:
@@ -61,13 +78,20 @@ def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]
     database = find_container(client, stack, "cvat_db")
     server = find_container(client, stack, "cvat_server")
     if database is None or server is None:
+        # An older toolkit kept the settings of all projects in one file, which may have become another project's.
+        common = common_settings()
+        if PASSWORD_KEY in common and common.get(VOLUMES_KEY, "") in volumes:
+            return stack.with_settings(
+                **{key: common[key] for key in (PASSWORD_KEY, VERSION_KEY, VOLUMES_KEY) if key in common}
+            )
+        file = settings_file(stack.project)
         names = ", ".join(sorted(name for names in volumes.values() for name in names if "cvat_db" in name))
         raise ToolkitError(
-            f"project {stack.project} has data ({names}), but {SETTINGS_FILE.name} with their password is gone",
+            f"project {stack.project} has data ({names}), but {file.name} with their password is gone",
             [
-                f"put your copy of {SETTINGS_FILE} back, then `make up`",
+                f"put your copy of {file} back, then `make up`",
                 "or restore a backup, which needs no old password: make restore FILE=backups/…",
-                "or begin anew without the data: make destroy",
+                "or start over without the data: make destroy",
                 f"or, if another CVAT made them, {_BESIDE}",
             ],
         )
@@ -88,7 +112,10 @@ def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]
     )
 
 
-def are_strays(client: "DockerClient", stack: Stack) -> bool:
+KILLED_RESTORE = "a restore or an upgrade was killed"
+
+
+def has_stale_containers(client: "DockerClient", stack: Stack) -> bool:
     """Tell whether the project's containers hold other volumes than the stack's.
 
     A restore or an upgrade that was killed leaves them so. Compose would go on with them, for the volumes' names are no
@@ -97,10 +124,13 @@ def are_strays(client: "DockerClient", stack: Stack) -> bool:
     database = find_container(client, stack, "cvat_db")
     if database is None:
         return False
-    return stack.volume("cvat_db") not in [mount.get("Name") for mount in database.attrs["Mounts"]]
+    mounted = [mount.get("Name", "") for mount in database.attrs.get("Mounts", [])]
+    return stack.volume("cvat_db") not in mounted and any(
+        name.startswith(stack.volume("cvat_db", "")) for name in mounted
+    )
 
 
-def take_down_strays(client: "DockerClient", stack: Stack) -> bool:
+def remove_stale_containers(client: "DockerClient", stack: Stack) -> bool:
     """Remove the containers of a restore or upgrade that was killed; all volumes stay.
 
     Returns:
@@ -109,7 +139,7 @@ def take_down_strays(client: "DockerClient", stack: Stack) -> bool:
     Raises:
         ToolkitError: Compose failed.
     """
-    if not are_strays(client, stack):
+    if not has_stale_containers(client, stack):
         return False
     compose(stack, "down", "--remove-orphans")
     return True
@@ -185,3 +215,102 @@ def _explained(stack: Stack, *arguments: str, show: bool = False) -> None:
     except ToolkitError as error:
         cause = cause_of_refusal(list(error.details))
         raise ToolkitError(error.message, [*([f"likely cause: {cause}"] if cause else []), *error.details]) from error
+
+
+def list_resources(client: "DockerClient", stack: Stack) -> list[str]:
+    """Name the containers and volumes that :func:`destroy` removes."""
+    containers = [f"container {state.container}" for state in service_states(client, stack) if state.container]
+    volumes = [f"volume {name}" for names in existing_volumes(client, stack.project).values() for name in names]
+    return containers + volumes
+
+
+def destroy(client: "DockerClient", stack: Stack) -> None:
+    """Remove containers, network and all volumes of the project, and forget which version its data were of.
+
+    Raises:
+        ToolkitError: Compose or the engine refuses.
+    """
+    remove_project(client, stack)
+    save_values(stack.project, {VERSION_KEY: "", VOLUMES_KEY: "", REPLACED_KEY: "", PROJECT_KEY: ""})
+
+
+def prune(client: "DockerClient", stack: Stack) -> list[str]:
+    """Remove the volumes that restores have replaced.
+
+    Returns:
+        Those that are gone now.
+
+    Raises:
+        ToolkitError: The volumes in use are not where the settings say, or containers hold others than those.
+    """
+    replaced = unused_volumes(client, stack)
+    if not replaced:
+        return []
+    if has_stale_containers(client, stack):
+        raise ToolkitError(f"{KILLED_RESTORE}: `make up` takes the data from before it again")
+    if stack.volumes_suffix not in existing_volumes(client, stack.project):
+        raise ToolkitError(
+            f"{settings_file(stack.project)} does not say which volumes of project {stack.project} are in use, so none "
+            "is removed: make up",
+            replaced,
+        )
+    remove_volumes(client, replaced)
+    save_values(stack.project, {REPLACED_KEY: ""})
+    return replaced
+
+
+def remove_project(client: "DockerClient", stack: Stack) -> None:
+    """Remove containers, network and all volumes of a project; its settings stay."""
+    password = stack.settings.get(PASSWORD_KEY) or "not-needed-to-remove"
+    stack = stack.with_settings(**{PASSWORD_KEY: password})
+    compose(stack, "down", "--volumes", "--remove-orphans", "--timeout", "10", ignore_signals=True)
+    for container in client.containers.list(all=True, filters={"label": f"{PROJECT_LABEL}={stack.project}"}):
+        container.remove(force=True)
+    remove_volumes(client, [name for names in existing_volumes(client, stack.project).values() for name in names])
+
+
+def from_to(wanted: str) -> tuple[Stack, Stack]:
+    """Find the stack as it is and as it is to be.
+
+    Args:
+        wanted: The version to go to, with or without its ``v``.
+
+    Returns:
+        The old stack, of the version that ``config/cvat.env`` keeps, and the new one.
+
+    Raises:
+        UsageError: There is nothing to upgrade, or it is of that version already.
+    """
+    target = f"v{wanted}" if re.match(r"\d", wanted) else wanted
+    outside = {name: value for name, value in os.environ.items() if name != VERSION_KEY}
+    old = find_stack(outside)
+    recorded = recorded_version(old.project)
+    if recorded is None:
+        raise UsageError(f"there is no CVAT to upgrade here: make up CVAT_VERSION={target} starts that version")
+    if recorded == target:
+        raise UsageError(f"CVAT is of version {recorded} already")
+    return old, old.with_settings(**{VERSION_KEY: target})
+
+
+def with_running_images(client: "DockerClient", stack: Stack) -> Stack:
+    """Return a stack with the images that its containers run.
+
+    They need not be those of the settings any more: a newer toolkit brings newer ones for what CVAT stands on, and the
+    way back leads to the old ones.
+
+    Args:
+        client: The engine.
+        stack: The stack as its settings say.
+
+    Returns:
+        The same stack; its version stays.
+
+    Raises:
+        UsageError: A service does not run, so nobody could tell whether it worked before.
+    """
+    states = service_states(client, stack)
+    stopped = [state.service for state in states if not state.runs]
+    if stopped:
+        raise UsageError(f"{', '.join(stopped)} not running: `make up` first, so that the old version is known to work")
+    images = {state.service: state.image for state in states}
+    return stack.with_settings(**{key: images[service] for service, key in FOUNDATION.items()})

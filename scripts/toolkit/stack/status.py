@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from toolkit.config.local_cvat import SERVICES, Stack
 from toolkit.core.check import OK
 from toolkit.core.errors import ToolkitError
+from toolkit.core.text import format_size
 from toolkit.cvat import probes as server
 from toolkit.cvat.probes import version_check
-from toolkit.stack.checks import GIB, KILLED_FOR_MEMORY, disk_use
-from toolkit.stack.engine import find_container, killed_for_memory, service_states
+from toolkit.stack.checks import KILLED_FOR_MEMORY, disk_use
+from toolkit.stack.engine import find_container, killed_for_memory, service_states, unused_volumes
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 RESPONSE_LIMIT_SECONDS = 1.2
 """The specification's longest response time of the user interface."""
 
-MIB = 1024**2
 _SAMPLES = 3
 
 
@@ -37,6 +37,7 @@ class Status:
         limit_seconds: What both are measured against.
         disk: Free space where the data are.
         memory: What the containers use.
+        replaced_volumes: What restores have replaced, which takes room until `make prune` or the next backup.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Status:
     limit_seconds: float = RESPONSE_LIMIT_SECONDS
     disk: str = ""
     memory: str = ""
+    replaced_volumes: list[str] = field(default_factory=list)
 
 
 def server_status(url: str) -> Status:
@@ -77,9 +79,12 @@ def _middle_time(url: str, path: str) -> float:
 def stack_status(client: "DockerClient", stack: Stack) -> Status:
     """Look at the local stack: its containers, and its server from outside."""
     states = service_states(client, stack)
+    replaced = unused_volumes(client, stack)
     if all(state.state == "absent" for state in states):
-        return Status(stack.url, problem=f"it is not started (project {stack.project}): make up")
+        problem = f"it is not started (project {stack.project}): make up"
+        return Status(stack.url, problem, replaced_volumes=replaced)
     status = server_status(stack.url)
+    status.replaced_volumes = replaced
     killed = killed_for_memory(client, stack)
     status.services = {
         state.service: state.words + (f", {KILLED_FOR_MEMORY}" if state.service in killed else "") for state in states
@@ -89,7 +94,7 @@ def stack_status(client: "DockerClient", stack: Stack) -> Status:
         status.problem = f"{', '.join(stopped)} {'do' if len(stopped) > 1 else 'does'} not run well: make doctor"
     use = disk_use(client, stack)
     if use is not None:
-        status.disk = f"{use.free / GIB:.1f} GiB free, {use.percent:.0f} % full"
+        status.disk = f"{format_size(use.free)} free, {use.percent:.0f} % full"
     status.memory = _memory(client, stack)
     return status
 
@@ -102,4 +107,4 @@ def _memory(client: "DockerClient", stack: Stack) -> str:
             memory = container.stats(stream=False, one_shot=True).get("memory_stats", {})
             cache = memory.get("stats", {})
             used.append(memory.get("usage", 0) - cache.get("total_inactive_file", cache.get("inactive_file", 0)))
-    return f"{sum(used) / MIB:.0f} MiB in {len(used)} containers" if used else ""
+    return f"{format_size(sum(used))} in {len(used)} containers" if used else ""
