@@ -134,7 +134,7 @@ def _tracked_by_git(path: Path) -> bool:
     git = shutil.which("git", path=os.pathsep.join(places))
     if repository is None or git is None or repository.lstat().st_uid != os.geteuid():
         return False
-    harmless = [f"-c{setting}" for setting in _HARMLESS]
+    harmless = [word for setting in _HARMLESS for word in ("-c", setting)]
     answer = subprocess.run(
         [git, "--no-pager", "--no-optional-locks", *harmless, "ls-files", "--error-unmatch", "--", path.name],
         cwd=path.parent,
