@@ -283,6 +283,10 @@ STRIP_NOTEBOOKS = git ls-files -z '*.ipynb' | xargs -0 "$$VENV"/bin/nbstripout -
 bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, split-folders, datumaro and cp: [ARGS="--images 2000 --rounds 3"].
 	@$(DEV).bench_convert @ARGS
 
+.PHONY: bench-cvat
+bench-cvat: $(VENV)/.runtime ## Measure import and export against cvat-cli alone on a running CVAT: [ARGS="--images 500"].
+	@$(DEV).bench_cvat $(ARGS)
+
 $(VENV)-bench/.done: requirements-bench.txt
 	@$(call MAKE_VENV,"$$VENV"-bench)
 	@"$$VENV"-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt

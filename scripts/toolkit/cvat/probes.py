@@ -12,6 +12,7 @@ from toolkit.config.local_cvat import oldest_tested_version, tested_version
 from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import read_retry_policy
+from toolkit.core.secrets import remember
 from toolkit.cvat.errors import OTHER_NAME, Kind, busy, classify, other_name
 from toolkit.cvat.token_file import is_token, read_token
 
@@ -200,6 +201,7 @@ def sign_in(url: str, username: str, password: str, notice: Callable[[str], None
     Raises:
         ToolkitError: The server refuses; the message says what it said.
     """
+    remember(password)
     answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password}, notice=notice)
     said = answer.json()
     key = said.get("key") if isinstance(said, dict) else None
