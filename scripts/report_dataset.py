@@ -4,6 +4,7 @@ from toolkit.cli.script import run_script
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,8 @@ def main(
         Path | None,
         typer.Argument(
             help="Folder of a converted dataset, or zip of a detection export "
-            "(COCO 1.0, YOLO 1.1, PASCAL VOC 1.1, CVAT for images 1.1); else what the configuration has.",
+            "(COCO, YOLO, PASCAL VOC, CVAT for images, Datumaro, KITTI, LabelMe, MOT, Open Images or WiderFace); "
+            "else what the configuration has.",
             show_default=False,
         ),
     ] = None,
@@ -39,6 +41,18 @@ def main(
     thumbnails: Annotated[
         int, typer.Option("--thumbnails", min=0, max=500, help="Thumbnails for each class, at most.")
     ] = 48,
+    examine: Annotated[
+        int | None,
+        typer.Option(
+            "--examine",
+            min=0,
+            help="Pictures to measure for outliers, at most; else so many that it does not take long.",
+            show_default=False,
+        ),
+    ] = None,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates", help="Measure all pictures, so that no near-duplicates are missed.")
+    ] = False,
     as_json: console.Json = False,
     debug: console.Debug = False,
 ) -> None:
@@ -48,9 +62,8 @@ def main(
     `make report DATASET=dataset ARGS="--output report.html"`
     """
     from toolkit.report import html as report_page
-    from toolkit.report import make as report
     from toolkit.report import markdown as report_markdown
-    from toolkit.report.report_file import check_target, write_report
+    from toolkit.report.make import check_target, make_report, write_report
 
     started = time.monotonic()
     source = _source(dataset, dataset_dir, config)
@@ -59,7 +72,7 @@ def main(
         targets.append((markdown.absolute(), report_markdown.MARK))
     for target, mark in targets:
         check_target(target, mark)
-    made = report.make_report(source, title, thumbnails, console.progress)
+    made = make_report(source, title, thumbnails, sys.maxsize if near_duplicates else examine, console.progress)
     summary = report_markdown.render(made.facts)
     for (target, mark), text in zip(targets, (made.page, summary), strict=False):
         write_report(target, text, mark)
@@ -74,6 +87,8 @@ def main(
         return
     for finding in made.facts.findings:
         console.warn(printable(finding.message + _some(finding.names)))
+    for kind in made.facts.examination.outliers:
+        console.say(printable(f"{kind.title.lower()}: {len(kind.images):,}{_some(kind.names)}"))
     size = format_size(output.stat().st_size)
     console.result(f"{made.facts.summary} in {time.monotonic() - started:.1f} s")
     console.result(f"{output} ({size})")

@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.images import NoImage, NotAJpeg, check_whole
 from toolkit.dataset.labels import read_pinned
-from toolkit.report.thumbnails import MAX_BYTES, make_thumbnail
+from toolkit.report.pictures import MAX_BYTES, make_thumbnail
 from toolkit.transfer.images import Image
 from toolkit.transfer.pack import write_archive
 

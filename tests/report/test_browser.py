@@ -167,6 +167,78 @@ def test_waiting_thumbnails_come_when_asked_for_by_keyboard(
     check_quiet(driver)
 
 
+def enter(driver: webdriver.Chrome, control: str, value: str) -> None:
+    driver.execute_script(
+        "const c = document.getElementById(arguments[0]); c.value = arguments[1];"
+        " c.dispatchEvent(new Event('input', {bubbles: true}))",
+        control,
+        value,
+    )
+
+
+SHOWN = (
+    "return [...document.querySelectorAll('#sheet ul.tiles > li')].filter(t => t.checkVisibility())"
+    ".map(t => t.querySelector('.name').textContent)"
+)
+
+
+def test_names_are_searched_classes_and_splits_filtered_and_sheets_sorted(
+    digits: Path, opened: Callable[..., webdriver.Chrome]
+) -> None:
+    driver = opened(digits / "report.html")
+    everything = {path.name for path in (digits / "digits").rglob("*.jpg")}
+    enter(driver, "search", "000")
+    shown = driver.execute_script(SHOWN)
+    assert shown
+    assert set(shown) <= {name for name in everything if "000" in name}
+    assert driver.find_element(By.ID, "found").text == f"{len(shown)} shown"
+    enter(driver, "search", "")
+    enter(driver, "choose-side", "validation")
+    validation = {path.name for path in (digits / "digits/validation").rglob("*.jpg")}
+    assert set(driver.execute_script(SHOWN)) <= validation
+    enter(driver, "choose-side", "")
+    enter(driver, "choose-class", "3")
+    assert set(driver.execute_script(SHOWN)) <= {path.name for path in (digits / "digits").glob("*/digit 3/*")}
+    enter(driver, "order", "name")
+    shown = driver.execute_script(SHOWN)
+    assert shown == sorted(shown)
+    check_quiet(driver)
+
+
+def test_a_thumbnail_enlarges_with_its_boxes_by_keyboard(
+    tmp_path: Path, opened: Callable[..., webdriver.Chrome]
+) -> None:
+    report(DETECTION / "coco_1.0.zip", tmp_path)
+    driver = opened(tmp_path / "report.html", 360)
+    tile = driver.find_element(By.CSS_SELECTOR, "#class-0 button.frame")
+    driver.execute_script("arguments[0].focus()", tile)
+    driver.switch_to.active_element.send_keys("\ue007")
+    dialog = driver.find_element(By.ID, "large")
+    assert dialog.is_displayed()
+    assert driver.find_element(By.ID, "large-name").text == "a/1.jpg (default)"
+    assert len(dialog.find_elements(By.CSS_SELECTOR, ".box")) == 2
+    assert fits(driver)
+    driver.find_element(By.ID, "next").click()
+    assert driver.find_element(By.ID, "large-name").text == "a/2.jpg (default)"
+    driver.switch_to.active_element.send_keys("\ue00c")
+    assert not dialog.is_displayed()
+    check_quiet(driver)
+
+
+def test_names_are_whole_on_a_phone(tmp_path: Path, opened: Callable[..., webdriver.Chrome]) -> None:
+    dataset = write_dataset(tmp_path / "d", {"cat": (2, 1)})
+    name = f"{'garden_north_' * 5}1.jpg"
+    (dataset / "training/cat/t0000.jpg").rename(dataset / "training/cat" / name)
+    report(dataset, tmp_path)
+    driver = opened(tmp_path / "report.html", 360)
+    widths = driver.execute_script(
+        "return [...document.querySelectorAll('.name')]"
+        ".map(n => [n.scrollWidth, n.clientWidth, n.scrollHeight, n.clientHeight])"
+    )
+    assert all(wide <= there and high <= tall for wide, there, high, tall in widths)
+    check_quiet(driver)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_sideways_scrolling_on_a_phone(digits: Path, opened: Callable[..., webdriver.Chrome], scheme: str) -> None:
     driver = opened(digits / "report.html", 360, scheme)

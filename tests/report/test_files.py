@@ -66,6 +66,17 @@ def test_markdown_and_the_summary_of_a_job(dataset: Path, tmp_path: Path) -> Non
     assert json.loads(done.stdout)["images"] == 30
 
 
+def test_names_do_not_become_links_in_markdown(tmp_path: Path) -> None:
+    linked = ("www.evil.example", "a@b.example", "@team", "#1", ":tada:", "deadbeef")
+    dataset = write_dataset(tmp_path / "d", dict.fromkeys((*linked, "*bold*", "`x` @y"), (1, 1)))
+    assert run(dataset, "--markdown", "facts.md", cwd=tmp_path).returncode == 0
+    text = (tmp_path / "facts.md").read_text("utf-8")
+    for name in linked:
+        assert f"| `{name}` |" in text, "in code nothing is a link, a mention or an emoji"
+    assert "| \\*bold\\* |" in text
+    assert "| `` `x` @y `` |" in text
+
+
 def test_the_configuration_says_where_the_dataset_is(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "configuration.json").write_text(json.dumps({"dataset_conversion_dir": "flowers"}))
     done = run("--json", cwd=tmp_path)
@@ -129,7 +140,7 @@ def test_a_full_disk_leaves_the_older_report(dataset: Path, tmp_path: Path) -> N
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=240, preexec_fn=small_disk
     )
     assert done.returncode == 1
-    assert "error: File too large" in done.stderr
+    assert f"error: File too large: {tmp_path / 'report.html'} was not written" in done.stderr
     assert (tmp_path / "report.html").read_bytes() == before
     assert files(tmp_path) == {"flowers", "report.html"}
 

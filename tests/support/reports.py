@@ -42,13 +42,14 @@ class Page(HTMLParser):
     policy: str = ""
     pictures: int = 0
     waiting_pictures: int = 0
+    outlier_pictures: int = 0
     boxes: int = 0
     references: list[str] = field(default_factory=list)
     tags: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self._table = self._cell = self._template = False
+        self._table = self._cell = self._template = self._outliers = False
         self._finding: str | None = None
 
     @classmethod
@@ -77,6 +78,8 @@ class Page(HTMLParser):
             self.policy = values["content"]
         elif tag == "template":
             self._template = True
+        elif tag == "image" and self._outliers:
+            self.outlier_pictures += 1
         elif tag == "image":
             self.pictures += 1
             self.waiting_pictures += self._template
@@ -84,6 +87,7 @@ class Page(HTMLParser):
             self.boxes += 1
         elif tag == "section":
             self._finding = None
+            self._outliers = "data-outliers" in values
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):

@@ -154,3 +154,18 @@ class _Seen:
 
 def _collides(other: str) -> _Clash:
     return _Clash(f"collides with {other} where case or Unicode form does not count", other, False)
+
+
+_JUNK = """
+__MACOSX .AppleDouble .DS_Store .localized .VolumeIcon.icns .Spotlight-V100 .Trashes .fseventsd .TemporaryItems
+.DocumentRevisions-V100 Thumbs.db ehthumbs.db ehthumbs_vista.db desktop.ini $RECYCLE.BIN
+.directory .Trash .Trash-1000 .thumbnails lost+found @eaDir #recycle .dropbox .dropbox.attr
+.ipynb_checkpoints __pycache__ .git .gitignore .gitattributes .gitkeep .keep .svn .hg .idea .vscode
+"""
+_FOLDED_JUNK = {name.casefold() for name in _JUNK.split()} | {"system volume information"}
+
+
+def is_junk(path: str) -> bool:
+    """Tell whether a member is what operating systems, editors and notebooks leave beside a person's files."""
+    parts = path.split("/")
+    return any(part.startswith(("._", "~$")) or part.casefold() in _FOLDED_JUNK for part in parts)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
-from toolkit.core.safe_names import LONGEST_PART, fold
+from toolkit.core.safe_names import LONGEST_PART, fold, is_junk
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import Kind, is_junk, recognise
+from toolkit.dataset.archive_kind import Kind, recognise
 
 _SHOWN = 100
 _JOINT = "__"

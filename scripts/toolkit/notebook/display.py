@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.core.text import format_size, printable
-from toolkit.report.page_templates import TEMPLATES, template_environment
+from toolkit.report.html import TEMPLATES, template_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment

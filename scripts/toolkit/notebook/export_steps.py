@@ -12,9 +12,9 @@ from toolkit.cvat.api import Label, session
 from toolkit.cvat.connection import Connection
 from toolkit.notebook.display import from_top, show, status, warn
 from toolkit.notebook.sheets import of_zip, show_sheet
-from toolkit.report.detection_export import open_export
 from toolkit.report.facts import gather
 from toolkit.report.model import Dataset
+from toolkit.report.read_export import open_export
 from toolkit.transfer.compare import compare, list_frames
 from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
 

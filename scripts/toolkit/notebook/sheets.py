@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 from toolkit.core.formats import IMAGE_EXTENSIONS, TaskType
 from toolkit.notebook.display import Output, progress
 from toolkit.report.model import Dataset, DatasetImage
-from toolkit.report.sheet import count_thumbnails, make_sheet
+from toolkit.report.sheet import TileMaker, count_thumbnails, make_sheet
 from toolkit.transfer.images import Image
 
 MOST_SECTIONS = 12
@@ -77,7 +77,7 @@ def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
     shown = dataclasses.replace(dataset, images=_of_classes(dataset, classes[:MOST_SECTIONS]))
     output = Output()
     with progress("drawing thumbnails", count_thumbnails(shown, per_class), output) as advance:
-        sections = [section for section in make_sheet(shown, per_class, advance) if section.total]
+        sections = [section for section in make_sheet(shown, per_class, TileMaker(shown, advance)) if section.total]
     output.show(
         "sheet",
         f"{caption}\n" + "\n".join(f"{section.name}: {section.total} images" for section in sections),

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from toolkit import __version__
 from toolkit.core.formats import TaskType
-from toolkit.dataset.layout import SIDES
 from toolkit.dataset.summary import RECOMMENDED
 from toolkit.report.model import Dataset, DatasetImage, Finding
+from toolkit.report.outliers import Examination
 
 Size = tuple[int, int]
 
@@ -60,7 +60,7 @@ class BoxFacts(NamedTuple):
 
 
 @dataclass
-class Facts:
+class DatasetFacts:
     """All that a report tells, but the pictures."""
 
     title: str
@@ -70,6 +70,7 @@ class Facts:
     size: SizeFacts | None
     boxes: BoxFacts | None
     findings: list[Finding]
+    examination: Examination
 
     @property
     def images(self) -> int:
@@ -126,6 +127,13 @@ class Facts:
         }
         answer["broken"] = [{"image": image.location, "problem": image.problem} for image in self.broken]
         answer["warnings"] = [finding._asdict() for finding in self.findings]
+        answer["outliers"] = {
+            "examined": self.examination.examined,
+            "kinds": [
+                {"kind": kind.kind, "images": len(kind.images), "names": kind.names}
+                for kind in self.examination.outliers
+            ],
+        }
         answer["provenance"] = [{"term": term, "value": value} for term, value in dataset.provenance]
         answer["conversion_warnings"] = dataset.notes
         answer["tool_version"] = __version__
@@ -136,21 +144,15 @@ def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def gather(dataset: Dataset, title: str) -> Facts:
-    """Count what there is to count.
-
-    Args:
-        dataset: The dataset, with the sizes of its pictures.
-        title: Title of the report.
-
-    Returns:
-        The facts.
-    """
+def gather(dataset: Dataset, title: str, examination: Examination | None = None) -> DatasetFacts:
+    """Count what there is to count in a dataset with the sizes of its pictures."""
     is_detection = dataset.kind is TaskType.DETECTION
     sides = dict.fromkeys(dataset.sides, 0) | Counter(image.side for image in dataset.images)
     classes = _class_facts(dataset, is_detection)
     boxes = _box_facts(dataset.images) if is_detection else None
-    facts = Facts(title, dataset, sides, classes, _size_facts(dataset.images), boxes, [])
+    facts = DatasetFacts(
+        title, dataset, sides, classes, _size_facts(dataset.images), boxes, [], examination or Examination(0, [])
+    )
     facts.findings = [*dataset.findings, *_checks(facts)]
     return facts
 
@@ -193,18 +195,20 @@ def _box_facts(images: list[DatasetImage]) -> BoxFacts:
     return BoxFacts(sum(by_area.values()), dict(sorted(per_image.items())), by_area)
 
 
-def _checks(facts: Facts) -> Iterator[Finding]:
-    small = [facts_.name for facts_ in facts.classes if sum(facts_.images.values()) < RECOMMENDED]
+def _checks(facts: DatasetFacts) -> Iterator[Finding]:
+    small = [row.name for row in facts.classes if sum(row.images.values()) < RECOMMENDED]
     if small:
         fewer = f"fewer than {RECOMMENDED} images, the recommended minimum"
         yield Finding.of("small_class", small, f"class has {fewer}", f"classes have {fewer}")
-    for side in SIDES if facts.dataset.kind is TaskType.CLASSIFICATION else ():
-        if absent := [facts_.name for facts_ in facts.classes if not facts_.images[side]]:
+    for side in facts.dataset.sides if facts.dataset.kind is TaskType.CLASSIFICATION else ():
+        if absent := [row.name for row in facts.classes if not row.images[side]]:
             nothing = f"no image in {side}"
             yield Finding.of("missing_class", absent, f"class has {nothing}", f"classes have {nothing}")
     if broken := facts.broken:
         names = [f"{image.location}: {image.problem}" for image in broken]
         yield Finding.of("broken_image", names, "image is broken", "images are broken")
+    if large := [f"{image.location}: {image.not_drawn}" for image in facts.dataset.images if image.not_drawn]:
+        yield Finding.of("not_drawn", large, "image has no thumbnail", "images have no thumbnail")
     if outside := [image.name for image in facts.dataset.images if _leaves(image)]:
         over = "boxes that reach over the edge"
         yield Finding.of("outside", outside, f"image has {over}", f"images have {over}")

@@ -3,14 +3,14 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit import __version__
 from toolkit.core.formats import TaskType
 from toolkit.core.text import format_size, printable
 from toolkit.report.charts import BarChart, bar_chart, size_scatter
-from toolkit.report.facts import Facts
-from toolkit.report.page_templates import TEMPLATES, template_environment
+from toolkit.report.facts import DatasetFacts
 from toolkit.report.sheet import LIMITS, Section
 
 if TYPE_CHECKING:
@@ -25,16 +25,17 @@ MOST_NAMES = 200
 _DISTINCT_SIZES = 8
 
 
-def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def render(facts: DatasetFacts, sections: Sequence[Section], outliers: Sequence[Section], per_section: int) -> str:
     """Write the page.
 
     Args:
         facts: What to tell.
         sections: The contact sheet.
+        outliers: Pictures of each kind of outliers.
         per_section: Thumbnails that a section was allowed, for the text about the limits.
-
-    Returns:
-        The HTML.
     """
     style = (TEMPLATES / "report.css").read_text("utf-8")
     script = (TEMPLATES / "report.js").read_text("utf-8")
@@ -47,6 +48,7 @@ def render(facts: Facts, sections: Sequence[Section], per_section: int) -> str:
         facts=facts,
         dataset=facts.dataset,
         sections=sections,
+        outliers=outliers,
         is_detection=is_detection,
         per_section=per_section,
         limits=LIMITS[facts.dataset.kind],
@@ -80,7 +82,7 @@ def _pixels(size: tuple[int, int]) -> str:
     return f"{size[0]:,} × {size[1]:,}"
 
 
-def _class_chart(facts: Facts) -> BarChart:
+def _class_chart(facts: DatasetFacts) -> BarChart:
     sides = list(facts.sides)
     rows = []
     for class_facts in facts.classes:
@@ -89,7 +91,7 @@ def _class_chart(facts: Facts) -> BarChart:
     return bar_chart(rows, sides)
 
 
-def _box_chart(facts: Facts) -> BarChart | None:
+def _box_chart(facts: DatasetFacts) -> BarChart | None:
     if facts.boxes is None:
         return None
     last = 10
@@ -100,3 +102,16 @@ def _box_chart(facts: Facts) -> BarChart | None:
         more = sum(count for number, count in facts.boxes.per_image.items() if number >= last)
         rows.append((f"{last} boxes or more", [more]))
     return bar_chart(rows, ["images"])
+
+
+def template_environment() -> "Environment":
+    """Return an environment that escapes all text and takes no undefined name."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -4,16 +4,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 from toolkit.core.text import format_size, printable
-from toolkit.report.facts import ClassFacts, Facts
+from toolkit.report.facts import ClassFacts, DatasetFacts
 
 MARK = "<!-- cvat-toolkit report -->"
 """The first line, by which an older one is known."""
 _MOST_CLASSES = 100
 _MOST_NAMES = 10
+_PIPE = "\\|"
+_LINKED = re.compile(r"@|://|www\.|mailto:|xmpp:|#\d|\bGH-\d|:[\w+-]+:|\$|\b[0-9a-f]{7,40}\b", re.IGNORECASE)
+"""What GitHub makes a link, a mention, an emoji or a formula of even where its signs are escaped, but not in code."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|>~$:@])")
 
 
-def render(facts: Facts) -> str:
+def render(facts: DatasetFacts) -> str:
     """Write the facts as GitHub's Markdown.
 
     Args:
@@ -25,7 +28,7 @@ def render(facts: Facts) -> str:
     return "\n".join(_lines(facts)) + "\n"
 
 
-def _lines(facts: Facts) -> Iterator[str]:
+def _lines(facts: DatasetFacts) -> Iterator[str]:
     yield MARK
     yield f"## {text(facts.title)}"
     yield ""
@@ -43,26 +46,31 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield "### Warnings" if facts.findings else "No warnings."
     for finding in facts.findings:
         yield f"- {text(finding.message)}{_names(finding.names)}"
+    if facts.examination.outliers:
+        yield ""
+        yield f"### Outliers (of {facts.examination.examined:,} pictures)"
+        for kind in facts.examination.outliers:
+            yield f"- {kind.title}: {len(kind.images):,}{_names(kind.names)}"
     yield ""
     yield "<details><summary>Provenance</summary>"
     yield ""
     yield "| | |"
     yield "|---|---|"
     for term, value in facts.dataset.provenance:
-        yield f"| {text(term)} | {text(value)} |"
+        yield f"| {cell(term)} | {cell(value)} |"
     yield ""
     yield "</details>"
 
 
-def _class_table(facts: Facts) -> Iterator[str]:
+def _class_table(facts: DatasetFacts) -> Iterator[str]:
     sides = list(facts.sides)
     is_detection = facts.boxes is not None
     several = len(sides) > 1
-    heads = ["class", *map(text, sides), *(["all"] if several else []), *(["images"] if is_detection else [])]
+    heads = ["class", *map(cell, sides), *(["all"] if several else []), *(["images"] if is_detection else [])]
     yield f"| {' | '.join(heads)} |"
     yield f"|---{'|---:' * (len(heads) - 1)}|"
     for row in facts.classes[:_MOST_CLASSES]:
-        yield f"| {' | '.join([text(row.name), *_counts(row, sides, several)])} |"
+        yield f"| {' | '.join([cell(row.name), *_counts(row, sides, several)])} |"
     if len(facts.classes) > _MOST_CLASSES:
         yield f"| … and {len(facts.classes) - _MOST_CLASSES:,} more {'| ' * len(heads)}"
     if not is_detection:
@@ -87,7 +95,16 @@ def _names(names: Sequence[str]) -> str:
     return f": {', '.join(map(text, names[:_MOST_NAMES]))}{more}"
 
 
-def text(foreign: str) -> str:
-    """Make foreign text safe for Markdown: no markup, no HTML, no links, one line."""
-    escaped = printable(foreign).replace("&", "&amp;").replace("<", "&lt;")
-    return _SPECIAL.sub(r"\\\1", escaped)
+def text(foreign: str, in_table: bool = False) -> str:
+    """Make foreign text safe for Markdown: no markup, no HTML, no links or mentions, one line."""
+    shown = printable(foreign)
+    if _LINKED.search(shown):
+        ticks = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+        pad = " " if shown.startswith(("`", " ")) or shown.endswith(("`", " ")) else ""
+        return f"{ticks}{pad}{shown.replace('|', _PIPE) if in_table else shown}{pad}{ticks}"
+    return _SPECIAL.sub(r"\\\1", shown.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def cell(foreign: str) -> str:
+    """Make foreign text safe for a cell of a table, where a bar ends a cell even in code."""
+    return text(foreign, in_table=True)

@@ -36,6 +36,7 @@ class DatasetImage:
         boxes: The labelled rectangles; none for classification.
         size: Width and height in pixels; None until known.
         problem: What is wrong with the file, if something is.
+        not_drawn: Why it has no thumbnail, although nothing is wrong with it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DatasetImage:
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     problem: str | None = None
+    not_drawn: str | None = None
 
 
 class Finding(NamedTuple):

@@ -1,284 +1,117 @@
-"""Boxes of the detection exports, read by globox; this module only knows where CVAT puts which file."""
+"""A detection dataset: the zip of an export, or the folder of a converted one, with its images and their boxes."""
 
-import json
-import re
-import xml.etree.ElementTree as ElementTree
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
 
-from toolkit.report.model import Box, DatasetImage
-
-if TYPE_CHECKING:
-    from globox import Annotation
-
-COCO_FILE = re.compile(r"annotations/instances_(?P<subset>.+)\.json")
-VOC_LIST = re.compile(r"ImageSets/Main/(?P<subset>[^/]+)\.txt")
-_YOLO_FILE = re.compile(r"obj_(?P<subset>[^/]+)_data/(?P<name>.+)")
-_IMAGE_EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
-_LARGEST_LABEL_FILE = 1 << 30
-"""Bytes; a larger one is more likely an attack than the labels of a dataset."""
-_OTHER_SHAPES = ("polygon", "polyline", "points", "ellipse", "cuboid", "mask", "skeleton", "tag")
-
-
-class UnreadableLabels(ValueError):
-    """A file of labels is not what its format says; the message names the file."""
-
-
-class Labels(NamedTuple):
-    """What the files of labels say.
-
-    Attributes:
-        classes: Names in the order of their ids, those without a box included.
-        images: The images, in no particular order.
-        other_shapes: How many labels are no boxes, where the format tells them apart.
-        provenance: What the format tells of its origin, as pairs of a term and its value.
-    """
-
-    classes: list[str]
-    images: list[DatasetImage]
-    other_shapes: int = 0
-    provenance: list[tuple[str, str]] = []  # noqa: RUF012 - never changed
-
-
-@dataclass
-class LabelFiles:
-    """The members of an export.
-
-    Attributes:
-        archive: The zip.
-        folder: An empty folder for what globox wants as a file.
-    """
-
-    archive: zipfile.ZipFile
-    folder: Path
-    names: list[str] = field(init=False)
-    _lengths: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._lengths = {entry.filename: entry.file_size for entry in self.archive.infolist() if not entry.is_dir()}
-        self.names = list(self._lengths)
-
-    def text(self, name: str) -> str:
-        """Read a member as text.
-
-        Raises:
-            UnreadableLabels: It is damaged, too large, or no UTF-8.
-        """
-        if self._lengths[name] > _LARGEST_LABEL_FILE:
-            raise UnreadableLabels(f"{name} is too large for a file of labels ({self._lengths[name]} bytes)")
-        with _readable(name):
-            return self.archive.read(name).decode("utf-8-sig")
-
-    def as_file(self, name: str, text: str) -> Path:
-        """Write text where globox can read it; it opens files in the encoding of the locale, so it must be ASCII."""
-        path = self.folder / name
-        path.write_text(text, "ascii")
-        return path
-
-    def image(self, name: str, side: str, candidates: Iterable[str], annotation: "Annotation | None") -> DatasetImage:
-        """Make the image with these boxes; its bytes are the first of the candidates that is in the zip."""
-        location = next((candidate for candidate in candidates if candidate in self._lengths), None)
-        boxes = () if annotation is None else tuple(Box(str(box.label), *box.ltrb) for box in annotation.boxes)
-        size = annotation.image_size if annotation else None
-        return DatasetImage(name, side, None, location, self._lengths.get(location or "", 0), boxes, size)
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.formats import TaskType
+from toolkit.report.annotations import Annotations
+from toolkit.report.formats import FORMATS
+from toolkit.report.members import FolderMembers, LabelProblem, Members, ZipMembers, is_image
+from toolkit.report.model import Dataset, Finding
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turn what globox and the parsers below it raise on bad input into one error."""
-    from globox import ParsingError
+def open_export(path: Path) -> Iterator[Dataset]:
+    """Read a detection export.
 
+    Args:
+        path: The zip, as CVAT made it.
+
+    Yields:
+        The dataset; its images can be opened until the end of the block.
+
+    Raises:
+        UsageError: The zip holds none of the known layouts.
+        ToolkitError: It is no zip or a zip bomb, or nothing of its labels can be read.
+    """
     try:
-        yield
-    except (
-        ParsingError,
-        AssertionError,  # globox asserts what it expects of a box and of an image
-        ElementTree.ParseError,
-        zipfile.BadZipFile,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-        EOFError,
-    ) as error:
-        raise UnreadableLabels(f"{name} cannot be read ({type(error).__name__}: {error})") from error
+        archive = zipfile.ZipFile(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever its directory says
+        raise ToolkitError(f"{path} is not a complete zip ({error}): export it again") from None
+    with archive:
+        dataset = _read(path, ZipMembers(path, archive))
+        dataset.provenance.insert(2, ("Size of the zip", f"{path.stat().st_size:,} bytes"))
+        yield dataset
 
 
-def is_image(name: str) -> bool:
-    """Tell by its extension whether a member is an image."""
-    return PurePosixPath(name).suffix.lower() in _IMAGE_EXTENSIONS
+def read_detection_folder(folder: Path) -> Dataset:
+    """Read the folder of a converted detection dataset, or of an unpacked export.
+
+    Raises:
+        UsageError: It holds none of the known layouts.
+        ToolkitError: Nothing of its labels can be read.
+    """
+    return _read(folder, FolderMembers(folder))
 
 
-def is_video(files: LabelFiles) -> bool:
-    """Tell "CVAT for video" from "CVAT for images": the same file name, but tracks instead of images."""
-    if "annotations.xml" not in files.names:
-        return False
-    with _readable("annotations.xml"), files.archive.open("annotations.xml") as stream:
-        for _, element in ElementTree.iterparse(stream, ("start",)):
-            if element.tag in ("image", "track"):
-                return bool(element.tag == "track")
-    return False
-
-
-def read_coco(files: LabelFiles) -> Labels:
-    """Read `annotations/instances_<subset>.json`; the images are in `images/<subset>/`."""
-    from globox import AnnotationSet
-
-    classes: dict[str, None] = {}
-    images = []
-    for name, match in _matches(COCO_FILE, files.names):
-        text = files.text(name)
-        with _readable(name):
-            content = json.loads(text)
-            classes.update(dict.fromkeys(str(category["name"]) for category in content["categories"]))
-            ascii_text = json.dumps(content)
-            del content, text
-            annotations = AnnotationSet.from_coco(files.as_file("labels.json", ascii_text))
-            del ascii_text
-        images += [_in_images_folder(files, match["subset"], annotation) for annotation in annotations]
-    return Labels(list(classes), images)
-
-
-def read_cvat(files: LabelFiles) -> Labels:
-    """Read `annotations.xml` element by element; the images are in `images/<subset>/` or `images/`."""
-    from globox import Annotation
-
-    name = "annotations.xml"
-    classes: dict[str, None] = {}
-    images = []
-    other_shapes = 0
-    provenance: dict[str, str] = {}
-    with _readable(name), files.archive.open(name) as stream:
-        parents: list[ElementTree.Element] = []
-        for event, element in ElementTree.iterparse(stream, ("start", "end")):
-            if event == "start":
-                parents.append(element)
-                continue
-            parents.pop()
-            path = "/".join(parent.tag for parent in parents)
-            if element.tag == "image":
-                annotation = Annotation.from_cvat(element)
-                images.append(_in_images_folder(files, element.get("subset") or "", annotation))
-                other_shapes += sum(1 for shape in element if shape.tag in _OTHER_SHAPES)
-                parents[-1].clear()  # so that memory does not grow with the file
-            elif element.tag == "name" and path.endswith("labels/label"):
-                classes[element.text or ""] = None
-            elif (term := _CVAT_TERMS.get(f"{path}/{element.tag}".partition("meta/")[2])) and element.text:
-                provenance.setdefault(term, element.text.strip())
-    return Labels(list(classes), images, other_shapes, list(provenance.items()))
-
-
-_CVAT_TERMS = {
-    "project/name": "Project",
-    "project/id": "Project id",
-    "task/name": "Task",
-    "task/id": "Task id",
-    "dumped": "Exported at",
-}
-
-
-def _in_images_folder(files: LabelFiles, subset: str, annotation: "Annotation") -> DatasetImage:
-    name, side = annotation.image_id, subset or "default"
-    return files.image(name, side, (f"images/{side}/{name}", f"images/{name}"), annotation)
-
-
-def read_voc(files: LabelFiles) -> Labels:
-    """Read `Annotations/<name>.xml` of the images that `ImageSets/Main/<subset>.txt` lists."""
-    classes = _voc_classes(files)
-    members = set(files.names)
-    locations = {
-        _stem(name).removeprefix("JPEGImages/"): name for name in files.names if name.startswith("JPEGImages/")
-    }
-    images = []
-    lists = dict(_matches(VOC_LIST, files.names))
-    of_one_class = {f"{label}_{match['subset']}" for match in lists.values() for label in classes}
-    for list_name, match in lists.items():
-        if match["subset"] in of_one_class:
-            continue
-        for line in files.text(list_name).splitlines():
-            if not (stem := line.strip().strip('"')):
-                continue
-            label_file = f"Annotations/{stem}.xml"
-            annotation = None
-            if label_file in members:
-                text = files.text(label_file)
-                with _readable(label_file):
-                    annotation = _voc_annotation(stem, ElementTree.fromstring(text))
-            location = locations.get(stem, "")
-            name = location.removeprefix("JPEGImages/") or (annotation.image_id if annotation else stem)
-            images.append(files.image(name, match["subset"], (location,), annotation))
-    return Labels(classes, images)
-
-
-def _voc_annotation(stem: str, root: ElementTree.Element) -> "Annotation":
-    from globox import Annotation, BoundingBox
-
-    size = int(root.findtext("size/width", "")), int(root.findtext("size/height", ""))
-    name = root.findtext("filename") or stem
-    return Annotation(name, size, [BoundingBox.from_xml(node) for node in root.iter("object")])
-
-
-def _voc_classes(files: LabelFiles) -> list[str]:
-    if "labelmap.txt" not in files.names:
-        return []
-    lines = (line.strip() for line in files.text("labelmap.txt").splitlines())
-    names = [line.rsplit(":", 3)[0] for line in lines if line and not line.startswith("#")]
-    return [name for name in names if name != "background"]  # CVAT adds it; nothing can be labelled so
-
-
-def read_yolo(files: LabelFiles) -> Labels:
-    """Read `obj_<subset>_data/<name>.txt` beside the images; class numbers count the lines of `obj.names`."""
-    from globox import Annotation, BoundingBox
-
-    classes = [line.strip() for line in files.text("obj.names").splitlines() if line.strip()]
-    numbers = {str(number): name for number, name in enumerate(classes)}
-    label_files: dict[str, str] = {}
-    locations: dict[str, str] = {}
-    for name in files.names:
-        if _YOLO_FILE.fullmatch(name):
-            (locations if is_image(name) else label_files)[_stem(name)] = name
-    images = []
-    for stem in sorted(label_files.keys() | locations.keys()):
-        match = _YOLO_FILE.fullmatch(locations.get(stem, label_files.get(stem, "")))
-        if match is None:
-            continue
-        image = files.image(match["name"], match["subset"], (locations.get(stem, ""),), None)
-        if stem in label_files and (text := files.text(label_files[stem]).strip()):
-            image.size = _size_of(files, image)
-            with _readable(label_files[stem]):
-                size = image.size or (1, 1)
-                boxes = [BoundingBox.from_yolo_darknet(line, image_size=size) for line in text.splitlines()]
-                annotation = Annotation(image.name, size, boxes).map_labels(numbers)
-            image = files.image(image.name, image.side, (image.location or "",), annotation)
-            image.size = annotation.image_size if image.location else None
-        images.append(image)
-    return Labels(classes, images)
-
-
-def _size_of(files: LabelFiles, image: DatasetImage) -> tuple[int, int] | None:
-    from toolkit.core.images import NoImage, read_size
-
-    if image.location is None:
-        return None
+def _read(path: Path, members: Members) -> Dataset:
+    format_name = _format_of(path, members)
+    found = Annotations(members)
     try:
-        with files.archive.open(image.location) as stream:
-            return read_size(stream, upright=True)
-    except (NoImage, zipfile.BadZipFile):
-        return None
+        FORMATS[format_name][1](found)
+    except LabelProblem as limit:
+        found.unreadable.append(str(limit))
+    images = found.finish()
+    if found.unreadable and not images:
+        raise ToolkitError(f"{path}: {found.unreadable[0]}; export it again")
+    return Dataset(
+        kind=TaskType.DETECTION,
+        format_name=format_name,
+        source=path,
+        sides=sorted({image.side for image in images}, key=_in_order_of_use),
+        classes=list(found.classes),
+        images=images,
+        open_image=members.open,
+        findings=list(_findings(found, members)),
+        provenance=[("Source", path.name), ("Format", format_name), *found.provenance.items()],
+    )
 
 
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+def _in_order_of_use(side: str) -> tuple[int, str]:
+    order = ("train", "val", "test")
+    return (order.index(side) if side in order else len(order)), side
 
 
-def _matches(pattern: re.Pattern[str], names: list[str]) -> Iterator[tuple[str, re.Match[str]]]:
-    for name in sorted(names):
-        if match := pattern.fullmatch(name):
-            yield name, match
+def _findings(found: Annotations, members: Members) -> Iterator[Finding]:
+    images = found.images.values()
+    if found.unreadable:
+        yield Finding.of(
+            "unreadable_labels", found.unreadable, "file of labels is damaged", "files of labels are damaged"
+        )
+    if found.problems:
+        one, many = "entry of the labels is wrong", "entries of the labels are wrong"
+        yield Finding.of("bad_label", found.problems, one, many)
+    if missing := sorted(image.name for image in images if image.location is None):
+        yield Finding.of("missing_image", missing, "image is not in the zip", "images are not in the zip")
+    known = {image.location for image in images}
+    if unlisted := sorted(name for name in members.names if is_image(name) and name not in known):
+        nowhere = "in none of the label files and not counted"
+        yield Finding.of("unlisted_image", unlisted, f"image is {nowhere}", f"images are {nowhere}")
+    if found.other_shapes:
+        what = "label is no box" if found.other_shapes == 1 else "labels are no boxes"
+        message = f"{found.other_shapes:,} {what} (polygons, masks, tags …) and not counted"
+        yield Finding("other_shapes", message, [])
+    if members.junk:
+        left = "of a file manager or notebook left out"
+        yield Finding.of("junk", members.junk, f"file {left}", f"files {left}")
+
+
+def _format_of(path: Path, members: Members) -> str:
+    is_classification = "synsets.txt" in members or _looks_like_imagenet(members)
+    for _ in range(2):
+        if format_name := next((name for name, (is_known, _) in FORMATS.items() if is_known(members)), None):
+            return format_name
+        if not members.look_through_wrapper():
+            break
+    if is_classification:
+        raise UsageError(f"{path} looks like a classification export: convert it, then report on the dataset's folder")
+    raise UsageError(f"{path} is none of the exports that a report can read: {', '.join(FORMATS)}")
+
+
+def _looks_like_imagenet(members: Members) -> bool:
+    return bool(members.names) and all("/" in name and is_image(name) for name in members.names)

@@ -1,17 +1,14 @@
 """The contact sheet of a report: which images are shown, and their thumbnails."""
 
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 from toolkit.core.formats import TaskType
-from toolkit.core.images import WORKERS, NoImage, quiet_pictures, read_size
 from toolkit.report.model import Dataset, DatasetImage
-from toolkit.report.thumbnails import Thumbnail, make_thumbnail
+from toolkit.report.outliers import Outliers
+from toolkit.report.pictures import Thumbnail, draw, map_in_threads
 
 SHOWN_AT_ONCE = 12  # fills whole rows of 2, 3, 4, 6 and 12
 """Thumbnails of a section that are in the page from the start; the others wait until they are asked for."""
@@ -29,9 +26,7 @@ class Limits(NamedTuple):
     total: int
 
 
-LIMITS = {TaskType.CLASSIFICATION: Limits(128, 2400), TaskType.DETECTION: Limits(288, 720)}
-_LARGEST_FILE = 1 << 29
-"""Bytes of an image file that is still opened."""
+LIMITS = {TaskType.CLASSIFICATION: Limits(160, 2400), TaskType.DETECTION: Limits(288, 720)}
 
 
 class DrawnBox(NamedTuple):
@@ -88,38 +83,63 @@ class Section:
         return self.tiles[SHOWN_AT_ONCE:]
 
 
-def make_sheet(dataset: Dataset, per_section: int, step: Callable[[], None]) -> list[Section]:
+class TileMaker:
+    """Makes the tiles of a dataset, each thumbnail once.
+
+    The `problem` of images that turn out to be broken is set. The step is called after each thumbnail.
+    """
+
+    def __init__(self, dataset: Dataset, step: Callable[[], None]) -> None:
+        self._dataset = dataset
+        self._step = step
+        self._numbers = {label: number for number, label in enumerate(dataset.classes)}
+        self._tiles: dict[int, Tile] = {}
+
+    def all(self, images: Sequence[DatasetImage]) -> dict[int, Tile]:
+        """Make the tiles of these images; they are found by the `id` of the image."""
+        new = list({id(image): image for image in images if id(image) not in self._tiles}.values())
+        side = LIMITS[self._dataset.kind].side
+        for image, picture in zip(
+            new, map_in_threads(lambda image: draw(self._dataset, image, side), new), strict=True
+        ):
+            self._tiles[id(image)] = _tile(image, picture, self._numbers)
+            self._step()
+        return self._tiles
+
+
+def make_sheet(dataset: Dataset, per_section: int, maker: TileMaker) -> list[Section]:
     """Choose the images of the contact sheet and shrink them.
 
     Args:
-        dataset: The dataset, with sizes; the `problem` of images that turn out to be broken is set.
+        dataset: The dataset, with sizes.
         per_section: How many thumbnails a class gets at most; they are spread evenly over its images.
-        step: Called after each thumbnail.
+        maker: Makes the tiles.
 
     Returns:
         A section for each class, and for detection one for the images without boxes.
     """
     groups = _groups(dataset)
     chosen = _chosen(groups, per_section, LIMITS[dataset.kind].total)
-    images = {id(image): image for section in chosen for image in section}
-    side = LIMITS[dataset.kind].side
-    with quiet_pictures(), ThreadPoolExecutor(WORKERS) as pool:
-        pictures = {}
-        for image, picture in zip(
-            images.values(), pool.map(lambda image: _draw(dataset, image, side), images.values()), strict=True
-        ):
-            pictures[id(image)] = picture
-            step()
-    numbers = {label: number for number, label in enumerate(dataset.classes)}
-    sections = []
-    for (name, members), section in zip(groups, chosen, strict=True):
-        tiles = [_tile(image, pictures[id(image)], numbers) for image in section]
-        sections.append(Section(name, len(members), tiles))
-    return sections
+    tiles = maker.all([image for section in chosen for image in section])
+    return [
+        Section(name, len(members), [tiles[id(image)] for image in section])
+        for (name, members), section in zip(groups, chosen, strict=True)
+    ]
+
+
+def make_outlier_sections(outliers: Sequence[Outliers], per_section: int, maker: TileMaker) -> list[Section]:
+    """Draw the images that stand out most, a section for each way to do so."""
+    most = min(per_section, SHOWN_AT_ONCE)
+    chosen = [[image for image in kind.images if image.location is not None][:most] for kind in outliers]
+    tiles = maker.all([image for images in chosen for image in images])
+    return [
+        Section(kind.title, len(kind.images), [tiles[id(image)] for image in images])
+        for kind, images in zip(outliers, chosen, strict=True)
+    ]
 
 
 def count_thumbnails(dataset: Dataset, per_section: int) -> int:
-    """Count the thumbnails that :func:`make_sheet` will make."""
+    """Count the thumbnails that :func:`make_sheet` makes."""
     chosen = _chosen(_groups(dataset), per_section, LIMITS[dataset.kind].total)
     return len({id(image) for section in chosen for image in section})
 
@@ -159,19 +179,6 @@ def _first_ones_first(images: list[DatasetImage]) -> list[DatasetImage]:
     return first + [image for image in images if id(image) not in seen]
 
 
-def _draw(dataset: Dataset, image: DatasetImage, side: int) -> Thumbnail | None:
-    if image.problem is not None or image.location is None:
-        return None
-    try:
-        if image.length > _LARGEST_FILE:
-            raise NoImage(f"too large to draw ({image.length:,} bytes)")
-        with dataset.open_image(image.location) as stream:
-            return make_thumbnail(io.BytesIO(stream.read()), side, image.size if image.boxes else None)
-    except (NoImage, OSError, BadZipFile, EOFError) as error:
-        image.problem = str(error)
-        return None
-
-
 def _drawn_boxes(image: DatasetImage, numbers: dict[str, int]) -> list[DrawnBox]:
     drawn = [
         DrawnBox(
@@ -193,35 +200,3 @@ def _tile(image: DatasetImage, picture: Thumbnail | None, numbers: dict[str, int
     counts = Counter(box.label for box in image.boxes)
     content = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no boxes"
     return Tile(image, picture, _drawn_boxes(image, numbers), content, f"{image.name} ({image.side}): {content}")
-
-
-_BATCH = 64
-
-
-def read_sizes(dataset: Dataset, step: Callable[[], None]) -> None:
-    """Fill in the size of every image of a dataset that has none yet, or what is wrong with the image.
-
-    Args:
-        dataset: The dataset; its images are changed.
-        step: Called after each image.
-    """
-    images = [image for image in dataset.images if image.location is not None]
-    batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-    with quiet_pictures(), ThreadPoolExecutor(WORKERS) as pool:
-        for count in pool.map(lambda batch: _read_batch(dataset, batch), batches):
-            for _ in range(count):
-                step()
-
-
-def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> int:
-    for image in images:
-        assert image.location is not None
-        try:
-            if image.length == 0:
-                raise NoImage("empty")
-            with dataset.open_image(image.location) as stream:
-                size = read_size(stream)
-            image.size = image.size or size
-        except (NoImage, OSError, BadZipFile, EOFError) as error:
-            image.problem = str(error)
-    return len(images)

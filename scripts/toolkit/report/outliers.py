@@ -1,0 +1,251 @@
+"""Images that stand out: dark, bright, blurred, oddly shaped, nearly equal, with odd boxes."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+
+from toolkit.report.model import Box, Dataset, DatasetImage
+from toolkit.report.pictures import PLAIN, Look, map_in_threads, measure
+
+DEFAULT_MOST = 10_000
+_MOST_PIXELS = 4_000_000_000
+"""Pixels of all images together that are measured if it is not said how many; 4,000 photographs of a megapixel."""
+
+# Cleanlab's cleanvision has measured and published where pictures begin to look wrong; these are its limits.
+_DARK = 82
+_BRIGHT = 242
+_NARROW = 0.35
+
+_BLURRED = 4
+"""Times the median softness of the dataset."""
+_NAMED = 4
+_FEW = 8
+"""A median of fewer pictures tells nothing."""
+_NEAR_BITS = 4
+"""Bits of 64 that may differ between near-duplicates."""
+_FEWEST_BITS = 6
+"""A picture with fewer steps is too plain to be told from others."""
+_TINY_SIDE = 4.0
+_TINY_PART = 0.0002
+_OVERLAP = 0.85
+_MOST_PAIRS = 200
+"""Boxes of an image that are compared with one another."""
+_MANY_BOXES = 20
+
+
+@dataclass
+class Outliers:
+    """Images that stand out in one way.
+
+    Attributes:
+        kind: A word for machines.
+        title: What they have in common.
+        hint: What that may mean.
+        images: The images, the oddest first.
+        names: The same in words, one line each.
+    """
+
+    kind: str
+    title: str
+    hint: str
+    images: list[DatasetImage]
+    names: list[str]
+
+
+@dataclass
+class Examination:
+    """What a look at the pictures brought.
+
+    Attributes:
+        examined: How many pictures were measured.
+        outliers: The kinds that there are.
+    """
+
+    examined: int
+    outliers: list[Outliers]
+
+
+def choose(dataset: Dataset, most: int | None) -> list[DatasetImage]:
+    """Choose the images to measure, spread evenly over the dataset.
+
+    Args:
+        dataset: The dataset, with sizes.
+        most: How many at most; None chooses so many that it does not take long.
+    """
+    images = [image for image in dataset.images if image.location is not None and image.problem is None]
+    count = min(len(images), DEFAULT_MOST if most is None else most)
+    if most is None and images:
+        pixels = sum(image.size[0] * image.size[1] for image in images if image.size) / len(images)
+        count = min(count, int(_MOST_PIXELS / max(pixels, 1)) + 1)
+    return [images[index * len(images) // count] for index in range(count)]
+
+
+def find_outliers(dataset: Dataset, chosen: Sequence[DatasetImage], step: Callable[[], None]) -> Examination:
+    """Measure images and find those that stand out.
+
+    Args:
+        dataset: The dataset; the `problem` of images that turn out to be broken is set.
+        chosen: The images to measure; shapes and boxes are looked at in all.
+        step: Called after each.
+    """
+    looks: list[tuple[DatasetImage, Look]] = []
+    for image, look in zip(chosen, map_in_threads(lambda image: measure(dataset, image), chosen), strict=True):
+        if look is not None:
+            looks.append((image, look))
+        step()
+    found = [*_of_looks(looks), *_of_shapes(dataset.images), *_of_boxes(dataset.images)]
+    return Examination(len(looks), [kind for kind in found if kind.images])
+
+
+def _of_looks(looks: Sequence[tuple[DatasetImage, Look]]) -> Iterator[Outliers]:
+    def ranked(
+        kind: str, title: str, hint: str, pick: Callable[[Look], float | None], tell: Callable[[Look], str]
+    ) -> Outliers:
+        picked = [(value, image, look) for image, look in looks if (value := pick(look)) is not None]
+        picked.sort(key=lambda entry: entry[0])
+        names = [f"{image.location}: {tell(look)}" for _, image, look in picked]
+        return Outliers(kind, title, hint, [image for _, image, _ in picked], names)
+
+    yield ranked(
+        "dark",
+        "Dark",
+        "hardly any point of them is bright",
+        lambda look: look.brightest if look.brightest < _DARK else None,
+        lambda look: f"its brightest points have {look.brightest} of 255",
+    )
+    yield ranked(
+        "bright",
+        "Bright",
+        "hardly any point of them is dark",
+        lambda look: -look.darkest if look.darkest > _BRIGHT else None,
+        lambda look: f"its darkest points have {look.darkest} of 255",
+    )
+    yield ranked(
+        "plain",
+        "Of one colour",
+        "there is next to nothing in them",
+        lambda look: look.contrast if look.contrast < PLAIN else None,
+        lambda look: f"contrast {look.contrast:.1f}",
+    )
+    textured = [look.softness for _, look in looks if look.contrast >= PLAIN]
+    if len(textured) >= _FEW:
+        usual = median(textured)
+        yield ranked(
+            "blurred",
+            "Blurred",
+            "their edges are much softer than those of the others",
+            lambda look: -look.softness if look.contrast >= PLAIN and look.softness > _BLURRED * usual else None,
+            lambda look: f"edges {look.softness / max(usual, 0.01):.0f} times as soft as usual",
+        )
+    hashes = [(image, look.hash) for image, look in looks if look.hash is not None]
+    groups = near_duplicates([(image, value) for image, value in hashes if value.bit_count() >= _FEWEST_BITS])
+    yield Outliers(
+        "near_duplicate",
+        "Near-duplicates",
+        "they show the same, although their bytes differ; in two splits they are data leakage",
+        [image for group in groups for image in group],
+        [_alike(group) for group in groups],
+    )
+
+
+def _alike(group: Sequence[DatasetImage]) -> str:
+    names = [str(image.location) for image in group]
+    if len(names) <= _NAMED:
+        return " ≈ ".join(names)
+    return f"{' ≈ '.join(names[: _NAMED - 1])} ≈ … ({len(names):,} in all)"
+
+
+def near_duplicates(hashes: Sequence[tuple[DatasetImage, int]]) -> list[list[DatasetImage]]:
+    """Put images together of which each looks like another one of its group.
+
+    Of two hashes that differ in four bits at most, one of five bands of bits is equal, so only those are compared that
+    share a band.
+    """
+    by_hash: dict[int, list[DatasetImage]] = defaultdict(list)
+    for image, value in hashes:
+        by_hash[value].append(image)
+    values = list(by_hash)
+    parents = list(range(len(values)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    for shift in range(0, 65, 13):
+        bands: dict[int, list[int]] = defaultdict(list)
+        for index, value in enumerate(values):
+            bands[value >> shift & 0x1FFF].append(index)
+        for band in bands.values():
+            for first, second in combinations(band[:2000], 2):
+                if (values[first] ^ values[second]).bit_count() <= _NEAR_BITS:
+                    parents[root(second)] = root(first)
+    groups: dict[int, list[DatasetImage]] = defaultdict(list)
+    for index, value in enumerate(values):
+        groups[root(index)] += by_hash[value]
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _of_shapes(images: Sequence[DatasetImage]) -> Iterator[Outliers]:
+    shaped = [(min(image.size) / max(image.size), image) for image in images if image.size is not None]
+    usual = median(ratio for ratio, _ in shaped) if shaped else 1.0
+    limit = min(_NARROW, usual * 0.6)  # where all are panoramas, none is odd
+    narrow = sorted((pair for pair in shaped if pair[0] < limit), key=lambda pair: pair[0])
+    names = [f"{image.location or image.name}: {_pixels(image)}" for _, image in narrow]
+    yield Outliers("odd_shape", "Oddly shaped", "they are much longer one way", [image for _, image in narrow], names)
+
+
+def _pixels(image: DatasetImage) -> str:
+    width, height = image.size or (0, 0)
+    return f"{width} × {height}"
+
+
+def _of_boxes(images: Sequence[DatasetImage]) -> Iterator[Outliers]:
+    tiny: list[tuple[DatasetImage, str]] = []
+    overlapping: list[tuple[DatasetImage, str]] = []
+    counts = [len(image.boxes) for image in images if image.boxes]
+    usual = median(counts) if counts else 0
+    crowded = [image for image in images if len(image.boxes) > max(_MANY_BOXES, 5 * usual)]
+    for image in images:
+        if not image.boxes:
+            continue
+        area = image.size[0] * image.size[1] if image.size else 0
+        small = [box for box in image.boxes if _is_tiny(box, area)]
+        if small:
+            tiny.append((image, ", ".join(f"{box.label} {_extent(box)}" for box in small[:3])))
+        if (pair := _overlapping(image.boxes)) is not None:
+            overlapping.append((image, f"{pair[0].label} and {pair[1].label} cover nearly the same"))
+    for kind, title, hint, found in (
+        ("tiny_box", "With tiny boxes", "a slip of the mouse leaves boxes of a few pixels", tiny),
+        ("overlapping_boxes", "With boxes on top of each other", "an object may have been labelled twice", overlapping),
+    ):
+        yield Outliers(
+            kind, title, hint, [image for image, _ in found], [f"{image.name}: {what}" for image, what in found]
+        )
+    crowded.sort(key=lambda image: -len(image.boxes))
+    names = [f"{image.name}: {len(image.boxes)} boxes" for image in crowded]
+    yield Outliers("many_boxes", "With very many boxes", f"{usual:g} are usual", crowded, names)
+
+
+def _extent(box: Box) -> str:
+    return f"{box.right - box.left:.0f} × {box.bottom - box.top:.0f}"
+
+
+def _is_tiny(box: Box, area: int) -> bool:
+    width, height = box.right - box.left, box.bottom - box.top
+    return area > _TINY_SIDE**2 / _TINY_PART and (min(width, height) < _TINY_SIDE or width * height < _TINY_PART * area)
+
+
+def _overlapping(boxes: Sequence[Box]) -> tuple[Box, Box] | None:
+    for first, second in combinations(boxes[:_MOST_PAIRS], 2):
+        width = min(first.right, second.right) - max(first.left, second.left)
+        height = min(first.bottom, second.bottom) - max(first.top, second.top)
+        if width > 0 and height > 0:
+            common = width * height
+            areas = [(box.right - box.left) * (box.bottom - box.top) for box in (first, second)]
+            if common >= _OVERLAP * (areas[0] + areas[1] - common):
+                return first, second
+    return None
