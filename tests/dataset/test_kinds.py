@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conversions import convert, converted, is_whole, make_zip, names_in, refused, run, side, two_classes
+
+from tests.support.conversions import convert, converted, is_whole, make_zip, names_in, refused, run, side, two_classes
 
 EXPORTS = Path(__file__).parents[1] / "data" / "recordings" / "exports" / "detection"
 FORMATS = {

@@ -5,7 +5,19 @@ import os
 from pathlib import Path
 
 import pytest
-from conversions import OWN, converted, is_whole, make_zip, names_in, refused, run, side, tree, two_classes
+
+from tests.support.conversions import (
+    OWN,
+    converted,
+    is_whole,
+    make_zip,
+    names_in,
+    refused,
+    run,
+    side,
+    tree,
+    two_classes,
+)
 
 
 def images(target: Path) -> dict[str, str]:

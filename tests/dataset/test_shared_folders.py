@@ -11,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conversions import OWN, SCRIPTS, convert, converted, is_whole, make_zip, names_in, run, tree, two_classes
 from PIL import Image as Picture
 from PIL import ImageDraw
 
+from tests.support.conversions import (
+    OWN,
+    SCRIPTS,
+    convert,
+    converted,
+    is_whole,
+    make_zip,
+    names_in,
+    run,
+    tree,
+    two_classes,
+)
 from toolkit.core.errors import ToolkitError
 from toolkit.dataset.manifest import read
 from toolkit.dataset.verify import verify

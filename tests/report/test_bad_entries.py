@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from reports import jpeg, report, run, write_dataset
+
+from tests.support.reports import jpeg, report, run, write_dataset
 
 
 def write_zip(path: Path, files: dict[str, str | bytes]) -> Path:

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import local_server
 import pytest
 import urllib3
 
+from tests.support import local_server
 from toolkit.config.file import exposed_password, open_configuration
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import read_own, write_atomically
