@@ -42,6 +42,7 @@ def main(
     for output, sources in LOCKS.items():
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11"]
         command += ["--generate-hashes", "--no-strip-extras", "--no-emit-index-url", "--no-header"]
+        command += ["--no-emit-package=pip"]  # an environment keeps the pip that it was made with
         command += [f"--output-file={output}", *sources]
         if subprocess.run(command + ["--upgrade"] * upgrade, cwd=ROOT, env=without_secrets()).returncode:
             raise ToolkitError(f"{output} could not be locked; uv said why above")

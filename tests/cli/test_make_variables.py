@@ -51,6 +51,29 @@ def test_every_variable_that_the_scripts_read_is_known() -> None:
     assert read - set(LISTED) - {"CVAT_OLDEST_VERSION"} == set()  # that one is a fact in compose/versions.env alone
 
 
+def test_every_variable_that_texts_tell_to_type_is_known() -> None:
+    """In a message about a skipped test too: whoever follows it may not be refused."""
+    texts = [
+        path
+        for folder in ("docs", "tutorials", "compose", "config", "scripts", "tests")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    texts = [
+        path for path in [*texts, *ROOT.glob("*.md")] if path.suffix in (".md", ".py", ".yml", ".ipynb", ".example")
+    ]
+    told: set[str] = set()
+    for path in texts:
+        for command in re.findall(r"\bmake [a-z]+[a-z-]*((?: [A-Z_]+=[^\s`]+)+)", path.read_text("utf-8")):
+            told |= set(re.findall(r" ([A-Z_]+)=", command))
+    assert {"ARGS", "CVAT_UPGRADE_TO"} <= told
+    assert told - set(LISTED) == set()
+
+
+def test_every_variable_that_the_tests_of_a_real_cvat_read_is_known() -> None:
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "tests/real_cvat").glob("*.py"))
+    assert set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", text)) - set(LISTED) == set()
+
+
 @pytest.mark.parametrize("name", TYPED)
 def test_a_value_on_the_command_line_is_text(tree: Path, name: str) -> None:
     answer = run(tree, "demo", f"{name}={HOSTILE}")

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from standin import CvatVersion
 from standin.process import StandinProcess
@@ -22,16 +23,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def _cvat(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CvatUnderTest:
+def _cvat(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CvatUnderTest]:
     home = tmp_path_factory.mktemp("home")
     if not request.config.getoption("--against-real-cvat"):
         standin = request.getfixturevalue("standin")
-        return CvatUnderTest(standin.url, standin.username, standin.password, None, home)
+        yield CvatUnderTest(standin.url, standin.username, standin.password, None, home)
+        return
     given = {name: os.environ.get(f"CVAT_{name}") or None for name in ("USERNAME", "PASSWORD", "ACCESS_TOKEN")}
     url = os.environ.get("CVAT_URL", "").rstrip("/")
     if not url.startswith(("http://", "https://")) or not (given["PASSWORD"] or given["ACCESS_TOKEN"]):
         pytest.exit("set CVAT_URL=http(s)://… and CVAT_USERNAME with CVAT_PASSWORD, or CVAT_ACCESS_TOKEN", 2)
-    return CvatUnderTest(url, given["USERNAME"] or "django", given["PASSWORD"], given["ACCESS_TOKEN"], home)
+    one = CvatUnderTest(url, given["USERNAME"] or "django", given["PASSWORD"], given["ACCESS_TOKEN"], home)
+    if one.token:
+        yield one
+        return
+    # More sign-ins by password than the front door takes in a minute would be refused.
+    owner = urllib3.make_headers(basic_auth=f"{one.username}:{one.password}")
+    wanted = {"name": one.unique("token"), "read_only": False}
+    made = one.http("POST", "/api/auth/access_tokens", json=wanted, headers=owner)
+    if made.status != 201:
+        pytest.exit(f"{url} gives {one.username} no access token (HTTP {made.status}): check the credentials", 2)
+    one.token = made.json()["value"]
+    yield one
+    one.http("DELETE", f"/api/auth/access_tokens/{made.json()['id']}", headers=owner)
 
 
 @pytest.fixture(scope="session")

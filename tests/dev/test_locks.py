@@ -54,6 +54,8 @@ def needs_of(pin: Requirement) -> list[Requirement]:
 
 def lacks(pins: dict[str, Requirement], need: Requirement) -> str | None:
     pin = pins.get(canonicalize_name(need.name))
+    if need.name == "pip":
+        return None  # every environment has one
     if pin is None:
         return f"{need.name} is not there"
     (version,) = (specifier.version for specifier in pin.specifier)
@@ -92,6 +94,11 @@ def test_a_lock_holds_all_that_its_packages_need_with_the_extras(lock: str) -> N
             "the environment is not the lock's: make .venv/.dev"
         )
     assert [f"{pin}: {m}" for pin in pins.values() for need in needs_of(pin) if (m := lacks(pins, need))] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_does_not_exchange_the_pip_of_its_environment(lock: str) -> None:
+    assert "pip" not in by_name(lock)
 
 
 def test_one_environment_gets_one_version_of_each_package() -> None:
