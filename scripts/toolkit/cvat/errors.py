@@ -123,12 +123,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _network_kind(error: BaseException) -> Kind | None:
     from urllib3 import exceptions
 
-    from toolkit.cvat.http import EndlessAnswer, RedirectedElsewhere
-
-    if isinstance(error, RedirectedElsewhere):
-        return Kind.REDIRECTED
-    if isinstance(error, EndlessAnswer):
-        return Kind.ENDLESS
+    if isinstance(kind := getattr(error, "kind", None), Kind):  # toolkit.cvat.http raised it
+        return kind
     if isinstance(error, ssl.SSLError):
         return Kind.NO_TLS if (error.reason or "").upper().replace(" ", "_") in _PLAIN_HTTP else Kind.CERTIFICATE
     if isinstance(error, exceptions.NameResolutionError):

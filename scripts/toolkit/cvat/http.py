@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from toolkit.core.retry import LONGEST_WAIT, RetryPolicy
 from toolkit.cvat.connection import origin
+from toolkit.cvat.errors import Kind, SignInWithoutCookies, classify
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,6 +45,8 @@ class RedirectedElsewhere(HTTPError):
         place: Scheme, host and port of the other.
     """
 
+    kind = Kind.REDIRECTED
+
     def __init__(self, place: str) -> None:
         super().__init__(f"redirected to {place}")
         self.place = place
@@ -55,6 +58,8 @@ class UntrustedServer(HTTPError):
 
 class EndlessAnswer(HTTPError):
     """An answer is longer than any that CVAT gives."""
+
+    kind = Kind.ENDLESS
 
 
 class _Hurried(io.RawIOBase):
@@ -192,8 +197,6 @@ class _NoticedRetry(urllib3.Retry):
 
 def short_reason(error: Exception | None) -> str:
     """Say in a few words why a request failed."""
-    from toolkit.cvat.errors import Kind, classify
-
     kind = classify(error).kind if error is not None else Kind.BROKEN
     words = {Kind.REFUSED: "connection refused", Kind.TIMEOUT: "no answer in time", Kind.UNKNOWN_HOST: "no such host"}
     return words.get(kind, "connection broken")
@@ -261,7 +264,6 @@ def _pool_classes(plain: dict[str, Any], within: float, largest: int) -> dict[st
 
 def sign_in_or_explain(login: Callable[..., None]) -> Callable[..., None]:
     """Wrap cvat-sdk's ``Client.login``, which asserts that it can keep the cookies of a session."""
-    from toolkit.cvat.errors import SignInWithoutCookies
 
     def careful(*args: Any, **options: Any) -> None:
         try:
