@@ -52,7 +52,7 @@ def main(
     from toolkit.core.progress import Watch
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
-    from toolkit.transfer.compare import compare, list_frames
+    from toolkit.transfer.compare import compare_with_server
     from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
     from toolkit.transfer.task_exports import TaskExports
 
@@ -76,22 +76,17 @@ def main(
             lambda line: console.say(printable(line)),
             lambda line: console.warn(printable(line)),
         )
-        work = TaskExports(
-            connection, keys.cvat_project_id, labels, keys.export_format, keys.export_dir, watch, timeout
-        )
+        work = TaskExports(connection, keys.cvat_project_id, keys.export_format, keys.export_dir, watch, timeout)
         _report_tasks(work.run(overwrite, parallel), keys, time.monotonic() - started, as_json)
         return
     export = Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
     with console.status_line() as show:
         fetch(connection, export, ExportProgress(show, console.warn))
         show("comparing it with the project")
-        with session(connection, console.warn) as api:
-            tasks = [task.id for task in api.tasks(keys.cvat_project_id) if task.frames]
-            listed = list_frames(api, tasks, labels, keys.export_format)
-        difference = compare(listed, target, keys.export_format)
+        frames, difference = compare_with_server(connection, keys.cvat_project_id, target, keys.export_format)
     for line in difference.warnings():
         console.warn(printable(line))
-    frames, size = len(listed.present), target.stat().st_size
+    size = target.stat().st_size
     if as_json:
         answer = {"file": str(target), "format": keys.export_format, "size": size, "frames": frames}
         answer |= {"missing": difference.missing, "doubled": difference.doubled, "deleted": difference.deleted}

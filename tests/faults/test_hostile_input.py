@@ -173,7 +173,7 @@ def test_an_answer_without_end_is_given_up(shell):
 
 @pytest.mark.parametrize(
     ("reply", "seconds", "words"),
-    [(without_end, "600", "longer than 256 MiB, is it a CVAT?"), (with_slow_head, "1", "it took too long")],
+    [(without_end, "600", "its answer has no end, is it a CVAT?"), (with_slow_head, "1", "it took too long")],
 )
 def test_status_and_token_give_up_a_server_that_never_ends(shell, tmp_path, reply, seconds, words):
     with recorder(reply) as server:

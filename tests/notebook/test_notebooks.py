@@ -111,11 +111,11 @@ def test_a_missing_configuration(tutorial, standin, name):
 
 WRONG = {
     "import_api": {
-        "import_image_extension": ("png", "must be one of jpg, JPG, jpeg, JPEG, found a string (png)"),
+        "import_image_extension": ("png", "must be one of jpg, JPG, jpeg, JPEG, or an array of some of jpg, "),
         "cvat_project_id": ("1", "must be an integer of at least 1, found a string (1)"),
     },
     "export_api": {
-        "export_format": ("COCO", "must be one of ImageNet 1.0, CamVid 1.0, "),
+        "export_format": ("COCO", "must be a format as the server names it, such as "),
         "cvat_username": (None, "missing, must be a non-empty string"),
     },
     "convert_dataset": {

@@ -15,7 +15,7 @@ from toolkit.notebook.sheets import of_zip, show_sheet
 from toolkit.report.facts import gather
 from toolkit.report.model import Dataset
 from toolkit.report.read_export import open_export
-from toolkit.transfer.compare import compare, list_frames
+from toolkit.transfer.compare import compare_with_server
 from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
 
 _INTERRUPTED = "the export was given up: no zip and no temporary file was left"
@@ -64,10 +64,8 @@ def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) ->
     except KeyboardInterrupt as error:
         error.add_note(_INTERRUPTED)
         raise
-    with session(connection) as api:
-        tasks = [task.id for task in api.tasks(keys.cvat_project_id) if task.frames]
-        listed = list_frames(api, tasks, api.labels(keys.cvat_project_id), keys.export_format)
-    for line in compare(listed, target, keys.export_format).warnings():
+    _, difference = compare_with_server(connection, keys.cvat_project_id, target, keys.export_format)
+    for line in difference.warnings():
         warn(line)
     return target
 

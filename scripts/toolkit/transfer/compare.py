@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from toolkit.core.errors import ToolkitError
 from toolkit.core.formats import IMAGENET, UNLABELLED
 from toolkit.core.text import some_names
-from toolkit.cvat.api import Api, Label
+from toolkit.cvat.api import Api, Label, session
+from toolkit.cvat.connection import Connection
 
 _IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MASK_FOLDERS = re.compile(r"(^|/)(SegmentationClass|SegmentationObject|gtFine|masks?|[^/]*annot)/", re.IGNORECASE)
@@ -51,16 +53,20 @@ class Difference:
         doubled: Members that show a frame once more.
         deleted: Members that show a frame which was deleted in CVAT.
         count_only: The numbers of images there should be and there are, where the format gives frames new names.
+        unknown: Why nothing is known of this; empty where it is.
     """
 
     missing: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     count_only: tuple[int, int] | None = None
+    unknown: str = ""
 
     def warnings(self) -> list[str]:
         """Say it for a person, one line a kind."""
         lines = []
+        if self.unknown:
+            lines.append(f"the export is whole, but could not be held against the project's frames ({self.unknown})")
         if self.missing:
             lines.append(
                 f"{len(self.missing)} images of the project are not in the export: {some_names(self.missing)}; "
@@ -77,6 +83,30 @@ class Difference:
             wanted, found = self.count_only
             lines.append(f"the project has {wanted} frames, the export {found} images, under other names")
         return lines
+
+
+def compare_with_server(
+    connection: Connection, project_id: int, archive: Path, format_name: str, task_id: int | None = None
+) -> tuple[int, Difference]:
+    """Hold an export against what the server lists; a server that does not tell does not undo the export.
+
+    Args:
+        connection: The server.
+        project_id: The project.
+        archive: The zip.
+        format_name: Its format.
+        task_id: The one task that was exported; None for all of the project.
+
+    Returns:
+        How many frames the server lists (where it does not tell, how many images the zip holds), and the difference.
+    """
+    try:
+        with session(connection) as api:
+            tasks = [task_id] if task_id is not None else [task.id for task in api.tasks(project_id) if task.frames]
+            listed = list_frames(api, tasks, api.labels(project_id), format_name)
+    except ToolkitError as error:
+        return len(_images_in(archive)), Difference(unknown=error.message)
+    return len(listed.present), compare(listed, archive, format_name)
 
 
 def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], format_name: str) -> ProjectFrames:
@@ -112,11 +142,15 @@ def compare(listed: ProjectFrames, archive: Path, format_name: str) -> Differenc
         archive: The zip.
         format_name: Its format.
     """
-    with zipfile.ZipFile(archive) as opened:
-        members = [name for name in opened.namelist() if _is_image(name)]
+    members = _images_in(archive)
     if format_name == IMAGENET:
         return _compare_by_tags(listed, Counter(members))
     return _compare_by_names(listed, members)
+
+
+def _images_in(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as opened:
+        return [name for name in opened.namelist() if _is_image(name)]
 
 
 def _is_image(name: str) -> bool:

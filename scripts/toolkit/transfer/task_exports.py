@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import read_own, write_atomically
 from toolkit.core.progress import Watch
-from toolkit.cvat.api import Label, Task, session
+from toolkit.cvat.api import Task, session
 from toolkit.cvat.connection import Connection
-from toolkit.transfer.compare import compare, list_frames
+from toolkit.transfer.compare import compare_with_server
 from toolkit.transfer.export import Export, ExportProgress, check_target, fetch
 
 _VERSION = 1
@@ -50,7 +50,6 @@ class TaskExports:
     Args:
         connection: The server.
         project_id: The project.
-        labels: Its labels.
         format_name: The format.
         export_dir: The folder that gets the zips and the list of what is done.
         watch: Is told how it goes.
@@ -61,7 +60,6 @@ class TaskExports:
         self,
         connection: Connection,
         project_id: int,
-        labels: Sequence[Label],
         format_name: str,
         export_dir: Path,
         watch: Watch,
@@ -69,7 +67,6 @@ class TaskExports:
     ) -> None:
         self._connection = connection
         self._project_id = project_id
-        self._labels = labels
         self._format = format_name
         self._folder = export_dir
         self._watch = watch
@@ -166,11 +163,10 @@ class TaskExports:
         progress = ExportProgress(lambda text: show(f"{len(self._done)} of {total} tasks; {text}"), self._watch.warn)
         export = Export(self._project_id, self._format, target, True, self._timeout, task.id)
         fetch(self._connection, export, progress, self._stop)
-        with session(self._connection, self._watch.warn) as api:
-            listed = list_frames(api, [task.id], self._labels, self._format)
-        for line in compare(listed, target, self._format).warnings():
+        frames, difference = compare_with_server(self._connection, self._project_id, target, self._format, task.id)
+        for line in difference.warnings():
             self._watch.warn(f"task {task.id}: {line}")
-        done = TaskExport(task.id, task.name, task.updated, target.name, target.stat().st_size, len(listed.present))
+        done = TaskExport(task.id, task.name, task.updated, target.name, target.stat().st_size, frames)
         with self._lock:
             self._done[task.id] = done
             exports = [asdict(self._done[number]) for number in sorted(self._done)]
