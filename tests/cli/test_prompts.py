@@ -54,7 +54,7 @@ def test_removing_what_a_killed_import_has_left(killed, tasks_of):  # noqa: F811
     assert orphan["id"] not in [task["id"] for task in tasks_of(shell.server, project)]
     with at_terminal(shell, *options) as terminal:
         assert terminal.end() == 0
-        assert "?" not in terminal.shown
+        assert "Delete the unfinished task" not in terminal.shown
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_images_that_cannot_be_had_are_a_failure_where_they_are_required(tmp_pat
         "no:cacheprovider",
         "-m",
         "cvat",
-        "tests/cvat",
+        "tests/real_cvat",
         "-k",
         "superuser",
     ]
