@@ -208,6 +208,10 @@ def test_a_damaged_manifest_is_one_line(script: str, tmp_path: Path) -> None:
         text = json.dumps({**{"format": record["format"]}, **changed(record, place, [[1]])}, ensure_ascii=False)
         (target / "manifest.json").write_text(text.replace('{"format"', '{\n"format"', 1).replace(', "', ',\n"'))
         done = run(script, "--dataset-dir", target, *options)
+        if script == "report_dataset" and done.returncode == 0:  # it shows the rest
+            assert (tmp_path / "report.html").stat().st_size
+            (tmp_path / "report.html").unlink()
+            continue
         assert done.returncode == 1, (place, done.stderr)
         assert len(done.stderr.splitlines()) == 1
         assert "is damaged" in done.stderr

@@ -18,7 +18,7 @@ class Stuck:
         self.api = api
         self.folder = folder
         self.project_id = api.project("cat")
-        task_id = api.images(self.project_id, {"1.jpg": jpeg()})
+        task_id = api.images(self.project_id, {"1.jpg": jpeg(1)})
         (frames,) = folder.rglob(f"{task_id}/frames.bin")
         self._images = frames.read_bytes()
         self._frames = frames
@@ -58,7 +58,7 @@ def test_a_running_export_is_cancelled(stuck: Stuck) -> None:
         assert (gone.status, gone.data.decode()) == (404, "There is no request with specified id")
     stuck.let_go()
     # The next one of this name is its own, whatever becomes of the first.
-    assert stuck.api.export(f"projects/{stuck.project_id}") == {"no_label/1.jpg": jpeg()}
+    assert stuck.api.export(f"projects/{stuck.project_id}") == {"no_label/1.jpg": jpeg(1)}
     done = stuck.api.ask("POST", f"{request}/cancel")
     assert (done.status, done.data.decode()) == (400, "Requests with status 'finished' cannot be cancelled")
 

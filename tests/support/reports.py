@@ -16,7 +16,7 @@ DETECTION = ROOT / "tests" / "data" / "recordings" / "exports" / "detection"
 
 
 def environment(**more: str) -> dict[str, str]:
-    return outside(PYTHONPATH="", **more)
+    return outside(**{"PYTHONPATH": "", **more})
 
 
 def run(*arguments: object, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
