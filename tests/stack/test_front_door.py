@@ -74,12 +74,15 @@ def test_sign_in_and_uploads_work_wherever_the_browser_is(door: SignInDoor, case
 
 
 def test_a_foreign_origin_is_refused(door: SignInDoor) -> None:
-    foreign = {"Origin": "https://evil.example.com"}
+    """CVAT compares Origin with the host that was asked wherever a session's cookies come along, at sign-in too."""
+    cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in door.sign_in({}).cookies.items())}
+    foreign = {**cookies, "Origin": "https://evil.example.com"}
     assert door.sign_in(foreign).status == 403
     assert door.sign_in({**foreign, "X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"}).status == 403
     # localhost of another port, without a forwarder that could have rewritten it
-    assert door.sign_in({"Origin": "http://localhost:1"}).status == 403
+    assert door.sign_in({**cookies, "Origin": "http://localhost:1"}).status == 403
     lookalike = {
+        **cookies,
         "Origin": "http://localhost.evil.example.com",
         "X-Forwarded-Host": PUBLIC,
         "X-Forwarded-Proto": "https",
