@@ -7,6 +7,16 @@ from typing import NamedTuple
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET
 from toolkit.core.safe_names import is_junk
 
+BOX_FORMATS = (
+    "COCO 1.0",
+    "YOLO 1.1",
+    "Ultralytics YOLO Detection 1.0",
+    "PASCAL VOC 1.1",
+    "CVAT for images 1.1",
+    "Datumaro 1.0",
+)
+"""The formats that a detection dataset can be made of."""
+
 IMAGE_KINDS = (*IMAGE_EXTENSIONS, ".tif", ".tiff", ".webp", ".heic", ".avif", ".jfif")
 """What counts as an image where a format is told; more than a dataset takes."""
 
