@@ -136,27 +136,29 @@ def test_a_test_side_leaves_validation_as_it_is(method: str, tmp_path: Path) -> 
 
 
 def test_pictures_that_look_the_same_stay_on_one_side(tmp_path: Path) -> None:
-    images = {f"{number:02}.jpg": box() for number in range(12)}
+    images = {f"{number:02}.jpg": box() for number in range(24)}
     archive = cvat_zip(tmp_path / "export.zip", images)
     with zipfile.ZipFile(archive) as whole:
         xml = whole.read("annotations.xml")
     noise = random.Random(1)
     pictures = []
-    for _ in range(6):
+    for _ in range(12):
         coarse = Image.new("L", (8, 6))
         coarse.putdata([noise.randrange(256) for _ in range(48)])
         pictures.append(coarse.resize((64, 48)))
     members = {"annotations.xml": xml}
-    for number in range(12):
+    for number in range(24):
         stream = io.BytesIO()
-        pictures[number % 6].save(stream, "JPEG", quality=95 - number)
+        pictures[number % 12].save(stream, "JPEG", quality=95 - number)
         members[f"images/default/{number:02}.jpg"] = stream.getvalue()
     make_zip(archive, members)
     assert converted(archive, tmp_path / "blind")["leaks"] == []
-    answer = converted(archive, tmp_path / "dataset", "--near-duplicates", "--on-leak", "fix", "--seed", 4)
+    answer = converted(
+        archive, tmp_path / "dataset", "--near-duplicates", "--on-leak", "fix", "--validation-split", 0.5
+    )
     assert answer["leaks"] == []
     val = {int(name[:2]) for name in names_in(tmp_path / "dataset/images/val")}
-    assert val == {(number + 6) % 12 for number in val}
+    assert val == {(number + 12) % 24 for number in val}
 
 
 @pytest.mark.parametrize("name", FORMATS)
