@@ -313,7 +313,7 @@ def test_options_of_the_other_kind_of_labels_are_refused(tmp_path: Path) -> None
     [
         ("data.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]", "data.yaml cannot be read"),
         ("data.yaml", "names: [", "data.yaml cannot be read"),
-        ("data.yaml", "#" * 2_000_000, "too large"),
+        ("data.yaml", "#" * 5_000_000, "too large"),
         ("obj.data", "", "holds no obj.names"),
     ],
 )

@@ -9,13 +9,10 @@ from io import BytesIO
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.safe_names import fold, is_junk, unsafe_names
+from toolkit.core.safe_names import LARGEST_LIST, fold, is_junk, is_text_bomb, unsafe_names
+from toolkit.core.text import format_size
 from toolkit.dataset.archive import Archive, refused
 from toolkit.dataset.unpack import Damaged, Reader
-
-LARGEST_LABELS = 1 << 29
-LARGEST_LIST = 1 << 20
-"""Bytes of a file of labels, and of a list of classes; a larger one is more likely an attack."""
 
 TOLERANCE = 0.01
 """Pixels by which rounding in a file of labels may lead over an edge."""
@@ -137,12 +134,16 @@ class LabelFiles:
         except Damaged as damage:
             raise refused(self.archive.path, [f"{member.name}: {damage}"]) from None
 
-    def text(self, name: str, largest: int = LARGEST_LABELS) -> str:
-        """Read a file of labels, of so many bytes at most."""
+    def text(self, name: str, is_list: bool = False) -> str:
+        """Read a file of labels, or a list of classes or images, which is shorter."""
         if (index := self._index.get(name)) is None:
             raise ToolkitError(f"{self.archive.path} holds no {name}, without which it cannot be read: export it again")
-        if (size := self.archive.members[index].size) > largest:
-            raise ToolkitError(f"{self.archive.path}: {name} is too large for a file of labels ({size} bytes)")
+        member = self.archive.members[index]
+        if (is_list and member.size > LARGEST_LIST) or is_text_bomb(member.size, member.packed):
+            raise ToolkitError(
+                f"{self.archive.path}: {name} is too large for a file of labels ({format_size(member.size)}, "
+                f"packed {format_size(member.packed)})"
+            )
         with self.readable(name):
             return self.content(index).decode("utf-8-sig")
 

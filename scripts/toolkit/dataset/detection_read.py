@@ -44,7 +44,9 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
                 f"{archive.path} was exported without images: export it again with images "
                 "(make export takes them along)"
             )
-        raise ToolkitError(f"{archive.path} ({kind.name}) names no image: export a project that has some")
+        raise ToolkitError(
+            f"{archive.path} ({kind.name}) names no image where CVAT's exports do: export a project that has some"
+        )
     reading.frames.sort(key=lambda frame: (*frame.name.rpartition("/")[::2], frame.subset))
     others = [
         index
@@ -201,7 +203,7 @@ def _points(text: str) -> list[tuple[float, float]]:
 def _read_voc(reading: Reading) -> None:
     """Read `Annotations/<name>.xml` of the images that `ImageSets/Main/<subset>.txt` lists."""
     if "labelmap.txt" in reading:
-        lines = (line.strip() for line in reading.text("labelmap.txt").splitlines())
+        lines = (line.strip() for line in reading.text("labelmap.txt", is_list=True).splitlines())
         names = [line.rsplit(":", 3)[0] for line in lines if line and not line.startswith("#")]
         # CVAT adds "background"; nothing can be labelled so.
         reading.classes.update(dict.fromkeys(name for name in names if name != "background"))
@@ -223,7 +225,7 @@ def _take_voc(reading: Reading, subset: str, stem: str, location: str | None) ->
     file = f"Annotations/{stem}.xml"
     size = None
     if file in reading:
-        text = reading.text(file)
+        text = reading.text(file, is_list=True)
         with reading.readable(file):
             root = ElementTree.fromstring(text)
             size = _size(root.findtext("size/width"), root.findtext("size/height"))

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 
 from toolkit.core.errors import ToolkitError
-from toolkit.dataset.detection_labels import LARGEST_LIST, Finding, ImageLabels, Reading
+from toolkit.dataset.detection_labels import Finding, ImageLabels, Reading
 
 YOLO = re.compile(r"obj_(?P<subset>[^/]+)_data/(?P<name>.+)")
 ULTRALYTICS = re.compile(r"(?:images|labels)/(?P<subset>[^/]+)/(?P<name>.+)")
@@ -23,7 +23,7 @@ def _found(pattern: re.Pattern[str], reading: Reading) -> dict[str, tuple[str, s
 
 def read_yolo(reading: Reading) -> None:
     """Read `obj_<subset>_data/<name>.txt` beside the images; class numbers count the lines of `obj.names`."""
-    lines = reading.text("obj.names", LARGEST_LIST).splitlines()
+    lines = reading.text("obj.names", is_list=True).splitlines()
     names = dict(enumerate(line.strip() for line in lines if line.strip()))
     found = _found(YOLO, reading)
     pictures = {stem_of(name): name for name in found if not name.endswith(".txt")}
@@ -36,7 +36,7 @@ def read_ultralytics(reading: Reading) -> None:
     import yaml  # what most runs do without
 
     file = "data.yml" if "data.yml" in reading else "data.yaml"
-    text = reading.text(file, LARGEST_LIST)
+    text = reading.text(file, is_list=True)
     try:
         content = yaml.safe_load(text)
         given = content["names"]
@@ -66,7 +66,7 @@ def _take_yolo(
         location = pictures.get(stem)
         subset, name = found[location or labels[stem]]
         of_image = ImageLabels(reading, name)
-        for line in reading.text(labels[stem]).splitlines() if stem in labels else ():
+        for line in reading.text(labels[stem], is_list=True).splitlines() if stem in labels else ():
             if line.strip():
                 with of_image.entry():
                     _take_yolo_line(of_image, names, line.split(), keypoints)
