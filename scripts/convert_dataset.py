@@ -1,4 +1,4 @@
-"""Make a training-ready dataset of an ImageNet export of CVAT."""
+"""Make a training-ready dataset of an export of CVAT, of tags or of boxes."""
 
 from toolkit.cli.script import run_script
 
@@ -56,7 +56,7 @@ def main(
         typer.Option(
             "--split-method",
             help="reference: the sorted list, shuffled as NumPy does. stratified: each class keeps the fraction. "
-            "stable: an image never changes its split when others are added.",
+            "stable: an image never changes its split when others are added. subsets: CVAT's own, of boxes alone.",
         ),
     ] = SplitMethod.REFERENCE,
     group_by: Annotated[
@@ -77,7 +77,10 @@ def main(
     ] = MultiLabel.KEEP,
     unlabelled: Annotated[
         Unlabelled,
-        typer.Option("--unlabelled", help="Images without a tag (no_label): leave out, keep as a class, or stop."),
+        typer.Option(
+            "--unlabelled",
+            help="Images without a label: leave out, keep (as class no_label, or as background), or stop.",
+        ),
     ] = Unlabelled.DROP,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="labels.json, or one name per line: pins the classes and their ids.")
@@ -107,6 +110,8 @@ def main(
     debug: console.Debug = False,
 ) -> None:
     """Make training/, validation/, labels.json, manifest.json and cvat_exported/ of an exported zip.
+
+    Of an export of boxes: images/, labels/, annotations/, data.yaml, labels.json and manifest.json.
 
     Needs neither CVAT nor Docker nor a network. Example:
     `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`

@@ -10,22 +10,17 @@ import pytest
 from tests.support.conversions import convert, converted, is_whole, make_zip, names_in, refused, run, side, two_classes
 
 EXPORTS = Path(__file__).parents[1] / "data" / "recordings" / "exports" / "detection"
-FORMATS = {
+REFUSED = {
     "camvid_1.0": "CamVid 1.0",
     "cityscapes_1.0": "Cityscapes 1.0",
-    "coco_1.0": "COCO 1.0",
     "coco_keypoints_1.0": "COCO Keypoints 1.0",
-    "cvat_for_images_1.1": "CVAT for images 1.1",
-    "datumaro_1.0": "Datumaro 1.0",
     "icdar_localization_1.0": "ICDAR Localization 1.0",
     "kitti_1.0": "KITTI 1.0",
     "labelme_3.0": "LabelMe 3.0",
     "mot_1.1": "MOT 1.1",
     "open_images_v6_1.0": "Open Images V6 1.0",
-    "pascal_voc_1.1": "PASCAL VOC 1.1",
     "segmentation_mask_1.1": "Segmentation mask 1.1",
     "widerface_1.0": "WiderFace 1.0",
-    "yolo_1.1": "YOLO 1.1",
 }
 
 
@@ -35,17 +30,18 @@ def here(tmp_path: Path) -> Path:
     return tmp_path / "here" / "dataset"
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_detection_export_is_called_by_its_format(name: str, here: Path) -> None:
-    assert f"is an export in format {FORMATS[name]}:" in refused(EXPORTS / f"{name}.zip", here)
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_format_that_is_not_read_is_called_by_its_name(name: str, here: Path) -> None:
+    text = refused(EXPORTS / f"{name}.zip", here)
+    assert f"is an export in format {REFUSED[name]}:" in text
+    assert "COCO 1.0, YOLO 1.1" in text
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["images/train/a.jpg", "labels/train/a.txt", "data.yaml"], "format Ultralytics YOLO Detection 1.0"),
         (["train/cat/a.jpg", "train/labels.json"], "format Ultralytics YOLO Classification 1.0"),
-        (["export/annotations.xml", "export/images/a.jpg", "export/images/b.jpg"], "format CVAT for images 1.1"),
+        (["export/annotations/person_keypoints_x.json", "export/images/a.jpg"], "format COCO Keypoints 1.0"),
         (["pictures/a.jpg", "boxes/a.txt", "pictures/b.jpg", "boxes/b.txt"], "images with a file of annotations each"),
         (["a/1.jpg", "a/1.xml", "b/2.jpg", "b/2.xml"], "images with a file of annotations each"),
         (["train/cat/1.jpg", "val/cat/2.jpg"], "a dataset that is split into sides already"),
@@ -55,7 +51,7 @@ def test_a_detection_export_is_called_by_its_format(name: str, here: Path) -> No
         (["project_id_1.zip"], "an archive without images"),
     ],
 )
-def test_what_is_no_classification_export_is_refused_by_name(names: list[str], words: str, here: Path) -> None:
+def test_what_is_no_export_of_tags_or_boxes_is_refused_by_name(names: list[str], words: str, here: Path) -> None:
     text = refused(make_zip(here.parent / "export.zip", names), here)
     assert words in text
     assert len(text.splitlines()) == 1

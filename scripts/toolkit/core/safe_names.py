@@ -23,6 +23,19 @@ def is_bomb(size: int, packed: int) -> bool:
     return size > BOMB_SIZE and size > BOMB_RATIO * packed
 
 
+LARGEST_LIST = 4 << 20
+"""Bytes of a list of classes or images, and of the labels of one image."""
+_ANY_TEXT = 32 << 20
+_LARGEST_TEXT = 1 << 30
+_TEXT_RATIO = 60
+"""Labels of many images repeat themselves: CVAT's own pack to a twentieth. More than this is no text of labels."""
+
+
+def is_text_bomb(size: int, packed: int) -> bool:
+    """Tell whether so many bytes out of so few packed ones can be no text of labels."""
+    return size > _ANY_TEXT and (size > _LARGEST_TEXT or size > _TEXT_RATIO * packed)
+
+
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:^|/)\.{0,2}(?:/|$)|^[A-Za-z]:(?:/|$)")
 
 

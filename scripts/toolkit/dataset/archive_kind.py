@@ -7,6 +7,16 @@ from typing import NamedTuple
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET
 from toolkit.core.safe_names import is_junk
 
+BOX_FORMATS = (
+    "COCO 1.0",
+    "YOLO 1.1",
+    "Ultralytics YOLO Detection 1.0",
+    "PASCAL VOC 1.1",
+    "CVAT for images 1.1",
+    "Datumaro 1.0",
+)
+"""The formats that a detection dataset can be made of."""
+
 IMAGE_KINDS = (*IMAGE_EXTENSIONS, ".tif", ".tiff", ".webp", ".heic", ".avif", ".jfif")
 """What counts as an image where a format is told; more than a dataset takes."""
 
@@ -36,14 +46,18 @@ def recognise(names: Sequence[str], keep_junk: bool = False) -> Kind:
         Its kind; "ImageNet 1.0" where images in folders are all there is.
     """
     kept = [name for name in names if keep_junk or not is_junk(name)]
-    if (name := _by_files(kept)) is not None:
-        return Kind(name, name not in _NO_EXPORT, "")
+    outer = _by_files(kept)
     tops = {name.partition("/")[0] if "/" in name else "" for name in kept}
+    if outer is not None and outer not in _NO_EXPORT:
+        return Kind(outer, True, "")
     if keep_junk or len(tops) != 1 or not (top := tops.pop()):
-        return Kind(IMAGENET, True, "")
+        return Kind(outer or IMAGENET, outer is None, "")
     inner = [name[len(top) + 1 :] for name in kept]
-    if (name := _by_files(inner)) is not None:
-        return Kind(name, name not in _NO_EXPORT, f"{top}/")
+    found = _by_files(inner)
+    if found is not None and (outer is None or found not in _NO_EXPORT):
+        return Kind(found, found not in _NO_EXPORT, f"{top}/")
+    if outer is not None:  # less telling than a format that is found inside
+        return Kind(outer, False, "")
     return Kind(IMAGENET, True, f"{top}/" if _are_classes(inner, top) else "")
 
 

@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.safe_names import Lookalikes
 from toolkit.dataset import labels
-from toolkit.dataset.archive import Archive, open_archive, refused
+from toolkit.dataset.archive import Archive, open_archive
+from toolkit.dataset.archive_kind import BOX_FORMATS, Kind, recognise
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
-from toolkit.dataset.duplicates import Cluster
+from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
+from toolkit.dataset.detection_manifest import DetectionManifest
+from toolkit.dataset.duplicates import Cluster, MultiLabel
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
 from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
-from toolkit.dataset.publish import DatasetPublisher, check_target, recover
+from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
 from toolkit.dataset.selection import Choice, Image, Layout, Selection, Unlabelled, select
 from toolkit.dataset.sides import (
     LinkMode,
+    check_names,
     check_space,
     linker,
     make_folders,
-    merging_names,
     needed_space,
     usable_mode,
     write_aliases,
@@ -92,12 +94,12 @@ class Converted:
 
     Attributes:
         manifest: The dataset as it is recorded.
-        link_mode: How the bytes are shared in fact; None in a dry run, and without ``cvat_exported``.
+        link_mode: How the bytes are shared in fact; None in a dry run, without ``cvat_exported``, and for boxes.
         bytes_needed: Disk space of the dataset.
         replaces: Names of an older dataset that is, or would be, replaced.
     """
 
-    manifest: Manifest
+    manifest: Manifest | DetectionManifest
     link_mode: LinkMode | None
     bytes_needed: int
     replaces: Sequence[str] = ()
@@ -120,15 +122,18 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         OSError: Reading or writing failed.
     """
     recover(request.target)
-    check_target(request.target, request.overwrite, request.parts)
+    check_target(request.target, request.overwrite, ())
     with open_archive(request.base_file) as archive:
-        plan = _plan(request, archive)
+        kind = _recognise(request, archive)
+        if kind.name in BOX_FORMATS:
+            return _convert_boxes(request, archive, kind, on_percent, dry_run=False)
+        check_target(request.target, request.overwrite, request.parts)
+        plan = _plan(request, archive, kind)
         copies = request.link_mode is LinkMode.COPY and request.exported
         check_space(archive, request.target, copies)
         with DatasetPublisher(request.target, request.overwrite, request.parts) as publisher:
             tree = publisher.tree
-            if merging := merging_names(archive.lookalikes, tree):
-                raise _merging(archive, merging)
+            check_names(archive, tree)
             mode = usable_mode(request.link_mode, tree) if request.exported else None
             aliased = replace(request, aliases=request.aliases and write_aliases(tree))
             exported = tree / EXPORTED if request.exported else publisher.spare
@@ -141,7 +146,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
             write_sides(tree, exported, selection.images, assignment.sides, classes, link)
             manifest = _record(aliased, archive, plan.labels, selection, assignment, contents)
             write_records(tree, manifest)
-            replaced = _dataset_in(request.target)
+            replaced = dataset_in(request.target)
             publisher.publish()
     return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY), replaced)
 
@@ -159,23 +164,54 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
-    check_target(request.target, True, request.parts)
+    check_target(request.target, True, ())
     with open_archive(request.base_file) as archive:
-        plan = _plan(request, archive)
+        kind = _recognise(request, archive)
+        if kind.name in BOX_FORMATS:
+            return _convert_boxes(request, archive, kind, on_percent, dry_run=True)
+        check_target(request.target, True, request.parts)
+        plan = _plan(request, archive, kind)
         copies = request.link_mode is LinkMode.COPY and request.exported
         check_space(archive, request.target, copies)
         contents = unpack(archive, None, on_percent)
         selection, assignment = _decide(request, plan, archive, contents.hashes)
         manifest = _record(request, archive, plan.labels, selection, assignment, contents)
-        return Converted(manifest, None, needed_space(archive, copies), _dataset_in(request.target))
+        return Converted(manifest, None, needed_space(archive, copies), dataset_in(request.target))
 
 
-def _dataset_in(target: Path) -> list[str]:
-    return [name for name in SPECIFIED if os.path.lexists(target / name)]
+def _recognise(request: Request, archive: Archive) -> Kind:
+    replaced = {*SPECIFIED, *recorded_parts(request.target / MANIFEST), TEST} - {MANIFEST}
+    inside = [name for name in replaced if request.base_file.is_relative_to(request.target / name)]
+    if inside:
+        raise UsageError(f"{request.base_file} lies in the dataset that would be replaced: move it out of {inside[0]}")
+    return recognise([member.name for member in archive.members], request.keep_junk)
 
 
-def _merging(archive: Archive, merging: Lookalikes) -> ToolkitError:
-    return refused(archive.path, [f"{name}: collides with {other} on this file system" for name, other in merging])
+def _convert_boxes(
+    request: Request, archive: Archive, kind: Kind, on_percent: Callable[[], None], dry_run: bool
+) -> Converted:
+    """Convert a detection export; what has a say for tags alone is refused."""
+    for option, is_given in (
+        ("--multi-label", request.rules.multi_label is not MultiLabel.KEEP),
+        ("--layout nested", request.layout is not Layout.FLAT),
+        ("--keep-junk", request.keep_junk),
+    ):
+        if is_given:
+            raise UsageError(f"{option} is for tags, but {archive.path} is an export of boxes ({kind.name})")
+    boxes = BoxRequest(
+        request.base_file, request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite
+    )
+    manifest, size, replaced = convert_boxes(boxes, archive, kind, _near_finder(archive), on_percent, dry_run)
+    return Converted(manifest, None, size, replaced)
+
+
+def _near_finder(archive: Archive) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:
+    def find_near(images: Sequence[Image], clusters: Sequence[Cluster]) -> list[Cluster]:
+        from toolkit.dataset.near_duplicates import find_near_duplicates  # Pillow, which most runs do without
+
+        return find_near_duplicates(archive, images, clusters)
+
+    return find_near
 
 
 @dataclass(frozen=True)
@@ -187,12 +223,10 @@ class _Plan:
     assignment: Assignment | None
 
 
-def _plan(request: Request, archive: Archive) -> _Plan:
-    replaced = {*SPECIFIED, *recorded_parts(request.target / MANIFEST), TEST} - {MANIFEST}
-    inside = [name for name in replaced if request.base_file.is_relative_to(request.target / name)]
-    if inside:
-        raise UsageError(f"{request.base_file} lies in the dataset that would be replaced: move it out of {inside[0]}")
-    selection = select(archive, request.choice)
+def _plan(request: Request, archive: Archive, kind: Kind) -> _Plan:
+    selection = select(archive, kind, request.choice)
+    if request.rules.method is SplitMethod.SUBSETS:
+        raise UsageError("--split-method subsets is for exports of boxes; an export of tags names no subsets")
     if request.labels_file is None:
         numbers = labels.number(selection.classes)
     else:
@@ -207,13 +241,7 @@ def _decide(request: Request, plan: _Plan, archive: Archive, hashes: Sequence[by
     """Decide the sides, now that the content is known."""
     selection = drop_multi_label(request.rules, plan.selection, hashes)
     unchanged = plan.assignment if selection is plan.selection else None
-
-    def find_near(images: Sequence[Image], clusters: Sequence[Cluster]) -> list[Cluster]:
-        from toolkit.dataset.near_duplicates import find_near_duplicates  # Pillow, which most runs do without
-
-        return find_near_duplicates(archive, images, clusters)
-
-    assignment = assign(request.rules, selection, hashes, unchanged, find_near)
+    assignment = assign(request.rules, selection, hashes, unchanged, _near_finder(archive))
     check_sides(request.rules, assignment)
     return selection, assignment
 

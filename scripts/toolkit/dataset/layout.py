@@ -15,7 +15,18 @@ ALIASES = {"train": TRAINING, "val": VALIDATION}
 
 SPECIFIED = (LABELS, TRAINING, VALIDATION, EXPORTED)
 """What the specification calls a dataset: any of these in a folder means that there is one."""
-ALL_PARTS = (EXPORTED, *ALL_SIDES, *ALIASES, CLASSES, LABELS, MANIFEST)
+
+IMAGES = "images"
+BOXES = "labels"
+"""Folders of a detection dataset: ``images/train/1.jpg`` has its boxes in ``labels/train/1.txt``."""
+ANNOTATIONS = "annotations"
+DATA_YAML = "data.yaml"
+DETECTION_SIDES = {TRAINING: "train", VALIDATION: "val", TEST: "test"}
+"""What the sides are called in a detection dataset, as its readers expect them."""
+DETECTION_PARTS = (IMAGES, BOXES, ANNOTATIONS, DATA_YAML, LABELS, MANIFEST)
+
+CLASSIFICATION_PARTS = (EXPORTED, *ALL_SIDES, *ALIASES, CLASSES, LABELS, MANIFEST)
+ALL_PARTS = (*CLASSIFICATION_PARTS[:-2], *DETECTION_PARTS)
 """All that a conversion may write into the folder of the dataset; everything else in there is the user's."""
 FIRST_PARTS = (EXPORTED, TRAINING, VALIDATION, LABELS, MANIFEST)
 """What every dataset had in version 1 of the manifest."""

@@ -15,7 +15,17 @@ from toolkit.core.errors import ToolkitError
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
-from toolkit.dataset.layout import ALL_PARTS, ALL_SIDES, CLASSES, EXPORTED, FIRST_PARTS, LABELS, MANIFEST, SIDES
+from toolkit.dataset.layout import (
+    ALL_PARTS,
+    ALL_SIDES,
+    CLASSES,
+    CLASSIFICATION_PARTS,
+    EXPORTED,
+    FIRST_PARTS,
+    LABELS,
+    MANIFEST,
+    SIDES,
+)
 from toolkit.dataset.selection import Selection
 
 FORMAT = "cvat-toolkit dataset manifest"
@@ -308,7 +318,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     if not all(type(number) is int for number in numbers.values()):
         raise _Damaged("an id in labels is no integer")
     parts = _texts(values, "parts")
-    if not {*SIDES, LABELS, MANIFEST} <= {*parts} <= {*ALL_PARTS}:
+    if not {*SIDES, LABELS, MANIFEST} <= {*parts} <= {*CLASSIFICATION_PARTS}:
         raise _Damaged("parts are not those of a dataset")
     images = [_image(entry, numbers) for entry in _objects(values, "images")]
     return Manifest(

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import remove_abandoned, temporary_folder, write_atomically
-from toolkit.dataset.layout import ALL_PARTS, FIRST_PARTS, MANIFEST, SPECIFIED
+from toolkit.dataset.layout import ALL_PARTS, DETECTION_PARTS, FIRST_PARTS, LABELS, MANIFEST, SPECIFIED
 from toolkit.dataset.manifest import recorded_parts
 
 _INSIDE = ".converting"
@@ -49,7 +49,7 @@ def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_P
         raise UsageError(f"{target} is not a folder: name the folder for the dataset (--output-dir)")
     if (outer := _dataset_around(target)) is not None:
         raise UsageError(f"{target} lies in the dataset {outer}: name a folder outside of it (--output-dir)")
-    there = [name for name in SPECIFIED if os.path.lexists(target / name)]
+    there = dataset_in(target)
     if there and not overwrite:
         raise ToolkitError(
             f"{target} already contains a dataset ({', '.join(there)}): "
@@ -61,6 +61,13 @@ def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_P
             raise ToolkitError(f"{target / name} is in the way: move it away or set another directory")
         if os.path.ismount(target / name):
             raise ToolkitError(f"{target / name} is a mount point, which cannot be replaced: mount {target} instead")
+
+
+def dataset_in(target: Path) -> list[str]:
+    """Name what makes a folder one with a dataset: what is specified, and the folders of recorded boxes."""
+    recorded = recorded_parts(target / MANIFEST)
+    parts = [*SPECIFIED, *(name for name in DETECTION_PARTS if name in recorded and name not in (LABELS, MANIFEST))]
+    return [name for name in parts if os.path.lexists(target / name)]
 
 
 def _dataset_around(target: Path) -> Path | None:

@@ -9,7 +9,7 @@ from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.safe_names import LONGEST_PART, fold, is_junk
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import Kind, recognise
+from toolkit.dataset.archive_kind import BOX_FORMATS, Kind
 
 _SHOWN = 100
 _JOINT = "__"
@@ -94,14 +94,13 @@ class Choice(NamedTuple):
     layout: Layout = Layout.FLAT
 
 
-def select(archive: Archive, choice: Choice) -> Selection:
-    """Sort the members of an ImageNet export into classes.
+def select(archive: Archive, kind: Kind, choice: Choice) -> Selection:
+    """Sort the members of an ImageNet export into classes; the kind is what was recognised.
 
     Raises:
         ToolkitError: It is something else, or has no class folder.
         ProblemsFound: There are images without a tag, and that was to be an error.
     """
-    kind = recognise([member.name for member in archive.members], choice.keep_junk)
     if kind.name != IMAGENET:
         raise _other_kind(archive, kind)
     root = kind.root
@@ -213,11 +212,11 @@ def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Sel
 def _other_kind(archive: Archive, kind: Kind) -> ToolkitError:
     if kind.is_export:
         return ToolkitError(
-            f"{archive.path} is an export in format {kind.name}: a classification dataset is made of an export in "
-            f"format {IMAGENET}, of a project with tags"
+            f"{archive.path} is an export in format {kind.name}: a dataset is made of tags in {IMAGENET}, or of boxes "
+            f"in one of {', '.join(BOX_FORMATS)}: export again in one of these"
         )
     return ToolkitError(
-        f"{archive.path} is {kind.name}, no export in format {IMAGENET}: name the zip that CVAT exported (--base-file)"
+        f"{archive.path} is {kind.name}, no export of tags or boxes: name the zip that CVAT exported (--base-file)"
     )
 
 

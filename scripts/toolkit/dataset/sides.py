@@ -17,7 +17,7 @@ from toolkit.core.files import refused_name, temporary_folder
 from toolkit.core.safe_names import Lookalikes
 from toolkit.core.text import format_size
 from toolkit.core.workers import run_workers
-from toolkit.dataset.archive import Archive
+from toolkit.dataset.archive import Archive, refused
 from toolkit.dataset.layout import ALIASES
 from toolkit.dataset.selection import Image
 
@@ -206,6 +206,17 @@ def merging_names(lookalikes: Lookalikes, folder: Path) -> Lookalikes:
             if known[pair]:
                 merging.append((path, other))
     return merging
+
+
+def check_names(archive: Archive, folder: Path) -> None:
+    """Check that no two members would become one file on a folder's file system.
+
+    Raises:
+        ToolkitError: Some would; all are listed.
+    """
+    if merging := merging_names(archive.lookalikes, folder):
+        problems = [f"{name}: collides with {other} on this file system" for name, other in merging]
+        raise refused(archive.path, problems)
 
 
 def _merge(place: Path, one: str, other: str) -> bool:

@@ -25,6 +25,7 @@ class SplitMethod(StrEnum):
     REFERENCE = "reference"
     STRATIFIED = "stratified"
     STABLE = "stable"
+    SUBSETS = "subsets"
 
 
 def reference(units: Units, fraction: float, seed: int, taken: Container[int] = ()) -> set[int]:
@@ -232,8 +233,9 @@ class GroupRule:
         counts = Counter(image.class_name for image in images)
         single = [name for name, found in groups.items() if len(found) == 1 and None not in found and counts[name] > 1]
         if single:
+            whole = some_names(single) or "the export"
             raise UsageError(
-                f"--group-by {self.text} makes one group of all images of {some_names(single)}, which could be in one "
+                f"--group-by {self.text} makes one group of all images of {whole}, which could be in one "
                 "split only: choose a rule that tells more groups apart"
             )
         return keys

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from toolkit.core.text import printable, some_names
+from toolkit.dataset import detection_manifest
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
+from toolkit.dataset.detection_labels import Finding
+from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
 from toolkit.dataset.labels import order_warning
-from toolkit.dataset.layout import TEST, TRAINING, VALIDATION
+from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
 from toolkit.dataset.manifest import Manifest
-from toolkit.dataset.selection import Reason, Selection
+from toolkit.dataset.selection import Image, Reason, Selection
 
 RECOMMENDED = 10
 """Images per class that the specification recommends at least."""
@@ -25,13 +28,16 @@ def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     return {name: tuple(found[name, side] for side in manifest.sides) for name in manifest.labels}
 
 
-def left_out(manifest: Manifest) -> dict[str, int]:
+def left_out(manifest: Manifest | DetectionManifest) -> dict[str, int]:
     """Count the files that are on no side, by reason."""
     return dict(Counter(record.reason for record in manifest.left_out))
 
 
-def as_table(manifest: Manifest) -> Iterator[str]:
-    """Draw the images per class and side as lines for a terminal, then a line for each reason to leave files out."""
+def as_table(manifest: Manifest | DetectionManifest) -> Iterator[str]:
+    """Draw the images, or boxes, per class and side as lines for a terminal, then a line for each kind of loss."""
+    if isinstance(manifest, DetectionManifest):
+        yield from _box_table(manifest)
+        return
     rows: list[tuple[str, ...]] = [("id", "class", *manifest.sides, "total")]
     total = [0] * len(manifest.sides)
     for name, found in counts(manifest).items():
@@ -41,6 +47,19 @@ def as_table(manifest: Manifest) -> Iterator[str]:
     yield from _aligned(rows)
     for reason, count in left_out(manifest).items():
         yield f"left out: {count} {'file' if count == 1 else 'files'}, {reason}"
+
+
+def _box_table(manifest: DetectionManifest) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [("id", "boxes of", *manifest.sides, "total")]
+    for name, of_sides in detection_manifest.counts(manifest).items():
+        rows.append((str(manifest.labels[name]), name, *map(str, of_sides.values()), str(sum(of_sides.values()))))
+    images = detection_manifest.images_of_sides(manifest)
+    rows.append(("", "images", *map(str, images.values()), str(len(manifest.images))))
+    yield from _aligned(rows)
+    for reason, count in left_out(manifest).items():
+        yield f"left out: {count} {'image' if count == 1 else 'images'}, {reason}"
+    for finding, count in manifest.findings.items():
+        yield f"{count} {finding}: {Finding(finding).fate}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -62,11 +81,22 @@ def _width(text: str) -> int:
     )
 
 
-def as_json(manifest: Manifest) -> dict[str, Any]:
+def as_json(manifest: Manifest | DetectionManifest) -> dict[str, Any]:
     """Give the same facts to machines."""
+    of_task: dict[str, Any]
+    if isinstance(manifest, DetectionManifest):
+        of_task = {
+            "export_format": manifest.format_name,
+            "classes": detection_manifest.counts(manifest),
+            "sides": detection_manifest.images_of_sides(manifest),
+            "findings": dict(manifest.findings),
+        }
+    else:
+        found = counts(manifest)
+        of_task = {"classes": {name: dict(zip(manifest.sides, row, strict=True)) for name, row in found.items()}}
     return {
         "labels": dict(manifest.labels),
-        "classes": {name: dict(zip(manifest.sides, found, strict=True)) for name, found in counts(manifest).items()},
+        **of_task,
         "images": len(manifest.images),
         "left_out": left_out(manifest),
         "warnings": list(manifest.warnings),
@@ -99,7 +129,7 @@ def find_warnings(
     Returns:
         One line each.
     """
-    warnings = [*_left_out(selection, archive), *_other_formats(selection, formats)]
+    warnings = [*_left_out(selection, archive), *other_formats(selection.images, formats)]
     warnings.extend(_classes(selection, assignment, sides, numbers))
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
@@ -141,11 +171,12 @@ def _count(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _other_formats(selection: Selection, formats: Mapping[int, str]) -> Iterator[str]:
+def other_formats(images: Sequence[Image], formats: Mapping[int, str]) -> Iterator[str]:
+    """Warn of the images whose extension tells another format; ``formats`` has that of their content by member."""
     if not formats:
         return
     found: dict[str, list[str]] = {}
-    for image in selection.images:
+    for image in images:
         if image.member in formats:
             found.setdefault(formats[image.member], []).append(image.name)
     for content, names in sorted(found.items()):
@@ -203,8 +234,8 @@ def _natural_order(name: str) -> list[tuple[int, str]]:
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-def _named(clusters: Iterable[Cluster], selection: Selection) -> str:
-    return some_names(name_equal([selection.images[index].name for index in cluster.images]) for cluster in clusters)
+def _named(clusters: Iterable[Cluster], images: Sequence[Image]) -> str:
+    return some_names(name_equal([images[index].name for index in cluster.images]) for cluster in clusters)
 
 
 def _duplicates(selection: Selection, assignment: Assignment) -> Iterator[str]:
@@ -213,30 +244,34 @@ def _duplicates(selection: Selection, assignment: Assignment) -> Iterator[str]:
     if several:
         yield (
             f"images with more than one label, in the folders of several classes: {len(several)} "
-            f"(--multi-label drop leaves them out): {_named(several, selection)}"
+            f"(--multi-label drop leaves them out): {_named(several, images)}"
         )
     copies = [cluster for cluster in clusters if cluster.kind is not Kind.MULTI_LABEL]
     contradicting = [cluster for cluster in copies if len({images[index].class_name for index in cluster.images}) > 1]
     if contradicting:
-        yield f"duplicates under different labels: {len(contradicting)}: {_named(contradicting, selection)}"
-    if leaks := leaking(clusters, assignment.sides):
-        where = sorted(
-            {assignment.sides[index] for cluster in leaks for index in cluster.images}, key=_SIDE_ORDER.index
-        )
+        yield f"duplicates under different labels: {len(contradicting)}: {_named(contradicting, images)}"
+    yield from split_warnings(clusters, images, assignment.sides)
+
+
+def split_warnings(clusters: Sequence[Cluster], images: Sequence[Image], sides: Sequence[str]) -> Iterator[str]:
+    """Warn of duplicates on several sides, and of those on one."""
+    if leaks := leaking(clusters, sides):
+        where = sorted({sides[index] for cluster in leaks for index in cluster.images}, key=_SIDE_ORDER.index)
         yield (
             f"data leakage: {_alike(leaks)} images in {' and '.join(where)}: {len(leaks)} "
-            f"(--on-leak fix puts them into one split): {_named(leaks, selection)}"
+            f"(--on-leak fix puts them into one split): {_named(leaks, images)}"
         )
-    inside = [cluster for cluster in copies if len({assignment.sides[index] for index in cluster.images}) == 1]
+    copies = [cluster for cluster in clusters if cluster.kind is not Kind.MULTI_LABEL]
+    inside = [cluster for cluster in copies if len({sides[index] for index in cluster.images}) == 1]
     if inside:
         more = sum(len(cluster.images) - 1 for cluster in inside)
         yield (
             f"duplicates within one split: {_count(more, 'image is a copy', 'images are copies')} of "
-            f"{_count(len(inside), 'other', 'others')}: {_named(inside, selection)}"
+            f"{_count(len(inside), 'other', 'others')}: {_named(inside, images)}"
         )
 
 
-_SIDE_ORDER = (TRAINING, VALIDATION, TEST)
+_SIDE_ORDER = (*ALL_SIDES, *DETECTION_SIDES.values())
 
 
 def _alike(clusters: Iterable[Cluster]) -> str:

@@ -12,13 +12,25 @@ from typing import NamedTuple
 from toolkit.core.errors import UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
 from toolkit.core.workers import run_workers, worker_count
-from toolkit.dataset import labels
-from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST
+from toolkit.dataset import detection_manifest, labels
+from toolkit.dataset.detection_manifest import DetectionManifest, is_detection
+from toolkit.dataset.layout import (
+    ALIASES,
+    BOXES,
+    CLASSES,
+    DETECTION_PARTS,
+    DETECTION_SIDES,
+    EXPORTED,
+    LABELS,
+    MANIFEST,
+)
 from toolkit.dataset.manifest import Manifest, read
 from toolkit.dataset.publish import recover
 
 _READ_SIZE = 1024 * 1024
 _MOST_THREADS = 8
+_CACHES = {f"{BOXES}/{side}.cache" for side in DETECTION_SIDES.values()}
+"""What ultralytics leaves beside the labels that it has read."""
 
 
 class Kind(StrEnum):
@@ -54,7 +66,7 @@ class Verdict(NamedTuple):
         formats: By the content's format, the images whose extension tells another.
     """
 
-    manifest: Manifest
+    manifest: Manifest | DetectionManifest
     problems: list[Problem]
     files: int
     hashed_bytes: int
@@ -81,20 +93,21 @@ def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verd
     if not dataset.is_dir():
         raise UsageError(f"{dataset} is not a folder: name the folder of the dataset (--dataset-dir)")
     recover(dataset)
-    manifest = read(dataset / MANIFEST)
-    folders_of_files = [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
+    manifest = _read(dataset / MANIFEST)
+    tops = _tops(manifest)
     files = {expected.path: expected for expected in _expected_files(manifest)}
     count = len(files)
-    folders = _expected_folders(manifest, folders_of_files, files)
+    folders = _expected_folders(manifest, tops, files)
     problems = list(_other_parts(dataset, manifest))
     to_hash: dict[tuple[int, int], list[_Expected]] = {}
-    for path, entry in _walk(dataset, folders_of_files):
+    for path, entry in _walk(dataset, tops):
         if entry.is_dir(follow_symlinks=False):
             if path not in folders:
                 problems.append(Problem(Kind.EXTRA, f"{path}/"))
             folders.discard(path)
         elif (expected := files.pop(path, None)) is None:
-            problems.append(Problem(Kind.EXTRA, path))
+            if path not in _CACHES:
+                problems.append(Problem(Kind.EXTRA, path))
         elif (detail := _visible_difference(entry, expected)) is not None:
             problems.append(Problem(Kind.CHANGED, path, detail))
         else:
@@ -109,7 +122,21 @@ def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verd
     return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), count + 1, hashed, formats)
 
 
-def _expected_files(manifest: Manifest) -> Iterator[_Expected]:
+def _read(path: Path) -> Manifest | DetectionManifest:
+    return detection_manifest.read(path) if is_detection(path) else read(path)
+
+
+def _tops(manifest: Manifest | DetectionManifest) -> list[str]:
+    """Name the entries of the dataset's folder that are compared by their records."""
+    if isinstance(manifest, DetectionManifest):
+        return [name for name in DETECTION_PARTS if name not in (LABELS, MANIFEST)]
+    return [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
+
+
+def _expected_files(manifest: Manifest | DetectionManifest) -> Iterator[_Expected]:
+    if isinstance(manifest, DetectionManifest):
+        yield from (_Expected(*record) for record in manifest.all_files())
+        return
     has_exported = EXPORTED in manifest.parts
     for image in manifest.images:
         yield _Expected(image.path, image.size, image.sha256)
@@ -120,20 +147,22 @@ def _expected_files(manifest: Manifest) -> Iterator[_Expected]:
             yield _Expected(record.path, record.size, record.sha256)
 
 
-def _expected_folders(manifest: Manifest, tops: Iterable[str], files: Iterable[str]) -> set[str]:
-    folders = {*tops, *(manifest.folders if EXPORTED in tops else ())}
-    folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels)
-    folders.update({path.rpartition("/")[0] for path in files})
+def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str], files: Iterable[str]) -> set[str]:
+    folders = set()
+    if isinstance(manifest, Manifest):
+        folders = {*tops, *(manifest.folders if EXPORTED in tops else ())}
+        folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels)
+    folders.update({folder for path in files if (folder := path.rpartition("/")[0])})
     for folder in tuple(folders):
         while folder := folder.rpartition("/")[0]:
             folders.add(folder)
     return folders
 
 
-def _other_parts(dataset: Path, manifest: Manifest) -> Iterator[Problem]:
+def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Iterator[Problem]:
     """Compare what is neither a side nor the export: the files of labels, and the links."""
     texts = {LABELS: labels.as_json(manifest.labels), CLASSES: labels.as_lines(manifest.labels)}
-    for name in manifest.parts:
+    for name in (LABELS,) if isinstance(manifest, DetectionManifest) else manifest.parts:
         path = dataset / name
         if (side := ALIASES.get(name)) is not None:
             if not path.is_symlink() or str(path.readlink()) != side:

@@ -7,8 +7,9 @@ from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Converted, Request
+from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.split import SplitMethod
-from toolkit.dataset.summary import counts, left_out
+from toolkit.dataset.summary import as_table, counts, left_out
 from toolkit.notebook.display import from_top, per_cent, show, warn
 from toolkit.notebook.sheets import show_sheet
 from toolkit.report.charts import bar_chart
@@ -22,7 +23,7 @@ def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool 
 
     Args:
         keys: What to convert, where to, and how to split.
-        split_method: "reference", "stratified" or "stable".
+        split_method: "reference", "stratified", "stable", or of boxes "subsets".
         overwrite: Whether a dataset that is there is replaced.
 
     Returns:
@@ -61,6 +62,10 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         warn(line)
     for reason, count in left_out(manifest).items():
         warn(f"left out: {count} {'file' if count == 1 else 'files'}, {reason}")
+    if isinstance(manifest, DetectionManifest):
+        for line in as_table(manifest):
+            show("note", line, text=line)
+        return
     sides = manifest.sides
     found = counts(manifest)
     chart = bar_chart([(name, list(numbers)) for name, numbers in found.items()], sides)

@@ -10,16 +10,10 @@ from typing import IO
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.images import NoImage, read_header
-from toolkit.core.safe_names import is_bomb, is_junk
+from toolkit.core.safe_names import LARGEST_LIST, is_bomb, is_junk, is_text_bomb
 from toolkit.core.text import format_size
 
 _IMAGE_EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
-_ALWAYS_READ = 32 << 20
-_MOST_TEXT = 1 << 30
-_TEXT_RATIO = 60
-"""Labels of many images repeat themselves: CVAT's own pack to a twentieth. More than this is no text of labels."""
-_MOST_LIST = 4 << 20
-"""Bytes of a list of classes or images, and of the labels of one image."""
 
 
 class LabelProblem(ValueError):
@@ -114,9 +108,9 @@ class Members:
             LabelProblem: It is too large, or it cannot be read.
         """
         length, packed = self._lengths[name]
-        if small and length > _MOST_LIST:
-            raise LabelProblem(f"{format_size(length)} are too much for a list; {format_size(_MOST_LIST)} are read")
-        if length > _ALWAYS_READ and (length > _MOST_TEXT or length > _TEXT_RATIO * packed):
+        if small and length > LARGEST_LIST:
+            raise LabelProblem(f"{format_size(length)} are too much for a list; {format_size(LARGEST_LIST)} are read")
+        if is_text_bomb(length, packed):
             raise LabelProblem(f"{format_size(length)} packed to {format_size(packed)} are no labels")
         try:
             stream = self.open(name)

@@ -1,0 +1,352 @@
+"""From a detection export to a dataset: images/, labels/, annotations/, data.yaml, labels.json and manifest.json.
+
+Splitting, groups, duplicates, unpacking and publishing are those of :mod:`toolkit.dataset.convert`; only the labels are
+of another kind.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from toolkit import __version__
+from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
+from toolkit.core.safe_names import is_junk
+from toolkit.dataset import labels, split
+from toolkit.dataset.archive import Archive
+from toolkit.dataset.archive_kind import Kind
+from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
+from toolkit.dataset.detection_labels import DetectionExport, Frame
+from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
+from toolkit.dataset.detection_read import read_export
+from toolkit.dataset.detection_warnings import NO_BOX, NO_LABEL, UNNAMED, find_warnings
+from toolkit.dataset.detection_write import class_names, coco, data_yaml, flat_names, label_lines
+from toolkit.dataset.duplicates import Cluster, OnLeak
+from toolkit.dataset.layout import (
+    ANNOTATIONS,
+    BOXES,
+    DATA_YAML,
+    DETECTION_PARTS,
+    DETECTION_SIDES,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    TEST,
+    TRAINING,
+    VALIDATION,
+)
+from toolkit.dataset.manifest import DuplicateRecord, LeftOutRecord, Source
+from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
+from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
+from toolkit.dataset.sides import check_names, check_space, make_folders, needed_space, write_sides
+from toolkit.dataset.split import SplitMethod
+from toolkit.dataset.unpack import Contents, unpack
+
+_MOST_NUMBERS = 10_000
+_SHOWN = 100
+
+_SIDE_OF_SUBSET = {
+    "train": TRAINING,
+    "training": TRAINING,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
+
+FindNear = Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]
+
+
+@dataclass(frozen=True)
+class BoxRequest:
+    """What is to be converted, and how; see :class:`toolkit.dataset.convert.Request`."""
+
+    base_file: Path
+    target: Path
+    rules: Rules
+    unlabelled: Unlabelled = Unlabelled.DROP
+    labels_file: Path | None = None
+    overwrite: bool = False
+
+
+class _Plan(NamedTuple):
+    """What is known before the first image is read; all lists are by image of the dataset.
+
+    Attributes:
+        export: What was read, without the images that are left out.
+        images: The images as the split knows them; their places are their names in the dataset.
+        numbers: Ids by class.
+        left_out: The other images by index of the member, with the reason.
+        early: Their sides, if they are known already.
+    """
+
+    export: DetectionExport
+    images: list[Image]
+    numbers: dict[str, int]
+    left_out: dict[int, str]
+    early: Assignment | None
+
+
+def convert_boxes(
+    request: BoxRequest,
+    archive: Archive,
+    kind: Kind,
+    find_near: FindNear,
+    on_percent: Callable[[], None],
+    dry_run: bool,
+) -> tuple[DetectionManifest, int, list[str]]:
+    """Make a dataset of an open detection export, or only say what it would be.
+
+    Args:
+        request: What to do.
+        archive: The export.
+        kind: What it was recognised as.
+        find_near: Finds near-duplicates, called if the rules ask for them.
+        on_percent: Called for every hundredth of the unpacking.
+        dry_run: Write nothing.
+
+    Returns:
+        What was, or would be, made, how many bytes it takes on the disk, and the names of what it replaces.
+
+    Raises:
+        UsageError: The request cannot be meant so.
+        ToolkitError: The export cannot be used, there is a dataset already, or a side would be empty.
+        ProblemsFound: A check found what the request calls an error.
+        OSError: Reading or writing failed.
+    """
+    check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
+    plan = _plan(request, archive, kind)
+    check_space(archive, request.target, copies=False)
+    size = needed_space(archive, copies=False)
+    if dry_run:
+        contents = unpack(archive, None, on_percent)
+        manifest = _Dataset(request, archive, plan, contents, find_near).manifest(lambda _path, _content: None)
+        return manifest, size, dataset_in(request.target)
+    with DatasetPublisher(request.target, request.overwrite, DETECTION_PARTS) as publisher:
+        tree, unpacked = publisher.tree, publisher.spare
+        check_names(archive, tree)
+        unpacked.mkdir()
+        make_folders(unpacked, archive.all_folders())
+        contents = unpack(archive, str(unpacked), on_percent)
+        dataset = _Dataset(request, archive, plan, contents, find_near)
+        dataset.move_images(unpacked, tree)
+        manifest = dataset.manifest(lambda path, content: (tree / path).write_bytes(content))
+        (tree / LABELS).write_text(labels.as_json(plan.numbers), encoding="utf-8")
+        with (tree / MANIFEST).open("w", encoding="utf-8") as stream:
+            stream.writelines(lines(manifest))
+        replaced = dataset_in(request.target)
+        publisher.publish()
+    return manifest, size, replaced
+
+
+def _plan(request: BoxRequest, archive: Archive, kind: Kind) -> _Plan:
+    if request.rules.method is SplitMethod.SUBSETS and request.rules.on_leak is OnLeak.FIX:
+        raise UsageError("--on-leak fix would move images out of their subsets: use another --split-method, or warn")
+    if request.rules.method is SplitMethod.SUBSETS and request.rules.test_fraction:
+        raise UsageError("--test-split draws images, but --split-method subsets takes CVAT's own: name one of them")
+    export = read_export(archive, kind)
+    left_out = {index: str(Reason.JUNK) if is_junk(archive.members[index].name) else UNNAMED for index in export.others}
+    frames = []
+    for frame in export.frames:
+        if frame.boxes or (not frame.is_labelled and request.unlabelled is Unlabelled.KEEP):
+            frames.append(frame)
+        else:
+            left_out[frame.member] = NO_BOX if frame.is_labelled else NO_LABEL
+    if request.unlabelled is Unlabelled.ERROR:
+        _refuse_unlabelled(archive, [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL])
+    if not any(frame.boxes for frame in frames):
+        raise ToolkitError(f"{archive.path} holds no box: draw some in CVAT, then export again")
+    images = [
+        Image(member.name, "", frame.name, name, member.size, frame.member)
+        for frame, name in zip(frames, flat_names(frames), strict=True)
+        if (member := archive.members[frame.member])
+    ]
+    return _Plan(
+        export._replace(frames=frames),
+        images,
+        _numbers(request, export.classes, frames),
+        left_out,
+        _early(request.rules, frames, images),
+    )
+
+
+def _refuse_unlabelled(archive: Archive, names: list[str]) -> None:
+    if names:
+        raise ProblemsFound(
+            f"{archive.path} holds {len(names)} images without a label: label them in CVAT and export again, "
+            "or use --unlabelled drop, or keep for background",
+            [*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])],
+        )
+
+
+def _numbers(request: BoxRequest, classes: Sequence[str], frames: Sequence[Frame]) -> dict[str, int]:
+    if request.labels_file is None:
+        return labels.number(classes)
+    numbers = labels.read_pinned(request.labels_file)
+    used = {box.label for frame in frames for box in frame.boxes}
+    labels.check_covers(numbers, [name for name in classes if name in used], request.labels_file)
+    if max(numbers.values()) >= _MOST_NUMBERS:
+        raise UsageError(
+            f"{request.labels_file} has an id of {max(numbers.values())}: detectors count the classes from 0, "
+            f"so ids must be below {_MOST_NUMBERS} (--labels)"
+        )
+    return numbers
+
+
+def _early(rules: Rules, frames: Sequence[Frame], images: list[Image]) -> Assignment | None:
+    """Split before the content is known, if the method can."""
+    if rules.method is SplitMethod.SUBSETS:
+        return Assignment(_sides_of_subsets(frames), [])
+    if rules.method is SplitMethod.STRATIFIED:
+        assignment = Assignment(_stratified(rules, frames, images), [])
+        check_sides(rules, assignment)
+        return assignment
+    return early_assignment(rules, _selection(images))
+
+
+def _selection(images: list[Image]) -> Selection:
+    return Selection("", [""], images, {})
+
+
+def _sides_of_subsets(frames: Sequence[Frame]) -> list[str]:
+    subsets = Counter(frame.subset for frame in frames)
+    unknown = sorted(subset for subset in subsets if subset.casefold() not in _SIDE_OF_SUBSET)
+    if unknown:
+        raise ToolkitError(
+            "--split-method subsets needs subsets named train, val (or validation) and test, but the export has "
+            f"{', '.join(unknown)}: set them in the tasks' details in CVAT, or take another method"
+        )
+    sides = [_SIDE_OF_SUBSET[frame.subset.casefold()] for frame in frames]
+    if missing := [DETECTION_SIDES[side] for side in (TRAINING, VALIDATION) if side not in sides]:
+        raise ToolkitError(
+            f"no image with a label is in a subset {missing[0]} (the export has {', '.join(sorted(subsets))}): "
+            "set the tasks' subsets in CVAT, or take another --split-method"
+        )
+    return sides
+
+
+def _stratified(rules: Rules, frames: Sequence[Frame], images: Sequence[Image]) -> list[str]:
+    """Split so that each class keeps the share of its boxes; the background counts as a class, with a box an image."""
+    keys = rules.group_by.keys(images) if rules.group_by else None
+    together = [[index] for index in range(len(images))] if keys is None else split.units(keys)
+    classes: list[str] = []
+    owner: list[int] = []
+    of_units = []
+    for unit in together:
+        start = len(classes)
+        for index in unit:
+            names = [box.label for box in frames[index].boxes] or [""]
+            classes += names
+            owner += [index] * len(names)
+        of_units.append(range(start, len(classes)))
+    sides = [TRAINING] * len(images)
+    taken: set[int] = set()
+    for side, fraction in ((VALIDATION, rules.validation_fraction), (TEST, rules.test_fraction)):
+        if fraction:
+            chosen = split.stratified(of_units, classes, fraction, rules.seed, taken)
+            taken |= chosen
+            for number in chosen:
+                sides[owner[number]] = side
+    return sides
+
+
+class _Dataset:
+    """A dataset whose content is known."""
+
+    def __init__(
+        self, request: BoxRequest, archive: Archive, plan: _Plan, contents: Contents, find_near: FindNear
+    ) -> None:
+        self._request = request
+        self._archive = archive
+        self._plan = plan
+        self._contents = contents
+        assignment = assign(request.rules, _selection(plan.images), contents.hashes, plan.early, find_near)
+        if request.rules.method is not SplitMethod.SUBSETS:
+            check_sides(request.rules, assignment)
+        self._clusters = assignment.clusters
+        self._sides = [DETECTION_SIDES[side] for side in assignment.sides]
+        self._used_sides = [side for side in DETECTION_SIDES.values() if side in self._sides]
+
+    def move_images(self, unpacked: Path, tree: Path) -> None:
+        """Give the images of the unpacked export their places, and make all folders."""
+        for folder in (IMAGES, BOXES, ANNOTATIONS):
+            (tree / folder).mkdir()
+        for side in self._used_sides:
+            (tree / BOXES / side).mkdir()
+        sides: dict[str, tuple[str, ...]] = dict.fromkeys(self._used_sides, ())
+        write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename)
+
+    def manifest(self, write: Callable[[str, bytes], object]) -> DetectionManifest:
+        """Put together what the dataset consists of.
+
+        Args:
+            write: Called with path and content of each file that is made from the labels.
+        """
+        plan, archive = self._plan, self._archive
+        frames = plan.export.frames
+        files = []
+        for path, content in self._files():
+            write(path, content)
+            files.append(FileRecord(path, len(content), hashlib.sha256(content).hexdigest()))
+        rules = {name: value for name, value in self._request.rules.options().items() if name != "multi_label"}
+        labels_file = self._request.labels_file
+        manifest = DetectionManifest(
+            tool=__version__,
+            source=Source(archive.path.name, archive.size, archive.directory_sha256()),
+            format_name=plan.export.format_name,
+            options={
+                **rules,
+                "unlabelled": self._request.unlabelled,
+                "labels": labels_file.name if labels_file else None,
+            },
+            labels=plan.numbers,
+            warnings=[],
+            findings={str(finding): len(names) for finding, names in sorted(plan.export.findings.items())},
+            duplicates=[
+                DuplicateRecord(
+                    str(cluster.kind),
+                    sorted({self._sides[index] for index in cluster.images}),
+                    [f"{IMAGES}/{self._sides[index]}/{plan.images[index].place}" for index in cluster.images],
+                )
+                for cluster in self._clusters
+            ],
+            left_out=sorted(
+                LeftOutRecord(
+                    archive.members[index].name, reason, archive.members[index].size, self._contents.hashes[index].hex()
+                )
+                for index, reason in plan.left_out.items()
+            ),
+            files=files,
+            images=[
+                DetectionImage(
+                    f"{IMAGES}/{side}/{image.place}",
+                    side,
+                    frame.name,
+                    frame.subset,
+                    *frame.size,
+                    dict(sorted(Counter(box.label for box in frame.boxes).items())),
+                    image.size,
+                    self._contents.hashes[image.member].hex(),
+                )
+                for image, frame, side in zip(plan.images, frames, self._sides, strict=True)
+            ],
+        )
+        found = find_warnings(manifest, plan.export, plan.images, self._clusters, self._contents.formats)
+        return manifest._replace(warnings=found)
+
+    def _files(self) -> Iterator[tuple[str, bytes]]:
+        """Make path and content of all that is written from the labels."""
+        plan = self._plan
+        names = class_names(plan.numbers)
+        yield DATA_YAML, data_yaml(names, self._used_sides)
+        of_side: dict[str, list[tuple[int, str, Frame]]] = {side: [] for side in self._used_sides}
+        for index, (frame, side) in enumerate(zip(plan.export.frames, self._sides, strict=True)):
+            of_side[side].append((index + 1, plan.images[index].place, frame))
+        for side, frames in of_side.items():
+            yield f"{ANNOTATIONS}/instances_{side}.json", coco(frames, names, plan.numbers)
+            for _, name, frame in frames:
+                yield f"{BOXES}/{side}/{name.rpartition('.')[0]}.txt", label_lines(frame, plan.numbers)

@@ -1,0 +1,121 @@
+"""The files of a detection dataset: names of the images, labels of each, data.yaml and the COCO annotations."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from toolkit.core.safe_names import LONGEST_PART, fold
+from toolkit.dataset.detection_labels import Frame
+from toolkit.dataset.layout import DETECTION_SIDES, IMAGES
+
+_JOINT = "__"
+_HASH_DIGITS = 8
+_LABEL_EXTENSION = ".txt"
+
+
+def flat_names(frames: Sequence[Frame]) -> list[str]:
+    """Give the images names without folders, such as ``garden__north__1.jpg`` for ``garden/north/1.jpg``.
+
+    No two have the same stem, also where case or Unicode form does not count, so that each has a file of labels of its
+    own; what would collide, or be too long, gets a hash of its path at the end of the stem. What lies in no folder
+    keeps its name before others.
+
+    Args:
+        frames: The images.
+
+    Returns:
+        A name each.
+    """
+    names = [""] * len(frames)
+    taken: set[str] = set()
+    order = sorted(range(len(frames)), key=lambda index: ("/" in frames[index].name, frames[index][:2]))
+    for index in order:
+        name = next(name for name in _candidates(frames[index]) if fold(_stem(name)) not in taken)
+        taken.add(fold(_stem(name)))
+        names[index] = name
+    return names
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _candidates(frame: Frame) -> Iterator[str]:
+    name = frame.name.replace("/", _JOINT)
+    if name.startswith("."):  # tools pass over hidden files
+        name = f"_{name}"
+    stem, _, extension = name.rpartition(".")
+    longest = LONGEST_PART - max(len(extension.encode()) + 1, len(_LABEL_EXTENSION))
+    if len(stem.encode()) <= longest:
+        yield name
+    digest = hashlib.sha256(f"{frame.subset}\n{frame.name}".encode()).hexdigest()
+    for digits in range(_HASH_DIGITS, len(digest) + 1, _HASH_DIGITS):
+        end = f"-{digest[:digits]}"
+        yield f"{stem.encode()[: longest - len(end)].decode(errors='ignore')}{end}.{extension}"
+
+
+def label_lines(frame: Frame, numbers: Mapping[str, int]) -> bytes:
+    """Write the boxes of an image as YOLO does: class number, centre and size in shares of the picture."""
+    width, height = frame.size
+    lines = (
+        f"{numbers[label]} {(left + right) / 2 / width:.6f} {(top + bottom) / 2 / height:.6f} "
+        f"{(right - left) / width:.6f} {(bottom - top) / height:.6f}\n"
+        for label, left, top, right, bottom in frame.boxes
+    )
+    return "".join(lines).encode()
+
+
+def class_names(numbers: Mapping[str, int]) -> dict[int, str]:
+    """Name every class number from 0: tools count the names, so that a gap would move or forbid what comes after it."""
+    names = {number: name for name, number in numbers.items()}
+    return {number: names.get(number, f"unused_{number}") for number in range(max(names) + 1)}
+
+
+def data_yaml(names: Mapping[int, str], sides: Iterable[str]) -> bytes:
+    """Write what ultralytics and others read; without ``path:``, so that folders count from the file itself."""
+    lines = [f"{side}: {IMAGES}/{side}\n" for side in DETECTION_SIDES.values() if side in sides]
+    lines += ["names:\n", *(f"  {number}: {_yaml_text(name)}\n" for number, name in names.items())]
+    return "".join(lines).encode()
+
+
+def _yaml_text(text: str) -> str:
+    """Quote text as JSON does, which YAML reads but for surrogates; what is not printable is escaped as YAML has it."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(it if it.isprintable() else f"\\U{ord(it):08x}" for it in quoted)
+
+
+def coco(frames: Sequence[tuple[int, str, Frame]], names: Mapping[int, str], numbers: Mapping[str, int]) -> bytes:
+    """Write the annotations of one side in COCO's form.
+
+    Args:
+        frames: Id, name and content of each image.
+        names: All classes by number.
+        numbers: The same the other way round, without the unused ones.
+
+    Returns:
+        JSON; boxes are left, top, width and height in pixels, to two digits as CVAT writes them.
+    """
+    annotations: list[dict[str, object]] = []
+    for image_id, _, frame in frames:
+        for label, left, top, right, bottom in frame.boxes:
+            width, height = round(right - left, 2), round(bottom - top, 2)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": numbers[label],
+                    "bbox": [round(left, 2), round(top, 2), width, height],
+                    "area": round(width * height, 2),
+                    "iscrowd": 0,
+                    "segmentation": [],
+                }
+            )
+    content = {
+        "images": [
+            {"id": image_id, "file_name": name, "width": frame.size[0], "height": frame.size[1]}
+            for image_id, name, frame in frames
+        ],
+        "categories": [{"id": number, "name": name, "supercategory": ""} for number, name in names.items()],
+        "annotations": annotations,
+    }
+    return json.dumps(content, ensure_ascii=False).encode()
