@@ -79,7 +79,7 @@ def test_format_must_fit_the_kind_of_work(shell):
     assert (answer.returncode, '"ImageNet 1.0" is not for detection' in one_line(answer)) == (2, True)
     answer = shell.run("export_dataset", *settings(tags, ".", "COCO 1.0"), "--task-type=detection")
     assert answer.returncode == 0, answer.stderr
-    answer = shell.run("export_dataset", *settings(tags, ".", "coco 1.0"))
+    answer = shell.run("export_dataset", *settings(tags, "elsewhere", "coco 1.0"))
     assert (answer.returncode, 'is spelled "COCO 1.0"' in one_line(answer)) == (2, True)
 
 
