@@ -13,7 +13,7 @@ from pathlib import Path
 import mirror
 
 from standin import server
-from standin.data.state import Settings
+from standin.data.state import ServerOptions
 
 DATA = Path("/home/django/data")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until uvicorn has its own way
@@ -94,4 +94,4 @@ key = Path("/home/django/keys/secret_key.py")
 if not key.exists():
     key.write_text(f"SECRET_KEY = {os.urandom(16).hex()!r}\n")
 listener = server.listen(sys.argv[1], int(sys.argv[2]))
-server.serve(DATA, Settings(), listener, lambda: threading.Thread(target=keep_mirrored, daemon=True).start())
+server.serve(DATA, ServerOptions(), listener, lambda: threading.Thread(target=keep_mirrored, daemon=True).start())
