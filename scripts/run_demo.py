@@ -158,8 +158,10 @@ def _show(dataset: Path) -> None:
     entries = sorted(dataset.iterdir())
     for number, entry in enumerate(entries):
         last = number == len(entries) - 1
-        note = f"  {sum(counts[entry.name].values())} images" if entry.name in sides else ""
-        console.result(f"{'└── ' if last else '├── '}{entry.name}{'/' * entry.is_dir()}{note}")
+        note = f"/  {sum(counts[entry.name].values())} images" if entry.name in sides else "/" * entry.is_dir()
+        if entry.is_symlink():
+            note = f" -> {entry.readlink()}"
+        console.result(f"{'└── ' if last else '├── '}{entry.name}{note}")
         for position, label in enumerate(labels if entry.name in sides else ()):
             branch = "└── " if position == len(labels) - 1 else "├── "
             console.result(f"{'    ' if last else '│   '}{branch}{label}/  {counts[entry.name][label]}")
