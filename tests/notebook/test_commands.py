@@ -18,6 +18,7 @@ import pytest
 
 from standin.process import StandinProcess
 from standin.sample_images import write_sample_images
+from tests.support.images import jpeg
 from tests.support.markdown_pages import TOP, Command, code_spans, commands, name_of, pages
 from tests.support.script_runs import run_module, run_program
 from toolkit.core.formats import FORMATS, TaskType
@@ -190,12 +191,29 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Standin
                 for number, path in enumerate(sorted((second / "images").rglob("*.jpg"))):
                     label = path.relative_to(second / "images").parts[0]
                     archive.write(path, f"{label}/series-{number % 12}/{number}.jpg")  # groups, for --group-by
-        recorded = TOP / "tests/data/recordings/exports/detection/coco_1.0.zip"
-        shutil.copy(recorded, second / "tutorials/_common/dataset/project_id_2.zip")
+        for folder in (second, second / "tutorials/_common/dataset"):
+            write_coco(folder / "project_id_2.zip", images=12)
         third = copy_workspace(second, home / "is_converted")
         for place in (".", f"{FOLDERS}/{CLASSIFICATION}"):
             output_of("convert_dataset", f"--config={place}/configuration.json", environment=environment, folder=third)
         yield server, home
+
+
+def write_coco(path: Path, images: int) -> None:
+    """Write an export in COCO 1.0 with a box in each image."""
+    numbers = range(1, images + 1)
+    record = {
+        "categories": [{"id": 1, "name": "car"}],
+        "images": [{"id": number, "width": 40, "height": 30, "file_name": f"{number}.jpg"} for number in numbers],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 1, "bbox": [2, 3, 20, 10], "area": 200, "iscrowd": 0}
+            for number in numbers
+        ],
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("annotations/instances_default.json", json.dumps(record))
+        for number in numbers:
+            archive.writestr(f"images/default/{number}.jpg", jpeg(number))
 
 
 def copy_repository(target: Path) -> Path:
