@@ -100,14 +100,14 @@ def test_a_classification_format_is_refused_before_the_server_works(tutorial, st
 
 
 def test_an_export_that_cannot_be_read_still_shows_what_is_in_it(tutorial, standin):
-    """Of the 18 formats the report reads four; of the others the notebook shows folders and images."""
+    """Of the formats that the report does not read, the notebook shows folders and images."""
     made = tutorial(standin, DETECTION)
-    recorded = Path(__file__).parents[1] / "data/recordings/exports/detection/kitti_1.0.zip"
+    recorded = Path(__file__).parents[1] / "data/recordings/exports/detection/icdar_localization_1.0.zip"
     (setup, *_) = [
         cell for cell in nbformat.read(made.folder / "export_api.ipynb", 4).cells if cell.cell_type == "code"
     ]
     look = "from toolkit.notebook import export_steps\n"
-    look += f"export_steps.show_export(Path({str(recorded)!r}), 'KITTI 1.0')"
+    look += f"export_steps.show_export(Path({str(recorded)!r}), 'ICDAR Localization 1.0')"
     cells = [setup, nbformat.v4.new_code_cell(look)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), made.folder / "look.ipynb")
     run = made.run("look")
@@ -115,5 +115,5 @@ def test_an_export_that_cannot_be_read_still_shows_what_is_in_it(tutorial, stand
     with zipfile.ZipFile(recorded) as archive:
         images = [name for name in archive.namelist() if name.endswith(".jpg")]
     assert f"images: {len(images)} images" in run.text
-    assert "the boxes of KITTI 1.0 cannot be drawn here" in run.text
+    assert "the boxes of ICDAR Localization 1.0 cannot be drawn here" in run.text
     assert run.html.count("<image href") == len(images)
