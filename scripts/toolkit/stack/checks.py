@@ -121,8 +121,9 @@ def _processor_check(found: str) -> Check:
 
 
 def _disk_check(client: "DockerClient", stack: Stack) -> Check:
-    wanted = DISK_FOR_IMAGES if missing_images(client, stack) else DISK_FOR_WORK
-    required = f"{format_size(wanted)} free, under {DISK_FULL_PERCENT} % full"
+    to_pull = missing_images(client, stack)
+    wanted, purpose = (DISK_FOR_IMAGES, "to pull the images") if to_pull else (DISK_FOR_WORK, "beside the images")
+    required = f"{format_size(wanted)} free {purpose}, under {DISK_FULL_PERCENT} % full"
     use = disk_use(client, stack)
     if use is None:
         return Check("disk", SKIPPED, required, "not visible from here", "start CVAT, then it can be looked at")
