@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.throw_away import MIRRORED_AFTER_SECONDS, Cvat
+from tests.support.throw_away import Cvat
 from toolkit.stack.lock import ABANDONED_SECONDS
 
 PAIRS = 50 if os.environ.get("SWEEPS") else 3
@@ -77,7 +77,6 @@ def test_pairs_of_commands_leave_everything_whole(cvat: Cvat) -> None:
         expected = {f"{cvat.project}_{name}{suffix}" for name in ("cvat_db", "cvat_data", "cvat_keys")}
         assert expected <= used <= set(cvat.volumes()), f"{story}\n{whole}"
         assert all(name.endswith(suffix) for name in used), story
-        time.sleep(MIRRORED_AFTER_SECONDS)
         assert cvat.exported() == before, story
         assert not list((cvat.root / "backups").glob(".*")) or names.count("backup"), story
     cvat.make("backup")

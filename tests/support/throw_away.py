@@ -22,9 +22,6 @@ from tests.support.script_runs import ROOT
 
 COPIED = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "compose", "config", "scripts")
 VENV = Path(sys.prefix)
-MIRRORED_AFTER_SECONDS = 3
-"""The stand-in's rows are copied into the real PostgreSQL once a second, so a backup must not come sooner than that."""
-
 OF_THIS_MACHINE = ("cvat.env", "access-token", "__pycache__")
 USERNAME, PASSWORD = "ana", "Tulip-9-lamp-River"
 PROJECT_LABEL = "com.docker.compose.project"
@@ -114,7 +111,6 @@ class Cvat:
                 Image.new("RGB", (48, 32), colour).save(folder / f"{number}.jpg")
         options = "--project-id 1 --import-dir images --extension jpg --task-name first --tags-from-folders"
         self.make("import", f"ARGS={options}", **self.signed_in())
-        time.sleep(MIRRORED_AFTER_SECONDS)
 
     def exported(self) -> dict[str, bytes]:
         """Export project 1 and return the members of its zip."""

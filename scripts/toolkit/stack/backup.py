@@ -194,6 +194,11 @@ def writers_stopped(client: "DockerClient", stack: Stack, say: Say) -> Iterator[
 def database_running(client: "DockerClient", stack: Stack) -> Iterator[None]:
     """Have the database up for as long as it takes; nothing else is started or stopped."""
     before = service_states(client, stack)
+    if any(state.service == "cvat_db" and state.runs for state in before):
+        # Compose looks at all containers of the project, and refuses where another one is paused.
+        wait_for_database(client, stack)
+        yield
+        return
     try:
         compose(stack, "create", "--no-recreate", "--pull", "never", "cvat_db")
         compose(stack, "start", "cvat_db")

@@ -158,6 +158,7 @@ def _told_in_one_line(function: Callable[Parameters, Result]) -> Callable[Parame
     return wrapper
 
 
+@_told_in_one_line
 def find_container(client: "DockerClient", stack: Stack, service: str) -> "Container | None":
     """Return the container of a service, running or not."""
     found = client.containers.list(

@@ -132,7 +132,7 @@ def describe_loss(client: "DockerClient", stack: Stack) -> str | None:
         stack: The stack as it is.
 
     Returns:
-        One line, or None when there are no data.
+        One line, which says so where nobody can count; None when there are no data.
     """
     volumes = existing_volumes(client, stack.project)
     if not volumes:
@@ -145,7 +145,9 @@ def describe_loss(client: "DockerClient", stack: Stack) -> str | None:
         with database_running(client, stack):
             held, newest = count_contents(client, stack), newest_change(client, stack)
     except ToolkitError as error:
-        return f"what project {stack.project} holds now ({', '.join(chain(*volumes.values()))}; {error.message})"
+        reason = ": ".join([error.message, *error.details[-1:]])
+        names = ", ".join(chain(*volumes.values()))
+        return f"what project {stack.project} holds now, which could not be counted ({reason}), in {names}"
     changed = f", last changed {newest:%Y-%m-%d %H:%M} UTC" if newest else ""
     return f"what project {stack.project} holds now: {held}{changed}"
 

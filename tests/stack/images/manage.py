@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import mirror
+
 from standin.data.accounts import Accounts, UsernameTakenError
 from standin.data.store import Store
 
@@ -49,6 +51,7 @@ def create():
     except UsernameTakenError:
         print("Error: That username is already taken.", file=sys.stderr)
         sys.exit(1)
+    mirror.Mirror().catch_up()
     print("Superuser created successfully.")
 
 

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 TABLES = """
@@ -73,17 +74,33 @@ def literal(value):
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
-def copy():
-    """Bring the tables up to the stand-in's store."""
-    with sqlite3.connect("file:/home/django/data/standin.sqlite3?mode=ro", uri=True) as store:
-        lines = ["BEGIN;"]
-        for table, query in COPIES.items():
-            rows = [f"({', '.join(map(literal, row))})" for row in store.execute(query)]
-            lines.append(f"DELETE FROM {table};")
-            if rows:
-                lines.append(f"INSERT INTO {table} VALUES {', '.join(rows)};")
-    sql("\n".join([*lines, "COMMIT;"]))
+class Mirror:
+    """Brings the tables up to the stand-in's store; safe to use from many threads."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.store = sqlite3.connect(
+            "file:/home/django/data/standin.sqlite3?mode=ro", uri=True, timeout=30, check_same_thread=False
+        )
+        self.copied = None
+
+    def catch_up(self):
+        with self.lock:
+            (version,) = self.store.execute("PRAGMA data_version").fetchone()
+            if version == self.copied:
+                return
+            lines = ["BEGIN;"]
+            for table, query in COPIES.items():
+                rows = [f"({', '.join(map(literal, row))})" for row in self.store.execute(query)]
+                lines.append(f"DELETE FROM {table};")
+                if rows:
+                    lines.append(f"INSERT INTO {table} VALUES {', '.join(rows)};")
+            answer = sql("\n".join([*lines, "COMMIT;"]))
+            if answer.returncode:
+                print(f"mirror: {answer.stderr}")
+            else:
+                self.copied = version
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "copy": copy}[sys.argv[1]]()
+    prepare()
