@@ -18,6 +18,7 @@ from tests.support.conversions import convert, converted, is_whole, make_zip, na
 
 RECORDED = Path(__file__).parents[1] / "data/recordings/exports/detection"
 FORMATS = ("coco_1.0", "yolo_1.1", "pascal_voc_1.1", "cvat_for_images_1.1", "datumaro_1.0")
+MORE_FORMATS = ("kitti_1.0", "labelme_3.0", "open_images_v6_1.0", "widerface_1.0")
 PARTS = {"images", "labels", "annotations", "data.yaml", "labels.json", "manifest.json"}
 
 CAR = ("car", 10, 20, 110, 120)
@@ -94,7 +95,7 @@ def yolo_boxes(dataset: Path) -> Boxes:
     return boxes
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MORE_FORMATS])
 def test_every_format_gives_the_same_boxes_ids_and_sides(name: str, tmp_path: Path) -> None:
     pinned = tmp_path / "pinned.json"
     pinned.write_text('{"person": 0, "car": 1}')
@@ -254,6 +255,17 @@ def test_one_bad_entry_of_coco_and_yolo_is_left_out_alone(tmp_path: Path) -> Non
     answer = converted(make_zip(tmp_path / "yolo.zip", names), tmp_path / "yolo", "--validation-split", 0.5)
     assert answer["findings"] == {"boxes of an unknown class": 2, "unreadable labels": 2}
     assert yolo_boxes(tmp_path / "yolo") == {f"{number}.jpg": {("cat", 16, 12, 48, 36)} for number in (1, 2)}
+
+
+def test_a_stored_file_of_labels_is_read_whole(tmp_path: Path) -> None:
+    """Its pieces come through one buffer, which holds a part of it at a time."""
+    labels = {"categories": [{"id": 1, "name": "cat"}], "info": {"description": "x" * 2_500_000}}
+    labels["images"] = [{"id": number, "width": 64, "height": 48, "file_name": f"{number}.jpg"} for number in (1, 2)]
+    labels["annotations"] = [{"image_id": number, "category_id": 1, "bbox": [1, 2, 29, 38]} for number in (1, 2)]
+    members = {f"images/default/{number}.jpg": picture(number) for number in (1, 2)}
+    members["annotations/instances_default.json"] = json.dumps(labels).encode()
+    converted(make_zip(tmp_path / "export.zip", members), tmp_path / "dataset", "--validation-split", 0.5)
+    assert yolo_boxes(tmp_path / "dataset") == {f"{number}.jpg": {("cat", 1, 2, 30, 40)} for number in (1, 2)}
 
 
 def test_names_lose_their_folders_and_never_collide(tmp_path: Path) -> None:

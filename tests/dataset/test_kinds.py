@@ -15,12 +15,7 @@ REFUSED = {
     "cityscapes_1.0": "Cityscapes 1.0",
     "coco_keypoints_1.0": "COCO Keypoints 1.0",
     "icdar_localization_1.0": "ICDAR Localization 1.0",
-    "kitti_1.0": "KITTI 1.0",
-    "labelme_3.0": "LabelMe 3.0",
-    "mot_1.1": "MOT 1.1",
-    "open_images_v6_1.0": "Open Images V6 1.0",
     "segmentation_mask_1.1": "Segmentation mask 1.1",
-    "widerface_1.0": "WiderFace 1.0",
 }
 
 

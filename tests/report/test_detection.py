@@ -85,7 +85,7 @@ OTHERS = sorted({path.name for path in DETECTION.glob("*.zip")} - {*FORMATS.valu
 def test_other_formats_are_refused_by_name(tmp_path: Path, name: str) -> None:
     done = run(DETECTION / name, "--output", tmp_path / "r.html", cwd=tmp_path)
     assert done.returncode == 2
-    assert "COCO 1.0, YOLO 1.1, Ultralytics YOLO, PASCAL VOC 1.1, CVAT for images 1.1" in done.stderr
+    assert "COCO 1.0, YOLO 1.1, Ultralytics YOLO Detection 1.0, PASCAL VOC 1.1, CVAT for images 1.1" in done.stderr
     assert not (tmp_path / "r.html").exists()
 
 

@@ -17,6 +17,70 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 """Markers that stand alone (ITU-T T.81, table B.1): TEM, RST0 to RST7, SOI."""
 
 
+HEAD_SIZE = 16
+"""Bytes that tell a picture's format."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<!doctype", "HTML"),
+    (b"<html", "HTML"),
+    (b"<?xml", "XML"),
+    (b"<svg", "SVG"),
+)
+_BRANDS = {b"hei": "HEIC", b"hev": "HEIC", b"mif": "HEIC", b"msf": "HEIC", b"avi": "AVIF"}
+_EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "WebP": (".webp",),
+}
+
+
+def picture_format(head: bytes) -> str | None:
+    """Tell what the first :data:`HEAD_SIZE` bytes of a file are the beginning of; None if that is not known."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:11], "MP4")
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
+
+
+def expected_format(name: str) -> str | None:
+    """Tell by its extension which format a picture has; None if that is not known."""
+    extension = name[name.rfind(".") :].lower()
+    return next((known for known, endings in _EXTENSIONS.items() if extension in endings), None)
+
+
+def other_format(name: str, head: bytes) -> str | None:
+    """Tell what a file holds whose extension is that of a picture of another format.
+
+    Args:
+        name: The file's name.
+        head: Its first :data:`HEAD_SIZE` bytes, all of them if there are fewer.
+
+    Returns:
+        The format of the content, "nothing" for an empty file; None if it fits or is not known.
+    """
+    found = picture_format(head) if head else "nothing"
+    return None if expected_format(name) in (None, found) else found
+
+
 class NotAJpeg(ValueError):
     """The file is no JPEG image, or not a whole one; the message says what is wrong with it."""
 
@@ -39,7 +103,7 @@ def check_whole(path: Path) -> None:
             raise NotAJpeg("empty")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[:3] != b"\xff\xd8\xff":
-                kind = kind_of(content[:64])
+                kind = picture_format(content[:HEAD_SIZE])
                 raise NotAJpeg(f"a {kind} file, not a JPEG image" if kind else "not a JPEG image")
             scan = _scan_offset(content)
             # Inside a scan 0xFF is always followed by 0x00 or a restart marker, so this can only be the real end.
@@ -48,40 +112,6 @@ def check_whole(path: Path) -> None:
                 raise NotAJpeg("cut short: it has no end (CVAT would take it, grey where it ends)")
             if content.find(START_OF_IMAGE, scan, end) >= 0:
                 raise NotAJpeg("cut short: a second picture begins before the first one ends")
-
-
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"%PDF", "PDF"),
-    (b"PK\x03\x04", "ZIP"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"<!DOCTYPE", "HTML"),
-    (b"<html", "HTML"),
-    (b"<svg", "SVG"),
-)
-
-
-def kind_of(head: bytes) -> str | None:
-    """Tell what a file is by its first bytes.
-
-    Args:
-        head: At least 16 bytes of its beginning.
-
-    Returns:
-        Such as "PNG", None where it is nothing that is known here.
-    """
-    if head[:3] == b"\xff\xd8\xff":
-        return "JPEG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[4:8] == b"ftyp":
-        return {b"avif": "AVIF", b"avis": "AVIF"}.get(head[8:12], "HEIC" if head[8:11] in (b"hei", b"mif") else "MP4")
-    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
 def _scan_offset(content: mmap.mmap) -> int:
@@ -130,17 +160,14 @@ def problem_with(path: Path) -> str | None:
         return str(error)
 
 
-_FORMATS = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"}
-
-
 def _decoders_problem(stream: IO[bytes], is_jpeg: bool, suffix: str) -> str | None:
     from PIL import Image, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = None  # we count ourselves, in words of our own
-    wanted = "JPEG" if is_jpeg else _FORMATS.get(suffix.lower())
-    kind = kind_of(stream.read(64))
-    if wanted is not None and kind is not None and kind.upper() != wanted:
-        return f"a {kind} file, not a {'JPEG' if is_jpeg else wanted} image"
+    wanted = expected_format(suffix)
+    kind = picture_format(stream.read(HEAD_SIZE))
+    if wanted is not None and kind is not None and kind != wanted:
+        return f"a {kind} file, not a {wanted} image"
     stream.seek(0)
     try:
         with Image.open(stream, formats=["JPEG"] if is_jpeg else None) as image:
@@ -159,7 +186,10 @@ def _decoders_problem(stream: IO[bytes], is_jpeg: bool, suffix: str) -> str | No
     return None
 
 
+_CELLS = 9
 _STEP = 4
+"""Grey levels, of 255, that make a difference."""
+_FEWEST_BITS = 6
 _BOX = 4
 """Pillow's Resampling.BOX, which is not imported before it is needed."""
 
@@ -179,7 +209,7 @@ def upright_size(image: "Image.Image") -> tuple[int, int]:
 
 
 class Header(NamedTuple):
-    """What the header of a picture tells: width and height in pixels, and the format by its Pillow name."""
+    """What the header of a picture tells: width and height in pixels, and the format."""
 
     size: tuple[int, int]
     format: str
@@ -205,7 +235,8 @@ def read_header(stream: IO[bytes], upright: bool = False) -> Header:
         if not upright and (size := _jpeg_size(head)) is not None:
             return Header(size, "JPEG")
         stream.seek(0)
-        return _pillow_header(stream, upright)
+        size, name = _pillow_header(stream, upright)
+        return Header(size, picture_format(head) or name)
     except NoImage:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
@@ -239,19 +270,27 @@ def _pillow_header(stream: IO[bytes], upright: bool) -> Header:
         raise NoImage("not an image") from None
 
 
-def difference_hash(image: "Image.Image") -> int:
-    """Hash how a picture looks: 64 bits, of which few differ when it is packed again, shrunk or made lighter.
+DifferenceHash = tuple[int, int]
+"""How a picture looks: 64 bits along its rows and 64 along its columns."""
 
-    Each bit tells whether a point of the picture, shrunk to 9 × 8 grey points, is darker than its right neighbour; a
-    step of a few grey levels is none, so that the noise of compression in a plain area flips no bit.
+
+def difference_hash(image: "Image.Image") -> DifferenceHash | None:
+    """Hash how a picture looks: few bits differ when it is saved again, scaled or made lighter.
+
+    The picture is drawn in 9 × 9 grey cells; a bit tells whether a cell is brighter than the one before it. A step
+    counts from a few grey levels on, so that the noise of compression in a plain area flips no bit.
+
+    Returns:
+        The bits; None if the picture is too plain to be told from others.
     """
-    image.draft("L", (64, 64))
-    points = image.convert("L").resize((9, 8), _BOX).tobytes()
-    bits = 0
-    for row in range(0, 72, 9):
-        for column in range(row, row + 8):
-            bits = bits << 1 | (points[column + 1] - points[column] >= _STEP)
-    return bits
+    image.draft("L", (8 * _CELLS, 8 * _CELLS))  # a large JPEG is decoded at an eighth of its size
+    cells = image.convert("L").resize((_CELLS, _CELLS), _BOX).tobytes()
+    rows = columns = 0
+    for first in range(_CELLS - 1):
+        for at in range(first * _CELLS, first * _CELLS + _CELLS - 1):
+            rows = rows << 1 | (cells[at + 1] - cells[at] >= _STEP)
+            columns = columns << 1 | (cells[at + _CELLS] - cells[at] >= _STEP)
+    return (rows, columns) if rows.bit_count() + columns.bit_count() >= _FEWEST_BITS else None
 
 
 @contextmanager
@@ -259,62 +298,3 @@ def quiet_pictures() -> Iterator[None]:
     """Keep Pillow's warnings (of odd EXIF, of large pictures) off the terminal; for the main thread only."""
     with warnings.catch_warnings(action="ignore"):
         yield
-
-
-HEAD_SIZE = 16
-"""Bytes that tell a picture's format."""
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"8BPS", "Photoshop"),
-    (b"%PDF", "PDF"),
-    (b"<!DOCTYPE", "HTML"),
-    (b"<!doctype", "HTML"),
-    (b"<html", "HTML"),
-    (b"<?xml", "XML"),
-    (b"<svg", "SVG"),
-)
-_BOXES = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
-_EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png", ".apng"),
-    "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
-}
-"""The formats that training code reads, and the extensions that tell of them."""
-
-
-def picture_format(head: bytes) -> str | None:
-    """Tell what the first :data:`HEAD_SIZE` bytes of a file are the beginning of; None if that is not known."""
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[4:8] == b"ftyp":
-        return _BOXES.get(head[8:12], "MP4")
-    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
-
-
-def other_format(name: str, head: bytes) -> str | None:
-    """Tell what a file holds whose extension is that of a picture of another format.
-
-    Args:
-        name: The file's name.
-        head: Its first :data:`HEAD_SIZE` bytes, all of them if there are fewer.
-
-    Returns:
-        The format of the content, "nothing" for an empty file; None if it fits or is not known.
-    """
-    extension = name[name.rfind(".") :].lower()
-    expected = next((known for known, endings in _EXTENSIONS.items() if extension in endings), None)
-    if expected is None:
-        return None
-    found = picture_format(head) if head else "nothing"
-    return None if found == expected else found

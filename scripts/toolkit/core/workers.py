@@ -2,9 +2,13 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 _POLL_SECONDS = 0.05
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 Work = Callable[[int, threading.Event], None]
 """What one thread does: it gets its number, and an event that tells it to end early."""
@@ -51,3 +55,41 @@ def run_workers(work: Work, count: int, on_poll: Callable[[], None] = lambda: No
                 thread.join()
     if failures:
         raise failures[0]
+
+
+def map_in_threads(
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    most: int,
+    on_done: Callable[[], None] = lambda: None,
+) -> list[_Result]:
+    """Call a function for each item.
+
+    Args:
+        function: What to call.
+        items: The items.
+        most: Threads at most.
+        on_done: Called once for each item that is done, in the calling thread.
+
+    Returns:
+        The results in the order of the items.
+    """
+    results: dict[int, _Result] = {}
+    waiting = iter(range(len(items)))  # the threads share it
+    shown = 0
+
+    def work(_number: int, stopped: threading.Event) -> None:
+        for at in waiting:
+            if stopped.is_set():
+                return
+            results[at] = function(items[at])
+
+    def show() -> None:
+        nonlocal shown
+        while shown < len(results):
+            on_done()
+            shown += 1
+
+    run_workers(work, worker_count(most, len(items)), show)
+    show()
+    return [results[at] for at in range(len(items))]

@@ -7,16 +7,6 @@ from typing import NamedTuple
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET
 from toolkit.core.safe_names import is_junk
 
-BOX_FORMATS = (
-    "COCO 1.0",
-    "YOLO 1.1",
-    "Ultralytics YOLO Detection 1.0",
-    "PASCAL VOC 1.1",
-    "CVAT for images 1.1",
-    "Datumaro 1.0",
-)
-"""The formats that a detection dataset can be made of."""
-
 IMAGE_KINDS = (*IMAGE_EXTENSIONS, ".tif", ".tiff", ".webp", ".heic", ".avif", ".jfif")
 """What counts as an image where a format is told; more than a dataset takes."""
 
@@ -68,10 +58,11 @@ def _are_classes(names: Sequence[str], top: str) -> bool:
     it apart; without these signs a single class for all images is the less likely of the two.
     """
     folders = {name.partition("/")[0] for name in names if "/" in name}
-    return len(folders) > 1 and top not in folders and not any("/" not in name and _is_image(name) for name in names)
+    return len(folders) > 1 and top not in folders and not any("/" not in name and is_image(name) for name in names)
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Tell by its extension whether a file is an image, also one that a dataset does not take."""
     return name.lower().endswith(IMAGE_KINDS)
 
 
@@ -123,14 +114,14 @@ def _by_files(names: Sequence[str]) -> str | None:
     found = {name for name in names if "/" not in name}
     if {"labels.json", "manifest.json"} <= found and any(name.startswith("training/") for name in names):
         return _CONVERTED
-    if found & {"project.json", "task.json"} and not any(_is_image(name) and name.count("/") == 1 for name in names):
+    if found & {"project.json", "task.json"} and not any(is_image(name) and name.count("/") == 1 for name in names):
         return _BACKUP
-    others = [name for name in names if not _is_image(name)]
+    others = [name for name in names if not is_image(name)]
     for format_name, pattern in _FILES:
         matches: Callable[[str], object] = re.compile(pattern).fullmatch
         if any(map(matches, names)):
             return format_name
-    images = [name for name in names if _is_image(name)]
+    images = [name for name in names if is_image(name)]
     if not images:
         without_images = "synsets.txt" in found and len(found) == len(others)  # an export in ImageNet 1.0
         return None if not others or without_images else _NO_IMAGES

@@ -8,11 +8,12 @@ from pathlib import Path
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive, open_archive
-from toolkit.dataset.archive_kind import BOX_FORMATS, Kind, recognise
+from toolkit.dataset.archive_kind import Kind, recognise
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
 from toolkit.dataset.detection_manifest import DetectionManifest
-from toolkit.dataset.duplicates import Cluster, MultiLabel
+from toolkit.dataset.detection_read import READERS
+from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
 from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
@@ -125,7 +126,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     check_target(request.target, request.overwrite, ())
     with open_archive(request.base_file) as archive:
         kind = _recognise(request, archive)
-        if kind.name in BOX_FORMATS:
+        if kind.name in READERS:
             return _convert_boxes(request, archive, kind, on_percent, dry_run=False)
         check_target(request.target, request.overwrite, request.parts)
         plan = _plan(request, archive, kind)
@@ -167,7 +168,7 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     check_target(request.target, True, ())
     with open_archive(request.base_file) as archive:
         kind = _recognise(request, archive)
-        if kind.name in BOX_FORMATS:
+        if kind.name in READERS:
             return _convert_boxes(request, archive, kind, on_percent, dry_run=True)
         check_target(request.target, True, request.parts)
         plan = _plan(request, archive, kind)
@@ -206,12 +207,7 @@ def _convert_boxes(
 
 
 def _near_finder(archive: Archive) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:
-    def find_near(images: Sequence[Image], clusters: Sequence[Cluster]) -> list[Cluster]:
-        from toolkit.dataset.near_duplicates import find_near_duplicates  # Pillow, which most runs do without
-
-        return find_near_duplicates(archive, images, clusters)
-
-    return find_near
+    return lambda images, clusters: find_near_duplicates(archive, images, clusters)
 
 
 @dataclass(frozen=True)

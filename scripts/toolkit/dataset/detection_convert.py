@@ -19,10 +19,8 @@ from toolkit.dataset import labels, split
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.archive_kind import Kind
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
-from toolkit.dataset.detection_labels import DetectionExport, Frame
 from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
-from toolkit.dataset.detection_read import read_export
-from toolkit.dataset.detection_warnings import NO_BOX, NO_LABEL, UNNAMED, find_warnings
+from toolkit.dataset.detection_read import DetectionExport, Frame, read_export
 from toolkit.dataset.detection_write import class_names, coco, data_yaml, flat_names, label_lines
 from toolkit.dataset.duplicates import Cluster, OnLeak
 from toolkit.dataset.layout import (
@@ -43,6 +41,7 @@ from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
 from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
 from toolkit.dataset.sides import check_names, check_space, make_folders, needed_space, write_sides
 from toolkit.dataset.split import SplitMethod
+from toolkit.dataset.summary import NO_BOX, NO_LABEL, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents, unpack
 
 _MOST_NUMBERS = 10_000
@@ -335,7 +334,7 @@ class _Dataset:
                 for image, frame, side in zip(plan.images, frames, self._sides, strict=True)
             ],
         )
-        found = find_warnings(manifest, plan.export, plan.images, self._clusters, self._contents.formats)
+        found = find_box_warnings(manifest, plan.export, plan.images, self._clusters, self._contents.formats)
         return manifest._replace(warnings=found)
 
     def _files(self) -> Iterator[tuple[str, bytes]]:

@@ -1,25 +1,33 @@
-"""The images of a detection export and their labels: what becomes a box, and what becomes of the rest."""
+"""What the label files of a detection export say, taken in entry by entry.
 
+A bad entry costs neither its neighbours nor the export: it is noted and left out, and the next one has its turn.
+"""
+
+import json
 import math
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
-from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.safe_names import LARGEST_LIST, fold, is_junk, is_text_bomb, unsafe_names
-from toolkit.core.text import format_size
-from toolkit.dataset.archive import Archive, refused
-from toolkit.dataset.unpack import Damaged, Reader
+from toolkit.dataset.archive_kind import is_image
+from toolkit.dataset.detection_files import LabelFiles, LabelProblem
 
 TOLERANCE = 0.01
 """Pixels by which rounding in a file of labels may lead over an edge."""
+_MOST_PROBLEMS = 10_000
+_MOST_CLASSES = 20_000
+_MOST_BOXES = 4_000_000
+_SIZES = re.compile(r"[+-]?\d{1,9}(\.\d*)?")
+_BAD_ENTRY = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Finding(StrEnum):
-    """A label or image that the dataset has otherwise than the export, or not at all."""
+    """A label or image that a dataset has otherwise than the export, or not at all."""
 
     ROTATED = "rotated boxes"
     POLYGON = "polygons"
@@ -28,6 +36,7 @@ class Finding(StrEnum):
     SKELETON = "skeletons"
     TRACK = "boxes of tracks"
     CLIPPED = "boxes over the edge"
+    MASK_PICTURE = "pictures of masks"
     POLYLINE = "polylines"
     POINTS = "points"
     CUBOID = "cuboids"
@@ -51,8 +60,24 @@ class Finding(StrEnum):
         return "clipped" if self is Finding.CLIPPED else "left out"
 
 
+class BadBox(LabelProblem):
+    """A label that is read, but gives no box."""
+
+    def __init__(self, finding: Finding, message: str) -> None:
+        super().__init__(message)
+        self.finding = finding
+
+
+class _Limit(LabelProblem):
+    """There is more than can be taken in; what was read until here counts."""
+
+
+class OtherFormat(ToolkitError):
+    """The files are of another format than their names tell; the message goes on about which."""
+
+
 class Box(NamedTuple):
-    """A labelled box; its edges in pixels, inside the picture."""
+    """A labelled box; its edges in pixels."""
 
     label: str
     left: float
@@ -61,232 +86,200 @@ class Box(NamedTuple):
     bottom: float
 
 
-class Frame(NamedTuple):
-    """An image of the export.
+@dataclass(slots=True)
+class LabelledImage:
+    """An image and its labels.
 
     Attributes:
         name: Its path in CVAT.
         subset: CVAT's subset; formats that know no other word for it say ``default`` or ``train``.
-        member: Its index among the archive's members.
-        size: Width and height in pixels, as the boxes count them.
-        boxes: Its boxes.
+        location: Its file, if the export has it.
+        size: Width and height in pixels, as the boxes count them; None if they are not told.
+        boxes: Its boxes, also those over its edges.
         is_labelled: Whether the export has any label of it, be it one that gave no box.
     """
 
     name: str
     subset: str
-    member: int
-    size: tuple[int, int]
-    boxes: tuple[Box, ...]
-    is_labelled: bool
+    location: str | None
+    size: tuple[int, int] | None
+    boxes: list[Box] = field(default_factory=list)
+    is_labelled: bool = False
 
 
-class DetectionExport(NamedTuple):
-    """What a detection export holds.
+class Annotations:
+    """What the label files of an export say.
 
     Attributes:
-        format_name: As the server spells it.
-        classes: Names in the export's order, those without a box included.
-        frames: The images, by folder and name.
+        files: The files of the export.
+        classes: Names in the order of their ids, those without a box included.
+        images: By subset and name.
         findings: By kind, the image of each label that is meant, or the file where there is no image.
-        others: Images in the zip that the labels do not name, as indices of members.
+        problems: What is wrong with entries that were left out, one line each.
+        unreadable: Label files that could not be read to their end.
+        provenance: What the format tells of its origin.
+        masks: Pictures that are labels themselves.
     """
 
-    format_name: str
-    classes: list[str]
-    frames: list[Frame]
-    findings: dict[Finding, list[str]]
-    others: list[int]
-
-
-class LabelFiles:
-    """The members of an archive by their path below the folder that all lie in; :attr:`names` has no junk."""
-
-    def __init__(self, archive: Archive, root: str) -> None:
-        self.archive = archive
-        self.root = root
-        self._index = {
-            member.name.removeprefix(root): index
-            for index, member in enumerate(archive.members)
-            if not is_junk(member.name)
-        }
-        self.names = sorted(self._index)
-        self._folded: dict[str, int] = {}
-        self._reader = Reader(archive)
-
-    def find(self, *candidates: str) -> int | None:
-        """Find the first of some names, exactly or but for its case."""
-        for name in candidates:
-            if (index := self._index.get(name)) is not None:
-                return index
-        if not self._folded:
-            self._folded = {fold(name): index for name, index in self._index.items()}
-        return next((self._folded[key] for key in map(fold, candidates) if key in self._folded), None)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._index
-
-    def content(self, index: int) -> bytes:
-        """Read a whole member; its data are checked on the way."""
-        member = self.archive.members[index]
-        try:
-            return b"".join(self._reader.content(member))
-        except Damaged as damage:
-            raise refused(self.archive.path, [f"{member.name}: {damage}"]) from None
-
-    def text(self, name: str, is_list: bool = False) -> str:
-        """Read a file of labels, or a list of classes or images, which is shorter."""
-        if (index := self._index.get(name)) is None:
-            raise ToolkitError(f"{self.archive.path} holds no {name}, without which it cannot be read: export it again")
-        member = self.archive.members[index]
-        if (is_list and member.size > LARGEST_LIST) or is_text_bomb(member.size, member.packed):
-            raise ToolkitError(
-                f"{self.archive.path}: {name} is too large for a file of labels ({format_size(member.size)}, "
-                f"packed {format_size(member.packed)})"
-            )
-        with self.readable(name):
-            return self.content(index).decode("utf-8-sig")
-
-    @contextmanager
-    def readable(self, name: str) -> Iterator[None]:
-        """Turn what the parsers raise on bad input into one error."""
-        try:
-            yield
-        except (
-            ElementTree.ParseError,
-            KeyError,
-            IndexError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            raise ToolkitError(
-                f"{self.archive.path}: {name} cannot be read ({type(error).__name__}: {error}): export it again"
-            ) from None
-
-
-class Reading(LabelFiles):
-    """What was read so far."""
-
-    def __init__(self, archive: Archive, root: str) -> None:
-        super().__init__(archive, root)
+    def __init__(self, files: LabelFiles) -> None:
+        self.files = files
         self.classes: dict[str, None] = {}
-        self.frames: list[Frame] = []
+        self.images: dict[tuple[str, str], LabelledImage] = {}
         self.findings: dict[Finding, list[str]] = {}
-        self.taken: set[int] = set()
+        self.problems: list[str] = []
+        self.unreadable: list[str] = []
+        self.provenance: dict[str, str] = {}
+        self.masks: set[str] = set()
+        self._boxes = 0
 
-    def note(self, finding: Finding, name: str) -> None:
-        """Count something about the image of this name."""
-        self.findings.setdefault(finding, []).append(name)
+    def note(self, finding: Finding, image: LabelledImage | str) -> None:
+        """Count a label of an image, or of a file."""
+        if isinstance(image, LabelledImage):
+            image.is_labelled = True
+            image = image.name
+        self.findings.setdefault(finding, []).append(image)
 
-    def size_of(self, member: int) -> tuple[int, int] | None:
-        """Read the size of a picture, turned as its EXIF says, which is how CVAT counts."""
-        from toolkit.core.images import NoImage, read_header
+    def remark(self, problem: str) -> None:
+        """Note what is wrong, in words.
 
-        try:
-            return read_header(BytesIO(self.content(member)), upright=True).size
-        except NoImage:
-            return None
-
-
-class ImageLabels:
-    """The labels of one image while they are read."""
-
-    def __init__(self, reading: Reading, name: str) -> None:
-        self._reading = reading
-        self.name = name
-        self.boxes: list[Box] = []
-        self.is_labelled = False
-
-    def note(self, finding: Finding) -> None:
-        """Count a label of this image."""
-        self.is_labelled = True
-        self._reading.note(finding, self.name)
+        Raises:
+            LabelProblem: So much is wrong that this is no file of labels.
+        """
+        if len(self.problems) >= max(_MOST_PROBLEMS, self._boxes + len(self.images)):
+            raise _Limit(f"more than {_MOST_PROBLEMS:,} entries are wrong, so the rest was not read")
+        self.problems.append(problem)
 
     @contextmanager
-    def entry(self) -> Iterator[None]:
-        """Leave an entry out that cannot be read."""
-        self.is_labelled = True
-        try:
-            yield
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
-            self.note(Finding.MALFORMED)
-
-    def box(self, label: str | None, edges: Sequence[float], rotation: float = 0) -> None:
-        """Take a box by left, top, right and bottom; degrees of rotation turn it around its centre."""
-        left, top, right, bottom = edges
-        if not all(map(math.isfinite, (*edges, rotation))):
-            raise ValueError("not a number")
-        if rotation % 180 and right > left and bottom > top:
-            self.note(Finding.ROTATED)
-            x, y, half_width, half_height = (
-                (left + right) / 2,
-                (top + bottom) / 2,
-                (right - left) / 2,
-                (bottom - top) / 2,
-            )
-            sine, cosine = abs(math.sin(math.radians(rotation))), abs(math.cos(math.radians(rotation)))
-            width, height = half_width * cosine + half_height * sine, half_width * sine + half_height * cosine
-            left, top, right, bottom = x - width, y - height, x + width, y + height
-        self.is_labelled = True
-        if label is None or label not in self._reading.classes:
-            self.note(Finding.UNKNOWN)
-        else:
-            self.boxes.append(Box(label, left, top, right, bottom))
-
-    def outline(self, finding: Finding, label: str | None, points: Iterable[tuple[float, float]]) -> None:
-        """Take the box around some points."""
-        across, down = zip(*points, strict=True)
-        self.note(finding)
-        self.box(label, (min(across), min(down), max(across), max(down)))
-
-    def finish(
-        self,
-        subset: str,
-        candidates: Iterable[str],
-        size: tuple[int, int] | None,
-        are_shares: bool = False,
-    ) -> None:
-        """Make the image of these labels.
+    def entry(self, where: str, image: LabelledImage | None = None, is_label: bool = True) -> Iterator[None]:
+        """Read an entry: whatever is wrong with it is noted, and the next one has its turn.
 
         Args:
-            subset: Its subset.
-            candidates: Where in the zip its bytes may be.
-            size: Width and height in pixels; None reads them from the picture.
-            are_shares: Whether the boxes are given in shares of the picture's size instead of in pixels.
+            where: The place, in words.
+            image: The image that it speaks of, if that is known.
+            is_label: Whether it is counted as a label; else it is only said what is wrong.
         """
-        reading = self._reading
-        if (member := reading.find(*candidates)) is None:
-            reading.note(Finding.NO_BYTES, self.name)
-            return
-        if member in reading.taken:
-            reading.note(Finding.REPEATED, self.name)
-            return
-        reading.taken.add(member)
-        if next(unsafe_names([self.name]), None) is not None:
-            self.name = reading.archive.members[member].name.removeprefix(reading.root)
-        size = size or reading.size_of(member)
-        if size is None:
-            reading.note(Finding.NO_SIZE, self.name)
-            return
-        across, down = size if are_shares else (1, 1)
-        boxes = (
-            Box(it.label, it.left * across, it.top * down, it.right * across, it.bottom * down) for it in self.boxes
-        )
-        inside = tuple(box for box in (self._clipped(box, *size) for box in boxes) if box is not None)
-        reading.frames.append(Frame(self.name, subset, member, size, inside, self.is_labelled))
+        if image is not None and is_label:
+            image.is_labelled = True
+        try:
+            yield
+        except _Limit:
+            raise
+        except _BAD_ENTRY as error:
+            if is_label:
+                self.note(error.finding if isinstance(error, BadBox) else Finding.MALFORMED, image or where)
+            self.remark(f"{where}: {_reason(error)}")
 
-    def _clipped(self, box: Box, width: int, height: int) -> Box | None:
-        label, left, top, right, bottom = box
+    @contextmanager
+    def file(self, name: str) -> Iterator[None]:
+        """Read a label file: if it is damaged, what was read until there counts."""
+        try:
+            yield
+        except ToolkitError:
+            raise
+        except Exception as error:  # parsers and damaged zips raise anything
+            until = " to its end" if self.images else ""
+            self.unreadable.append(f"{name} cannot be read{until} ({_reason(error)})")
+
+    def add_classes(self, names: Iterable[str]) -> None:
+        """Add names of classes, in the order of their ids."""
+        for name in names:
+            if len(self.classes) >= _MOST_CLASSES:
+                raise _Limit(f"more than {_MOST_CLASSES:,} classes, so the rest was not read")
+            self.classes[name] = None
+
+    def image(self, name: str, subset: str, location: str | None, size: tuple[int, int] | None = None) -> LabelledImage:
+        """Add an image, or give the one that is there already."""
+        image = self.images.get((subset, name))
+        if image is None:
+            image = self.images[subset, name] = LabelledImage(name, subset, location, size)
+        return image
+
+    def box(self, image: LabelledImage, label: str, edges: Iterable[float], rotation: float = 0) -> None:
+        """Add a box by left, top, right and bottom in pixels; degrees of rotation turn it around its centre.
+
+        Raises:
+            LabelProblem: It is no box.
+        """
+        left, top, right, bottom = map(float, edges)
+        if not all(map(math.isfinite, (left, top, right, bottom, rotation))):
+            raise LabelProblem("its corners are no numbers")
         if right <= left or bottom <= top:
-            self.note(Finding.BROKEN)
-            return None
-        kept = Box(label, max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
-        if kept.right <= kept.left or kept.bottom <= kept.top:
-            self.note(Finding.OUTSIDE)
-            return None
-        if max(abs(was - now) for was, now in zip(box[1:], kept[1:], strict=True)) > TOLERANCE:
-            self.note(Finding.CLIPPED)
-        return kept
+            how = "is flipped" if right < left or bottom < top else "has no area"
+            corners = f"{left:g}, {top:g} to {right:g}, {bottom:g}"
+            raise BadBox(Finding.BROKEN, f"its box of {label} {how} ({corners})")
+        if rotation % 180:
+            self.note(Finding.ROTATED, image)
+            across, down = half_sides((right - left) / 2, (bottom - top) / 2, rotation)
+            x, y = (left + right) / 2, (top + bottom) / 2
+            left, top, right, bottom = x - across, y - down, x + across, y + down
+        if self._boxes >= _MOST_BOXES:
+            raise _Limit(f"more than {_MOST_BOXES:,} boxes, so the rest was not read")
+        self._boxes += 1
+        image.is_labelled = True
+        image.boxes.append(Box(label, left, top, right, bottom))
+
+    def outline(
+        self, image: LabelledImage, finding: Finding, label: str, points: Iterable[tuple[float, float]]
+    ) -> None:
+        """Add the box around some points."""
+        across, down = zip(*points, strict=True)
+        self.note(finding, image)
+        self.box(image, label, (min(across), min(down), max(across), max(down)))
+
+    def share(self, image: LabelledImage, label: str, edges: Iterable[float], finding: Finding | None = None) -> None:
+        """Add a box in shares of the picture's width and height."""
+        if image.size is None and image.location is not None:
+            image.size = self.files.picture_size(image.location)
+        width, height = image.size or (1, 1)
+        left, top, right, bottom = edges
+        if finding is not None:
+            self.note(finding, image)
+        self.box(image, label, (left * width, top * height, right * width, bottom * height))
+
+    def finish(self) -> None:
+        """Name the classes by what there is, if the format has no list of them."""
+        if not self.classes:
+            self.add_classes(sorted({box.label for image in self.images.values() for box in image.boxes}))
+
+    def unlisted(self) -> list[str]:
+        """Name the images of the export that the labels do not speak of."""
+        known = {image.location for image in self.images.values()} | self.masks
+        return [name for name in self.files.names if is_image(name) and name not in known]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"has no {error.args[0]!s}"
+    if isinstance(error, LabelProblem | ElementTree.ParseError | json.JSONDecodeError):
+        return f"{error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+
+
+def half_sides(across: float, down: float, rotation: float) -> tuple[float, float]:
+    """Turn a box of half this width and height by some degrees: half the sides of the upright box around it."""
+    sine, cosine = abs(math.sin(math.radians(rotation))), abs(math.cos(math.radians(rotation)))
+    return across * cosine + down * sine, across * sine + down * cosine
+
+
+def read_size(width: object, height: object) -> tuple[int, int]:
+    """Read width and height in pixels."""
+    pair = str(width).strip(), str(height).strip()
+    if not all(_SIZES.fullmatch(value) and float(value) >= 1 for value in pair):
+        raise LabelProblem(f"its size is no width and height ({pair[0][:20]} × {pair[1][:20]})")
+    return int(float(pair[0])), int(float(pair[1]))
+
+
+def class_of(labels: Mapping[Any, str], number: Any) -> str:
+    """Name the class of a number."""
+    if (label := labels.get(number)) is None:
+        raise BadBox(Finding.UNKNOWN, f"there is no class with the number {number} ({len(labels)} are named)")
+    return label
+
+
+def is_upright_box(points: Sequence[tuple[float, float]], edges: Sequence[float]) -> bool:
+    """Tell whether an outline says no more than the box around it."""
+    return len(points) == 4 and all(
+        min(abs(value - edges[axis]), abs(value - edges[axis + 2])) <= TOLERANCE
+        for point in points
+        for axis, value in enumerate(point)
+    )

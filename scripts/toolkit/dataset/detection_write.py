@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from toolkit.core.safe_names import LONGEST_PART, fold
-from toolkit.dataset.detection_labels import Frame
+from toolkit.dataset.detection_read import Frame
 from toolkit.dataset.layout import DETECTION_SIDES, IMAGES
 
 _JOINT = "__"

@@ -1,15 +1,25 @@
-"""Duplicates: images of equal bytes, which are data leakage where they are in more than one split."""
+"""Duplicates: images of equal bytes or looks, which are data leakage where they are in more than one split."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import product
 from typing import NamedTuple
 
+from toolkit.core.images import DifferenceHash, difference_hash
+from toolkit.core.workers import map_in_threads
+from toolkit.dataset.archive import Archive
 from toolkit.dataset.layout import ALL_SIDES
 from toolkit.dataset.selection import Image
+from toolkit.dataset.unpack import MOST_WORKERS, open_member
 
 _NAMED = 4
+_DISTANCE = 4
+"""Bits of 64, in each direction, that may differ between pictures that look the same."""
+_MOST_PIXELS = 100_000_000
+_BAND_BITS = 13
+_MASK = (1 << _BAND_BITS) - 1
 
 
 class Kind(StrEnum):
@@ -130,3 +140,67 @@ def move_duplicates_to_one_split(
             for index in images:
                 moved[index] = most
     return moved
+
+
+def find_near_duplicates(archive: Archive, images: Sequence[Image], clusters: Iterable[Cluster]) -> list[Cluster]:
+    """Find images that look the same although their bytes differ; of duplicates in bytes, one stands for all.
+
+    Args:
+        archive: The export that they are in.
+        images: The images.
+        clusters: Those of equal bytes.
+
+    Returns:
+        Clusters of two or more, in the order of their first images. Pictures that cannot be decoded are in none.
+    """
+    from PIL import Image as Pictures
+
+    copies = {index for cluster in clusters for index in cluster.images[1:]}
+    chosen = [index for index in range(len(images)) if index not in copies]
+
+    def look(index: int) -> DifferenceHash | None:
+        try:
+            with Pictures.open(open_member(archive, archive.members[images[index].member])) as picture:
+                return None if picture.width * picture.height > _MOST_PIXELS else difference_hash(picture)
+        except Exception:  # decoders raise anything for a broken file; whether it is whole is not the question here
+            return None
+
+    looks = map_in_threads(look, chosen, MOST_WORKERS)
+    return [Cluster(Kind.NEAR, tuple(chosen[at] for at in group)) for group in alike(looks)]
+
+
+def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
+    """Put the numbers of looks together that differ by at most four bits in each direction.
+
+    Two such 64-bit numbers are equal in one of five 13-bit bands at least, so only those are compared that share a
+    band in each direction; equal looks are compared once for all.
+    """
+    of_look: dict[DifferenceHash, list[int]] = {}
+    for number, look in enumerate(looks):
+        if look is not None:
+            of_look.setdefault(look, []).append(number)
+    distinct = list(of_look)
+    parent = list(range(len(distinct)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    for row_shift, column_shift in product(range(0, 64, _BAND_BITS), repeat=2):
+        bands: dict[tuple[int, int], list[int]] = {}
+        for number, (rows, columns) in enumerate(distinct):
+            others = bands.setdefault((rows >> row_shift & _MASK, columns >> column_shift & _MASK), [])
+            for other in others:
+                if (
+                    (rows ^ distinct[other][0]).bit_count() <= _DISTANCE
+                    and (columns ^ distinct[other][1]).bit_count() <= _DISTANCE
+                    and root(other) != root(number)
+                ):
+                    parent[root(number)] = root(other)
+            others.append(number)
+    groups: dict[int, list[int]] = {}
+    for number, look in enumerate(distinct):
+        groups.setdefault(root(number), []).extend(of_look[look])
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)

@@ -9,7 +9,8 @@ from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.safe_names import LONGEST_PART, fold, is_junk
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import BOX_FORMATS, Kind
+from toolkit.dataset.archive_kind import Kind
+from toolkit.dataset.detection_read import READERS
 
 _SHOWN = 100
 _JOINT = "__"
@@ -213,7 +214,7 @@ def _other_kind(archive: Archive, kind: Kind) -> ToolkitError:
     if kind.is_export:
         return ToolkitError(
             f"{archive.path} is an export in format {kind.name}: a dataset is made of tags in {IMAGENET}, or of boxes "
-            f"in one of {', '.join(BOX_FORMATS)}: export again in one of these"
+            f"in one of {', '.join(READERS)}: export again in one of these"
         )
     return ToolkitError(
         f"{archive.path} is {kind.name}, no export of tags or boxes: name the zip that CVAT exported (--base-file)"

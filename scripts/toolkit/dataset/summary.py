@@ -12,6 +12,7 @@ from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.detection_labels import Finding
 from toolkit.dataset.detection_manifest import DetectionManifest
+from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
 from toolkit.dataset.labels import order_warning
 from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
@@ -20,6 +21,10 @@ from toolkit.dataset.selection import Image, Reason, Selection
 
 RECOMMENDED = 10
 """Images per class that the specification recommends at least."""
+
+NO_LABEL = "no label"
+NO_BOX = "none of its labels is a box"
+UNNAMED = "not named by the labels"
 
 
 def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
@@ -277,3 +282,75 @@ _SIDE_ORDER = (*ALL_SIDES, *DETECTION_SIDES.values())
 def _alike(clusters: Iterable[Cluster]) -> str:
     kinds = {cluster.kind is Kind.NEAR for cluster in clusters}
     return "identical" if kinds == {False} else "near-duplicate" if kinds == {True} else "identical or near-duplicate"
+
+
+# --- Warnings about boxes -----------------------------------------------------------------------------------------
+
+
+def find_box_warnings(
+    manifest: DetectionManifest,
+    export: DetectionExport,
+    images: Sequence[Image],
+    clusters: Sequence[Cluster],
+    formats: Mapping[int, str],
+) -> list[str]:
+    """Find what is doubtful about a detection dataset.
+
+    Args:
+        manifest: The dataset.
+        export: What was read, without the images that are left out.
+        images: The same images as the split knows them.
+        clusters: The duplicates.
+        formats: By member, the picture format of those whose extension tells another.
+
+    Returns:
+        One line each.
+    """
+    return [
+        *_box_losses(manifest, export),
+        *_box_classes(detection_manifest.counts(manifest)),
+        *_gaps(manifest.labels),
+        *other_formats(images, formats),
+        *_contradictions(export, images, clusters),
+        *split_warnings(clusters, images, [image.side for image in manifest.images]),
+    ]
+
+
+def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterator[str]:
+    for finding, names in sorted(export.findings.items()):
+        yield f"{finding}, {finding.fate}: {len(names)} ({some_names(dict.fromkeys(names))})"
+    for reason, remedy in (
+        (NO_LABEL, " (--unlabelled keep takes them as background)"),
+        (NO_BOX, ""),
+        (UNNAMED, ""),
+        (Reason.JUNK, ""),
+    ):
+        left_out = [record.path for record in manifest.left_out if record.reason == reason]
+        if left_out:
+            yield f"images left out, {reason}: {len(left_out)}{remedy}: {some_names(left_out)}"
+
+
+def _gaps(numbers: Mapping[str, int]) -> Iterator[str]:
+    if max(numbers.values()) >= len(numbers):
+        yield "the ids have gaps; data.yaml and the annotations fill them with classes named unused_…"
+
+
+def _box_classes(boxes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for name, of_sides in boxes.items():
+        total = sum(of_sides.values())
+        if total == 0:
+            yield f"class {name} has no box"
+            continue
+        if total < RECOMMENDED:
+            boxes_of = "1 box" if total == 1 else f"{total} boxes"
+            yield f"class {name} has {boxes_of}, at least {RECOMMENDED} are recommended"
+        for side, count in of_sides.items():
+            if count == 0:
+                yield f"class {name} has no box in {side}"
+
+
+def _contradictions(export: DetectionExport, images: Sequence[Image], clusters: Sequence[Cluster]) -> Iterator[str]:
+    several = [cluster for cluster in clusters if len({export.frames[index].boxes for index in cluster.images}) > 1]
+    if several:
+        names = some_names(name_equal([images[index].name for index in cluster.images]) for cluster in several)
+        yield f"duplicates with different boxes: {len(several)}: {names}"

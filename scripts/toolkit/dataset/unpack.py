@@ -1,13 +1,14 @@
 """Unpacking an export: every member is read once, and checked, hashed and written on the way."""
 
 import hashlib
+import io
 import os
 import struct
 import threading
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
 from isal.isal_zlib import IsalError
@@ -17,6 +18,9 @@ from toolkit.core.images import HEAD_SIZE, other_format
 from toolkit.core.workers import run_workers, worker_count
 from toolkit.dataset.archive import Archive, Member, refused
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 MOST_WORKERS = 4
 """Beyond a few threads only the disk and the interpreter's lock are fought over."""
 
@@ -24,6 +28,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 READ_SIZE = 1024 * 1024
 """Bytes read at once: small enough to stay in a core's cache until they are checked, hashed and written."""
+
+_STREAM_SIZE = 1 << 16
+"""The same for a member by itself, which may be asked for its first bytes alone."""
 
 _LOCAL_HEADER = struct.Struct("<4s2x2H4x3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -49,16 +56,17 @@ def batches(members: list[Member]) -> Iterator[range]:
 class Reader:
     """Reads members through a buffer of its own; one for each thread."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, size: int = READ_SIZE) -> None:
         self._archive = archive
-        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._size = size
+        self._buffer = memoryview(bytearray(size))
         self._start = 0
         self._filled = 0
 
     def load(self, start: int, end: int) -> None:
         """Read a part of the archive ahead, as far as the buffer goes."""
         self._start = start
-        wanted = min(end - start, READ_SIZE)
+        wanted = min(end - start, self._size)
         self._filled = 0
         while self._filled < wanted:
             got = os.preadv(self._archive.descriptor, [self._buffer[self._filled : wanted]], start + self._filled)
@@ -114,7 +122,7 @@ class Reader:
     def _packed(self, start: int, length: int) -> Iterator[memoryview]:
         end = start + length
         while start < end:
-            piece = self._at(start, min(end - start, READ_SIZE))
+            piece = self._at(start, min(end - start, self._size))
             if not piece:
                 raise Damaged("ends before its last byte: the archive is cut off")
             yield piece
@@ -147,6 +155,69 @@ def _inflated(pieces: Iterator[memoryview], size: int) -> Iterator[bytes]:
         raise Damaged(f"cannot be inflated ({error})") from None
     if not inflate.eof:
         raise Damaged("its packed data end too early")
+
+
+class _MemberStream(io.RawIOBase):
+    """A member as a file to read from; its data are checked on the way."""
+
+    def __init__(self, archive: Archive, member: Member) -> None:
+        super().__init__()
+        self._archive = archive
+        self._member = member
+        self._rewind()
+
+    def _rewind(self) -> None:
+        reader = Reader(self._archive, _STREAM_SIZE)
+        reader.load(self._member.offset, self._member.limit)
+        self._pieces = reader.content(self._member)
+        self._piece = memoryview(b"")
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read again from any place."""
+        return True
+
+    def tell(self) -> int:
+        """Tell how many bytes were read."""
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Read into a buffer; 0 at the end."""
+        target = memoryview(buffer).cast("B")
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        count = min(len(target), len(self._piece))
+        target[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        """Read to the end."""
+        rest = bytearray(self._piece)
+        for piece in self._pieces:
+            rest += piece
+        self._piece = memoryview(b"")
+        self._position += len(rest)
+        return bytes(rest)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place, by reading from the start where it lies behind."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._member.size}[whence]
+        if start + offset < self._position:
+            self._rewind()
+        while self._position < start + offset and self.read(min(start + offset - self._position, _STREAM_SIZE)):
+            pass
+        return self._position
+
+
+def open_member(archive: Archive, member: Member) -> io.BufferedReader:
+    """Open a member to read from, at any place and in any thread; bad data are a :class:`Damaged` while reading."""
+    return io.BufferedReader(_MemberStream(archive, member), _STREAM_SIZE)
 
 
 class Contents(NamedTuple):

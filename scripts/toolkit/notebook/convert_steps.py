@@ -12,7 +12,7 @@ from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import as_table, counts, left_out
 from toolkit.notebook.display import from_top, per_cent, show, warn
 from toolkit.notebook.sheets import show_sheet
-from toolkit.report.charts import bar_chart
+from toolkit.report.html import bar_chart
 from toolkit.report.read_folder import read_tree
 
 _INTERRUPTED = "the conversion was given up: the folder is as it was before"

@@ -6,21 +6,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from toolkit.core.formats import TaskType
-
-
-class Box(NamedTuple):
-    """A labelled rectangle.
-
-    Attributes:
-        label: Its class.
-        left: Distance of its left side from the picture's, in pixels; the others likewise, with y downwards.
-    """
-
-    label: str
-    left: float
-    top: float
-    right: float
-    bottom: float
+from toolkit.dataset.detection_labels import Box
 
 
 @dataclass(slots=True)

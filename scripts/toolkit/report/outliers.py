@@ -1,13 +1,14 @@
 """Images that stand out: dark, bright, blurred, oddly shaped, nearly equal, with odd boxes."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
-from toolkit.report.model import Box, Dataset, DatasetImage
-from toolkit.report.pictures import PLAIN, Look, map_in_threads, measure
+from toolkit.dataset.detection_labels import Box
+from toolkit.dataset.duplicates import alike
+from toolkit.report.model import Dataset, DatasetImage
+from toolkit.report.pictures import PLAIN, Look, in_threads, measure
 
 DEFAULT_MOST = 10_000
 _MOST_PIXELS = 4_000_000_000
@@ -23,10 +24,6 @@ _BLURRED = 4
 _NAMED = 4
 _FEW = 8
 """A median of fewer pictures tells nothing."""
-_NEAR_BITS = 4
-"""Bits of 64 that may differ between near-duplicates."""
-_FEWEST_BITS = 6
-"""A picture with fewer steps is too plain to be told from others."""
 _TINY_SIDE = 4.0
 _TINY_PART = 0.0002
 _OVERLAP = 0.85
@@ -90,11 +87,8 @@ def find_outliers(dataset: Dataset, chosen: Sequence[DatasetImage], step: Callab
         chosen: The images to measure; shapes and boxes are looked at in all.
         step: Called after each.
     """
-    looks: list[tuple[DatasetImage, Look]] = []
-    for image, look in zip(chosen, map_in_threads(lambda image: measure(dataset, image), chosen), strict=True):
-        if look is not None:
-            looks.append((image, look))
-        step()
+    measured = zip(chosen, in_threads(lambda image: measure(dataset, image), chosen, step), strict=True)
+    looks = [(image, look) for image, look in measured if look is not None]
     found = [*_of_looks(looks), *_of_shapes(dataset.images), *_of_boxes(dataset.images)]
     return Examination(len(looks), [kind for kind in found if kind.images])
 
@@ -139,8 +133,7 @@ def _of_looks(looks: Sequence[tuple[DatasetImage, Look]]) -> Iterator[Outliers]:
             lambda look: -look.softness if look.contrast >= PLAIN and look.softness > _BLURRED * usual else None,
             lambda look: f"edges {look.softness / max(usual, 0.01):.0f} times as soft as usual",
         )
-    hashes = [(image, look.hash) for image, look in looks if look.hash is not None]
-    groups = near_duplicates([(image, value) for image, value in hashes if value.bit_count() >= _FEWEST_BITS])
+    groups = [[looks[at][0] for at in group] for group in alike([look.hash for _, look in looks])]
     yield Outliers(
         "near_duplicate",
         "Near-duplicates",
@@ -155,38 +148,6 @@ def _alike(group: Sequence[DatasetImage]) -> str:
     if len(names) <= _NAMED:
         return " ≈ ".join(names)
     return f"{' ≈ '.join(names[: _NAMED - 1])} ≈ … ({len(names):,} in all)"
-
-
-def near_duplicates(hashes: Sequence[tuple[DatasetImage, int]]) -> list[list[DatasetImage]]:
-    """Put images together of which each looks like another one of its group.
-
-    Of two hashes that differ in four bits at most, one of five bands of bits is equal, so only those are compared that
-    share a band.
-    """
-    by_hash: dict[int, list[DatasetImage]] = defaultdict(list)
-    for image, value in hashes:
-        by_hash[value].append(image)
-    values = list(by_hash)
-    parents = list(range(len(values)))
-
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
-    for shift in range(0, 65, 13):
-        bands: dict[int, list[int]] = defaultdict(list)
-        for index, value in enumerate(values):
-            bands[value >> shift & 0x1FFF].append(index)
-        for band in bands.values():
-            for first, second in combinations(band[:2000], 2):
-                if (values[first] ^ values[second]).bit_count() <= _NEAR_BITS:
-                    parents[root(second)] = root(first)
-    groups: dict[int, list[DatasetImage]] = defaultdict(list)
-    for index, value in enumerate(values):
-        groups[root(index)] += by_hash[value]
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _of_shapes(images: Sequence[DatasetImage]) -> Iterator[Outliers]:

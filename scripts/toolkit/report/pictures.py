@@ -2,13 +2,19 @@
 
 import base64
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
-from toolkit.core.images import NoImage, difference_hash, quiet_pictures, read_header, upright_size
+from toolkit.core.images import (
+    DifferenceHash,
+    NoImage,
+    difference_hash,
+    expected_format,
+    quiet_pictures,
+    read_header,
+    upright_size,
+)
+from toolkit.core.workers import map_in_threads
 from toolkit.report.model import Dataset, DatasetImage
 
 if TYPE_CHECKING:
@@ -16,8 +22,9 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_WORKERS = min(4, os.cpu_count() or 1)
+_WORKERS = 4
 _BATCH = 64
+"""Headers that a thread reads before it is told what comes next."""
 
 MAX_BYTES = 12_000
 """A thumbnail that comes out larger is packed again, more coarsely."""
@@ -35,29 +42,13 @@ class TooLarge(NoImage):
     """Not broken, but so large that decoding it would take long."""
 
 
-def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Call a function for each item in a few threads, and give the results in order; items are taken as needed."""
-    source = iter(items)
-    with quiet_pictures(), ThreadPoolExecutor(_WORKERS) as pool:
-        waiting = [pool.submit(function, item) for item in islice(source, 4 * _WORKERS)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting.extend(pool.submit(function, item) for item in islice(source, 1))
+def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item], step: Callable[[], None]) -> list[_Result]:
+    """Call a function for each item in a few threads, and after each the step; the results are in order."""
+    with quiet_pictures():
+        return map_in_threads(function, items, _WORKERS, step)
 
 
 # --- headers ------------------------------------------------------------------------------------------------------
-
-_FORMATS = {
-    "jpg": ("JPEG", "MPO"),
-    "jpeg": ("JPEG", "MPO"),
-    "png": ("PNG",),
-    "gif": ("GIF",),
-    "bmp": ("BMP", "DIB"),
-    "tif": ("TIFF",),
-    "tiff": ("TIFF",),
-    "webp": ("WEBP",),
-}
-"""By extension: what a file of it is, in Pillow's words."""
 
 
 def read_sizes(dataset: Dataset, step: Callable[[], None]) -> list[str]:
@@ -70,23 +61,21 @@ def read_sizes(dataset: Dataset, step: Callable[[], None]) -> list[str]:
     Returns:
         The images whose content is of another format than their extension says, one line each.
     """
+    images = [image for image in dataset.images if image.location is not None]
+    batches = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
     misnamed: list[str] = []
-    images = (image for image in dataset.images if image.location is not None)
-    for batch, others in map_in_threads(lambda batch: _read_batch(dataset, batch), batched_images(images)):
-        misnamed += others
-        for _ in range(batch):
+    steps = iter(batches)
+
+    def step_batch() -> None:
+        for _ in next(steps):
             step()
+
+    for others in in_threads(lambda batch: _read_batch(dataset, batch), batches, step_batch):
+        misnamed += others
     return misnamed
 
 
-def batched_images(images: Iterable[DatasetImage]) -> Iterator[Sequence[DatasetImage]]:
-    """Take images in batches, so that threads have more to do than to be told what."""
-    source = iter(images)
-    while batch := list(islice(source, _BATCH)):
-        yield batch
-
-
-def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> tuple[int, list[str]]:
+def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> list[str]:
     misnamed = []
     for image in images:
         assert image.location is not None
@@ -96,14 +85,13 @@ def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> tuple[int, 
             with dataset.open_image(image.location) as stream:
                 header = read_header(stream)
             image.size = image.size or header.size
-            extension = image.location[image.location.rfind(".") + 1 :].lower()
-            if header.format not in _FORMATS.get(extension, (header.format,)):
+            if expected_format(image.location) not in (None, header.format):
                 misnamed.append(f"{image.location}: {header.format}")
         except NoImage as error:
             image.problem = str(error)
         except Exception as error:  # a file that cannot be opened, a damaged zip
             image.problem = _reason(error)
-    return len(images), misnamed
+    return misnamed
 
 
 def _reason(error: Exception) -> str:
@@ -243,7 +231,7 @@ class Look(NamedTuple):
     brightest: int
     contrast: float
     softness: float
-    hash: int | None
+    hash: DifferenceHash | None
 
 
 def measure(dataset: Dataset, image: DatasetImage) -> Look | None:

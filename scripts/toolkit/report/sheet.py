@@ -8,7 +8,7 @@ from typing import NamedTuple
 from toolkit.core.formats import TaskType
 from toolkit.report.model import Dataset, DatasetImage
 from toolkit.report.outliers import Outliers
-from toolkit.report.pictures import Thumbnail, draw, map_in_threads
+from toolkit.report.pictures import Thumbnail, draw, in_threads
 
 SHOWN_AT_ONCE = 12  # fills whole rows of 2, 3, 4, 6 and 12
 """Thumbnails of a section that are in the page from the start; the others wait until they are asked for."""
@@ -99,11 +99,9 @@ class TileMaker:
         """Make the tiles of these images; they are found by the `id` of the image."""
         new = list({id(image): image for image in images if id(image) not in self._tiles}.values())
         side = LIMITS[self._dataset.kind].side
-        for image, picture in zip(
-            new, map_in_threads(lambda image: draw(self._dataset, image, side), new), strict=True
-        ):
+        pictures = in_threads(lambda image: draw(self._dataset, image, side), new, self._step)
+        for image, picture in zip(new, pictures, strict=True):
             self._tiles[id(image)] = _tile(image, picture, self._numbers)
-            self._step()
         return self._tiles
 
 
