@@ -1,9 +1,9 @@
 """Run a script until it changes the file system for the n-th time, then break it.
 
 Arguments: n, ``kill`` or ``full``, the script, its arguments. Counted are Python's audit events, from the first one
-that concerns a conversion's working folder. ``kill`` ends the process on the spot as SIGKILL does; ``full`` lets that
-call fail as it does on a full disk. When the script gets through, the number of events is printed last to standard
-error.
+that concerns a conversion's working folder; a forked process goes on with the count of its own. ``kill`` ends the
+script on the spot as SIGKILL does; ``full`` lets that call fail as it does on a full disk. When the script gets through,
+the number of events is printed last to standard error.
 """
 
 import errno
@@ -18,6 +18,7 @@ EVENTS |= {"os.scandir", "os.listdir", "ctypes.dlsym", "fcntl.flock", "shutil.rm
 CHANGES = {"open", "os.mkdir", "os.rename", "os.link"}
 
 limit, way, script, *arguments = sys.argv[1:]
+script_process = os.getpid()
 count = 0
 started = False
 lock = threading.Lock()
@@ -34,6 +35,7 @@ def breaks(event: str, details: tuple[object, ...]) -> None:
         count += 1
         reached = count == int(limit)
     if reached and way == "kill":
+        os.kill(script_process, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     if reached:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(details[0]))

@@ -43,12 +43,12 @@ _SIGNATURES = (
 )
 _BRANDS = {b"hei": "HEIC", b"hev": "HEIC", b"mif": "HEIC", b"msf": "HEIC", b"avi": "AVIF"}
 _EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png", ".apng"),
-    "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "WebP": (".webp",),
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".png", ".apng"), "PNG"),
+    ".gif": "GIF",
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    ".webp": "WebP",
 }
 
 
@@ -63,8 +63,7 @@ def picture_format(head: bytes) -> str | None:
 
 def expected_format(name: str) -> str | None:
     """Tell by its extension which format a picture has; None if that is not known."""
-    extension = name[name.rfind(".") :].lower()
-    return next((known for known, endings in _EXTENSIONS.items() if extension in endings), None)
+    return _EXTENSIONS.get(name[name.rfind(".") :].lower())
 
 
 def other_format(name: str, head: bytes) -> str | None:

@@ -1,9 +1,16 @@
-"""One way to have a few threads do one thing: the first failure or Ctrl-C ends them all."""
+"""Threads and processes that do one thing together: the first failure or Ctrl-C ends them all."""
 
 import os
+import pickle
+import select
+import signal
+import struct
 import threading
+import warnings
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
+
+from toolkit.core.errors import ToolkitError
 
 _POLL_SECONDS = 0.05
 
@@ -93,3 +100,142 @@ def map_in_threads(
     run_workers(work, worker_count(most, len(items)), show)
     show()
     return [results[at] for at in range(len(items))]
+
+
+_LENGTH = struct.Struct("<I")
+
+
+def run_processes(
+    start: Callable[[], Callable[[_Item], _Result]],
+    take: Callable[[int], _Item | None],
+    count: int,
+    on_result: Callable[[_Result], None],
+) -> None:
+    """Share tasks out among forked processes, where threads would wait for one another's interpreter lock.
+
+    Args:
+        start: Called once in each process; gives what does a task there.
+        take: Gives the next task for a process, by its number; None when there is none left. Called in this process.
+        count: How many processes.
+        on_result: Called in this process with each result, in the order in which they come.
+
+    Raises:
+        ToolkitError: A process died.
+        Exception: What the first process to fail raised; the others have ended.
+    """
+    workers: list[_Worker] = []
+    try:
+        for _ in range(count):
+            workers.append(_Worker(start, workers))
+        by_pipe = {worker.results: (number, worker) for number, worker in enumerate(workers)}
+        ready = list(by_pipe)
+        while ready:
+            for pipe in ready:
+                number, worker = by_pipe[pipe]
+                if worker.is_busy:
+                    on_result(worker.result())
+                # It waits for us now, and reads: with a task ahead, both could wait with full pipes.
+                if (task := take(number)) is not None:
+                    worker.give(task)
+            ready = [worker.results for worker in workers if worker.is_busy]
+            if ready:
+                ready = select.select(ready, (), ())[0]
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class _Worker:
+    """A forked process, a pipe to it with tasks, and one back with results."""
+
+    def __init__(self, start: Callable[[], Callable[[Any], Any]], earlier: list["_Worker"]) -> None:
+        tasks, self.tasks = os.pipe()
+        self.results, results = os.pipe()
+        self.is_busy = False
+        # Until the child ignores it, a signal waits: it is for this process, which then ends the child.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads beside us
+                self.process = os.fork()
+            if not self.process:
+                for worker in (*earlier, self):  # or a pipe stays open in them when this process is killed
+                    os.close(worker.tasks)
+                    os.close(worker.results)
+                _serve(start, tasks, results, held)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            os.close(tasks)
+            os.close(results)
+
+    def give(self, task: object) -> None:
+        """Send a task."""
+        _send(self.tasks, task)
+        self.is_busy = True
+
+    def result(self) -> Any:
+        """Receive what came of the task, or raise it."""
+        self.is_busy = False
+        try:
+            failure, result = _receive(self.results)
+        except EOFError:
+            raise _died() from None
+        if failure is not None:
+            raise failure
+        return result
+
+    def end(self) -> None:
+        """Kill the process if it still runs; nothing of it is left."""
+        os.close(self.tasks)
+        os.close(self.results)
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+
+
+def _died() -> ToolkitError:
+    return ToolkitError("a process of this run ended before its work was done; if memory ran out, free some; run again")
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _serve(start: Callable[[], Callable[[Any], Any]], tasks: int, results: int, held: set[Any]) -> NoReturn:
+    """Do tasks until there are none, or nobody is left who wants their results."""
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        do = start()
+        while True:
+            task = _receive(tasks)
+            answer: tuple[BaseException | None, Any]
+            try:
+                answer = (None, do(task))
+            except BaseException as error:  # whatever it is, the process that asked raises it
+                answer = (error, None)
+            _send(results, answer)
+    except (EOFError, BrokenPipeError):
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _send(pipe: int, message: object) -> None:
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    left = memoryview(_LENGTH.pack(len(data)) + data)
+    while left:
+        left = left[os.write(pipe, left) :]
+
+
+def _receive(pipe: int) -> Any:
+    (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
+    return pickle.loads(_read(pipe, length))
+
+
+def _read(pipe: int, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        piece = os.read(pipe, length - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data

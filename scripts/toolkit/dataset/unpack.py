@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import struct
-import threading
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,14 +14,14 @@ from isal.isal_zlib import IsalError
 
 from toolkit.core.files import refused_name
 from toolkit.core.images import HEAD_SIZE, other_format
-from toolkit.core.workers import run_workers, worker_count
+from toolkit.core.workers import run_processes, worker_count
 from toolkit.dataset.archive import Archive, Member, refused
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MOST_WORKERS = 4
-"""Beyond a few threads only the disk and the interpreter's lock are fought over."""
+"""Beyond a few processes only the disk is fought over."""
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
@@ -252,60 +251,74 @@ def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = 
             os.close(folder)
 
 
-class _Unpacking:
-    """One pass over the archive by some threads.
+class _Batch(NamedTuple):
+    """What was found in members that lie beside one another, the first of them at an index."""
 
-    The threads take the batches from both ends, so that they seldom write into the same folder, which the kernel lets
-    only one of them do at a time.
-    """
+    first: int
+    hashes: list[bytes]
+    formats: dict[int, str]
+    problems: list[tuple[int, str]]
+
+
+class _Unpacking:
+    """One pass over the archive by some processes."""
 
     def __init__(self, archive: Archive, tree: str | None, folder: int | None) -> None:
         self._archive = archive
         self._tree = tree
         self._folder = folder
-        self._contents = Contents([b""] * len(archive.members), {})
-        self._batches = deque(batches(archive.members))
-        self._read_bytes = 0
-        self._problems: list[tuple[int, str]] = []
 
     def run(self, on_percent: Callable[[], None]) -> Contents:
-        shown = 0
+        members = self._archive.members
+        contents = Contents([b""] * len(members), {})
+        problems: list[tuple[int, str]] = []
+        ranges = deque(batches(members))
+        done = shown = 0
 
-        def show() -> None:
-            nonlocal shown
-            percent = min(100, 100 * self._read_bytes // (self._archive.size or 1))
+        def take(process: int) -> tuple[int, list[Member]] | None:
+            # From both ends, so that they seldom write into one folder, which the kernel lets one of them do at a time.
+            if not ranges:
+                return None
+            batch = ranges.pop() if process % 2 else ranges.popleft()
+            return batch.start, members[batch.start : batch.stop]
+
+        def keep(batch: _Batch) -> None:
+            nonlocal done, shown
+            contents.hashes[batch.first : batch.first + len(batch.hashes)] = batch.hashes
+            contents.formats.update(batch.formats)
+            problems.extend(batch.problems)
+            done += len(batch.hashes)
+            percent = 100 * done // len(members)
             for _ in range(percent - shown):
                 on_percent()
-            shown = max(shown, percent)
+            shown = percent
 
-        run_workers(self._work, worker_count(MOST_WORKERS, len(self._batches)), show)
-        if self._problems:
-            members = self._archive.members
+        run_processes(self._start, take, worker_count(MOST_WORKERS, len(ranges)), keep)
+        if problems:
             raise refused(
-                self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(self._problems)]
+                self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(problems)]
             )
-        return self._contents
+        return contents
 
-    def _work(self, number: int, stopped: threading.Event) -> None:
-        take = self._batches.pop if number % 2 else self._batches.popleft
+    def _start(self) -> Callable[[tuple[int, list[Member]]], _Batch]:
         reader = Reader(self._archive)
-        members = self._archive.members
-        while not stopped.is_set():
-            try:
-                batch = take()
-            except IndexError:
-                return
-            reader.load(members[batch.start].offset, members[batch.stop - 1].limit)
-            for index in batch:
-                self._take_member(reader, index, members[index], stopped)
-            self._read_bytes += members[batch.stop - 1].limit - members[batch.start].offset
 
-    def _take_member(self, reader: Reader, index: int, member: Member, stopped: threading.Event) -> None:
+        def take(task: tuple[int, list[Member]]) -> _Batch:
+            first, members = task
+            batch = _Batch(first, [], {}, [])
+            reader.load(members[0].offset, members[-1].limit)
+            for index, member in enumerate(members, first):
+                batch.hashes.append(self._take_member(reader, member, index, batch))
+            return batch
+
+        return take
+
+    def _take_member(self, reader: Reader, member: Member, index: int, batch: _Batch) -> bytes:
         sha256 = hashlib.sha256()
         head = b""
         target = None
         try:
-            if self._folder is not None and not self._problems:
+            if self._folder is not None:
                 target = self._create(member.name)
             for piece in reader.content(member):
                 sha256.update(piece)
@@ -313,16 +326,14 @@ class _Unpacking:
                     head += bytes(piece[: HEAD_SIZE - len(head)])
                 if target is not None:
                     _write(target, piece)
-                if stopped.is_set():
-                    return
-            self._contents.hashes[index] = sha256.digest()
             if (found := other_format(member.name, head)) is not None:
-                self._contents.formats[index] = found
+                batch.formats[index] = found
         except Damaged as damage:
-            self._problems.append((index, str(damage)))
+            batch.problems.append((index, str(damage)))
         finally:
             if target is not None:
                 os.close(target)
+        return sha256.digest()
 
     def _create(self, name: str) -> int:
         try:
