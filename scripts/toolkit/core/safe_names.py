@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 LONGEST_PART = 255
@@ -180,5 +181,12 @@ _FOLDED_JUNK = {name.casefold() for name in _JUNK.split()} | {"system volume inf
 
 def is_junk(path: str) -> bool:
     """Tell whether a member is what operating systems, editors and notebooks leave beside a person's files."""
-    parts = path.split("/")
-    return any(part.startswith(("._", "~$")) or part.casefold() in _FOLDED_JUNK for part in parts)
+    folder, _, name = path.rpartition("/")
+    return (
+        name.startswith(("._", "~$")) or name.casefold() in _FOLDED_JUNK or (bool(folder) and _is_junk_folder(folder))
+    )
+
+
+@lru_cache(maxsize=1000)
+def _is_junk_folder(path: str) -> bool:
+    return is_junk(path)

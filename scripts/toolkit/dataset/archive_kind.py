@@ -106,6 +106,7 @@ Formats that differ in their content alone go by one name: "CVAT for images 1.1"
 "Ultralytics YOLO Detection 1.0" all that have boxes, polygons or points.
 """
 
+_TELLING: Callable[[str], object] = re.compile("|".join(f"(?:{pattern})" for _, pattern in _FILES)).fullmatch
 _SIDES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
@@ -116,12 +117,14 @@ def _by_files(names: Sequence[str]) -> str | None:
         return _CONVERTED
     if found & {"project.json", "task.json"} and not any(is_image(name) and name.count("/") == 1 for name in names):
         return _BACKUP
-    others = [name for name in names if not is_image(name)]
+    telling = list(filter(_TELLING, names))
     for format_name, pattern in _FILES:
-        matches: Callable[[str], object] = re.compile(pattern).fullmatch
-        if any(map(matches, names)):
+        if any(map(re.compile(pattern).fullmatch, telling)):
             return format_name
-    images = [name for name in names if is_image(name)]
+    images: list[str] = []
+    others: list[str] = []
+    for name in names:
+        (images if is_image(name) else others).append(name)
     if not images:
         without_images = "synsets.txt" in found and len(found) == len(others)  # an export in ImageNet 1.0
         return None if not others or without_images else _NO_IMAGES
