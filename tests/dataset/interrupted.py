@@ -2,8 +2,8 @@
 
 Arguments: n, ``kill`` or ``full``, the script, its arguments. Counted are Python's audit events, from the first one
 that concerns a conversion's working folder; a forked process goes on with the count of its own. ``kill`` ends the
-script on the spot as SIGKILL does; ``full`` lets that call fail as it does on a full disk. When the script gets through,
-the number of events is printed last to standard error.
+script on the spot as SIGKILL does; ``full`` lets that call fail as it does on a full disk. When the script gets
+through, the number of events is printed last to standard error.
 """
 
 import errno
