@@ -30,7 +30,12 @@ class Switch(StrEnum):
 def main(
     config: console.Config = None,
     base_file: Annotated[
-        Path | None, typer.Option("--base-file", "--dataset-conversion-base-file", help="The exported zip.")
+        list[Path] | None,
+        typer.Option(
+            "--base-file",
+            "--dataset-conversion-base-file",
+            help="The exported zip, or a pattern of several; given again, all of them make one dataset.",
+        ),
     ] = None,
     output_dir: Annotated[
         Path | None,
@@ -128,7 +133,7 @@ def main(
         console.warn(warning)
     group_rule = GroupRule(group_by) if group_by is not None else None
     request = conversion.Request(
-        base_file=settings.base_file,
+        base_files=settings.base_files,
         target=settings.target,
         rules=Rules(
             settings.share, settings.seed, split_method, group_rule, on_leak, multi_label, test_split, near_duplicates

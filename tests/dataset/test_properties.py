@@ -96,7 +96,7 @@ def test_any_archive_gives_the_exact_dataset_or_a_refusal(
         target = folder / "dataset"
         unlabelled = Unlabelled.KEEP if keep else Unlabelled.DROP
         try:
-            request = Request(folder / "export.zip", target, Rules(share, seed), unlabelled)
+            request = Request([folder / "export.zip"], target, Rules(share, seed), unlabelled)
             convert(replace(request, layout=Layout.NESTED, keep_junk=True))
         except ToolkitError:
             assert set(tree(folder)) == {"export.zip"}
@@ -121,7 +121,7 @@ def test_any_damage_is_noticed_or_harmless(data: st.DataObject) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
         path.write_bytes(content)
         try:
-            convert(Request(path, folder / "dataset", Rules(0.3, 1)))
+            convert(Request([path], folder / "dataset", Rules(0.3, 1)))
         except ToolkitError:
             assert set(tree(folder)) == {"export.zip"}
             return

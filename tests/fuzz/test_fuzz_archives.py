@@ -63,7 +63,7 @@ def test_a_damaged_archive_is_refused_or_harmless(content):
         error = refusal(lambda: check_archive(path, "ImageNet 1.0"))
         assert error is None or "nothing was kept" in error.message
         target = folder / "dataset"
-        error = refusal(lambda: convert(Request(path, target, Rules(validation_fraction=0.5, seed=1))))
+        error = refusal(lambda: convert(Request([path], target, Rules(validation_fraction=0.5, seed=1))))
         made = {path.name for path in target.iterdir()} if target.exists() else set()
         assert error is None or not made
         assert error is not None or {"cvat_exported", "labels.json", "training", "validation"} <= made

@@ -214,8 +214,11 @@ def _path_options(command: Callable[..., None]) -> Iterator[str]:
     from pathlib import Path
     from typing import Annotated, get_args, get_origin, get_type_hints
 
+    def holds_path(hint: object) -> bool:
+        return hint is Path or any(map(holds_path, get_args(hint)))
+
     for name, hint in get_type_hints(command, include_extras=True).items():
-        if get_origin(hint) is Annotated and Path in (hint.__origin__, *get_args(hint.__origin__)):
+        if get_origin(hint) is Annotated and holds_path(hint.__origin__):
             option = hint.__metadata__[0]
             yield f"--{name.replace('_', '-')}"
             # Inside Annotated, typer keeps the first name where the default stands otherwise.

@@ -1,7 +1,9 @@
 """What a step is to do: its keys, the server if it needs one, and what to warn of beforehand."""
 
+import glob
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -55,14 +57,14 @@ class Settings(NamedTuple):
     """What is converted, to where, and how it is split.
 
     Attributes:
-        base_file: Absolute path of the exported zip.
+        base_files: Absolute paths of the exported zips.
         target: Absolute path of the folder for the dataset.
         share: Share of the validation side, between 0 and 1.
         seed: 0..4294967295.
         warnings: What to warn of: the configuration file, a zip that is not the newest.
     """
 
-    base_file: Path
+    base_files: list[Path]
     target: Path
     share: float
     seed: int
@@ -70,7 +72,11 @@ class Settings(NamedTuple):
 
 
 def read_settings(
-    config: Path | None, base_file: Path | None, target: Path | None, share: float | None, seed: int | None
+    config: Path | None,
+    base_files: Sequence[Path] | None,
+    target: Path | None,
+    share: float | None,
+    seed: int | None,
 ) -> Settings:
     """Read the settings; options win over the configuration file.
 
@@ -80,7 +86,7 @@ def read_settings(
     Args:
         config: The configuration file; None takes configuration.json of the working directory, if there is one and the
             options leave the zip or the folder open.
-        base_file: The exported zip, or None.
+        base_files: The exported zips, and patterns of such; none without the option.
         target: The folder for the dataset, or None.
         share: Share of the validation side, or None.
         seed: Seed of the split, or None.
@@ -91,78 +97,111 @@ def read_settings(
     Raises:
         UsageError: All problems there are.
     """
-    if config is None and base_file is not None and target is not None:
+    if config is None and base_files and target is not None:
         options = _without_configuration(
-            base_file, target, SHARE if share is None else share, SEED if seed is None else seed
+            base_files, target, SHARE if share is None else share, SEED if seed is None else seed
         )
         if options is not None:
             return options
-    return _with_configuration(config, base_file, target, share, seed)
+    return _with_configuration(config, base_files, target, share, seed)
 
 
-def _without_configuration(base_file: Path, target: Path, share: float, seed: int) -> Settings | None:
+def _without_configuration(base_files: Sequence[Path], target: Path, share: float, seed: int) -> Settings | None:
     try:
-        paths = [resolve(path, Path.cwd()) for path in (base_file, target) if path.parts and "\0" not in str(path)]
+        given = (target, *base_files)
+        paths = [resolve(path, Path.cwd()) for path in given if path.parts and "\0" not in str(path)]
     except UsageError:
         return None
-    if len(paths) < 2 or not (0 < share < 1 and 0 <= seed <= _LARGEST_SEED):
+    if len(paths) < len(given) or not (0 < share < 1 and 0 <= seed <= _LARGEST_SEED):
         return None
-    return Settings(paths[0], paths[1], share, seed, stale_export(paths[0], None))
+    zips = expand(paths[1:])
+    return Settings(zips, paths[0], share, seed, stale_exports(zips, None))
 
 
 def _with_configuration(
-    config: Path | None, base_file: Path | None, target: Path | None, share: float | None, seed: int | None
+    config: Path | None,
+    base_files: Sequence[Path] | None,
+    target: Path | None,
+    share: float | None,
+    seed: int | None,
 ) -> Settings:
     from toolkit.config.model import ConvertKeys, read
 
-    says_all = config is None and base_file is not None and target is not None
+    says_all = config is None and bool(base_files) and target is not None
+    given = [str(path) for path in base_files or ()]
     file, warnings = Found(None, []) if says_all else find_configuration(config)
     keys = read(
         ConvertKeys,
         file,
         {
-            "dataset_conversion_base_file": base_file,
+            "dataset_conversion_base_file": given[0] if len(given) == 1 else given or None,
             "dataset_conversion_dir": target,
             "dataset_conversion_validation_split": share,
             "dataset_conversion_seed": seed,
         },
     )
     project_id = file.values.get("cvat_project_id") if file else None
+    zips = expand(keys.dataset_conversion_base_file)
     return Settings(
-        keys.dataset_conversion_base_file,
+        zips,
         keys.dataset_conversion_dir,
         keys.dataset_conversion_validation_split,
         keys.dataset_conversion_seed,
-        warnings + stale_export(keys.dataset_conversion_base_file, project_id),
+        warnings + stale_exports(zips, project_id),
     )
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Find the files that patterns mean; each once.
+
+    Args:
+        paths: Absolute paths; what is no file, and has one of ``*?[`` in it, is a pattern.
+
+    Raises:
+        UsageError: There is no file of a pattern, or one is a symbolic link.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.exists() or not glob.has_magic(str(path)):
+            found[path] = None
+            continue
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # which takes absolute patterns
+        if not matches:
+            raise UsageError(f"there is no file {path}: export first, or correct the pattern (--base-file)")
+        found.update((resolve(match, path.parent), None) for match in matches)
+    return list(found)
 
 
 _EXPORT = re.compile(r"project_id_([0-9]+)\.zip")
 
 
-def stale_export(base_file: Path, project_id: object) -> list[str]:
-    """Warn of a zip that may not be the one that is meant.
+def stale_exports(base_files: Sequence[Path], project_id: object) -> list[str]:
+    """Warn of zips that may not be those that are meant.
 
     Args:
-        base_file: The zip that is to be converted.
+        base_files: The zips that are to be converted.
         project_id: The project that the configuration names, if it does.
 
     Returns:
-        A line if the zip is another project's, and one if a newer export lies beside it.
+        A line for each that is another project's, and one where a newer export lies beside the only one.
     """
     warnings = []
-    named = _EXPORT.fullmatch(base_file.name)
-    if named and type(project_id) is int and int(named[1]) != project_id:
-        warnings.append(
-            f"{base_file} is the export of project {named[1]}, but cvat_project_id is {project_id}: "
-            "set dataset_conversion_base_file, or export again"
-        )
+    for path in base_files:
+        named = _EXPORT.fullmatch(path.name)
+        if named and type(project_id) is int and int(named[1]) != project_id:
+            warnings.append(
+                f"{path} is the export of project {named[1]}, but cvat_project_id is {project_id}: "
+                "set dataset_conversion_base_file, or export again"
+            )
+    if len(base_files) > 1:
+        return warnings
+    (path,) = base_files
     with suppress(OSError):
-        modified = base_file.stat().st_mtime
-        exports = (path for path in base_file.parent.iterdir() if _EXPORT.fullmatch(path.name) and path.is_file())
-        newest = max(exports, key=lambda path: path.stat().st_mtime, default=base_file)
-        if newest != base_file and newest.stat().st_mtime > modified:
-            warnings.append(f"{base_file} is older than {newest.name} beside it: is it the export that you mean?")
+        modified = path.stat().st_mtime
+        exports = (other for other in path.parent.iterdir() if _EXPORT.fullmatch(other.name) and other.is_file())
+        newest = max(exports, key=lambda other: other.stat().st_mtime, default=path)
+        if newest != path and newest.stat().st_mtime > modified:
+            warnings.append(f"{path} is older than {newest.name} beside it: is it the export that you mean?")
     return warnings
 
 

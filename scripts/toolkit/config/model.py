@@ -42,8 +42,29 @@ def _path(value: object, info: ValidationInfo) -> Path:
         raise PydanticCustomError("symbolic_link", "{message}", {"message": error.message}) from None
 
 
+def _paths(value: object, info: ValidationInfo) -> tuple[Path, ...]:
+    if not isinstance(value, list | tuple):
+        return (_path(value, info),)
+    if not value:
+        raise ValueError  # rule() has the words
+    return tuple(_path(one, info) for one in value)
+
+
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+
+AbsolutePaths = Annotated[
+    tuple[Path, ...],
+    BeforeValidator(_paths),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
 
 
 class Keys(BaseModel):
@@ -117,8 +138,10 @@ class ConvertKeys(Keys):
         "dataset_conversion_seed": 123,
     }
 
-    dataset_conversion_base_file: AbsolutePath = Field(
-        description="The exported zip; relative to this file.", examples=["../../../_common/dataset/project_id_1.zip"]
+    dataset_conversion_base_file: AbsolutePaths = Field(
+        description="The exported zip, or an array of several that make one dataset, patterns such as "
+        "`exports/task-*.zip` included; relative to this file.",
+        examples=["../../../_common/dataset/project_id_1.zip"],
     )
     dataset_conversion_dir: AbsolutePath = Field(
         description="Folder that gets the dataset; made if missing; relative to this file.",
@@ -298,6 +321,8 @@ def rule(key: str) -> str:
         return f"one of {', '.join(EXTENSIONS[:4])}, or an array of some of {', '.join(EXTENSIONS)}"
     if key == "export_format":
         return 'a format as the server names it, such as "ImageNet 1.0" or "COCO 1.0"'
+    if "anyOf" in schema:
+        return "a non-empty string, or an array of such"
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
     if schema["type"] == "string":

@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from toolkit.core.errors import ToolkitError
 
@@ -100,6 +100,38 @@ def map_in_threads(
     run_workers(work, worker_count(most, len(items)), show)
     show()
     return [results[at] for at in range(len(items))]
+
+
+OnDone = Callable[[int], None]
+"""Called with how much of a job is done since the last call."""
+
+
+class Engine(Protocol):
+    """Where jobs are done that have nothing to do with one another.
+
+    Attributes:
+        parallel: How many threads or processes a job may take at most.
+    """
+
+    parallel: int
+
+    def run(
+        self, function: Callable[[_Item, OnDone], _Result], jobs: Sequence[_Item], on_done: OnDone = lambda _: None
+    ) -> list[_Result]:
+        """Call a function with each job and give the results in the order of the jobs; the first failure ends it."""
+
+
+class InTurn:
+    """Does the jobs one after the other in this process."""
+
+    parallel = 4
+    """Beyond a few only the disk is fought over."""
+
+    def run(
+        self, function: Callable[[_Item, OnDone], _Result], jobs: Sequence[_Item], on_done: OnDone = lambda _: None
+    ) -> list[_Result]:
+        """Do them; see :class:`Engine`."""
+        return [function(job, on_done) for job in jobs]
 
 
 _LENGTH = struct.Struct("<I")

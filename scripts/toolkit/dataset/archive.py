@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
@@ -31,7 +31,7 @@ class Member(NamedTuple):
     """A file in the archive.
 
     Attributes:
-        name: Path inside the archive, separated by slashes.
+        name: Where it is unpacked to, separated by slashes: its path inside the archive, behind the archive's prefix.
         offset: Where its local header begins, in bytes.
         limit: Where at the latest its data end: there begins what comes next.
         size: Unpacked size in bytes.
@@ -50,10 +50,9 @@ class Member(NamedTuple):
     method: int
     flags: int
 
-    @property
-    def raw_name(self) -> bytes:
-        """The name's bytes as the archive has them."""
-        return self.name.encode("utf-8" if self.flags & _UTF8 else "cp437")
+    def raw_name(self, prefix: str = "") -> bytes:
+        """Give the name's bytes as the archive has them, without the prefix."""
+        return self.name[len(prefix) :].encode("utf-8" if self.flags & _UTF8 else "cp437")
 
     @property
     def has_descriptor(self) -> bool:
@@ -62,42 +61,50 @@ class Member(NamedTuple):
 
 
 class Archive(NamedTuple):
-    """An open archive.
+    """An archive.
 
     Attributes:
         path: The file.
-        descriptor: The open file descriptor.
+        descriptor: The open file descriptor; worthless once the block that opened it has ended.
         size: Bytes of the whole file.
+        modified: When it was last written to, in nanoseconds.
         members: All files in it, in the order of their place in the archive.
-        folders: The folders that have an entry of their own, without the slash at the end.
+        folders: The folders that have an entry of their own, without the slash at the end, behind the prefix.
         lookalikes: Names that are one name where case or Unicode form does not count.
+        prefix: Folder that all is unpacked into, with a slash at the end; empty where the archive is the only one.
     """
 
     path: Path
     descriptor: int
     size: int
+    modified: int
     members: list[Member]
     folders: list[str]
     lookalikes: Lookalikes
+    prefix: str = ""
 
     def all_folders(self) -> set[str]:
-        """Name the folders that members lie in, and those that have an entry of their own."""
-        return {member.name.rpartition("/")[0] for member in self.members} | set(self.folders)
+        """Name the folders that members lie in, and those that have an entry of their own, without the prefix."""
+        skipped = len(self.prefix)
+        names = {member.name.rpartition("/")[0] for member in self.members} | set(self.folders)
+        return {name[skipped:] for name in names} if skipped else names
 
     def directory_sha256(self) -> str:
         """Identify the content: the SHA-256 of names, sizes and CRCs, in hexadecimal digits."""
         sha256 = hashlib.sha256()
+        skipped = len(self.prefix)
         for member in self.members:
-            sha256.update(f"{member.size} {member.crc} {member.name}\n".encode("utf-8", "surrogatepass"))
+            sha256.update(f"{member.size} {member.crc} {member.name[skipped:]}\n".encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, prefix: str = "") -> Iterator[Archive]:
     """Open an export and vet what its directory says; the data themselves are checked when they are read.
 
     Args:
         path: The zip.
+        prefix: Folder that its members are to be unpacked into, with a slash at the end.
 
     Yields:
         The archive, open until the end of the block.
@@ -106,6 +113,27 @@ def open_archive(path: Path) -> Iterator[Archive]:
         UsageError: There is no such file.
         ToolkitError: It is no zip, is damaged, or has members that cannot be unpacked safely (all are listed).
     """
+    with _open(path) as stream:
+        state = os.fstat(stream.fileno())
+        yield _read_directory(path, stream.fileno(), state, prefix)
+
+
+@contextmanager
+def reopen(archive: Archive) -> Iterator[Archive]:
+    """Open an archive again whose directory has been read.
+
+    Raises:
+        ToolkitError: It was changed since.
+    """
+    with _open(archive.path) as stream:
+        state = os.fstat(stream.fileno())
+        if (state.st_size, state.st_mtime_ns) != (archive.size, archive.modified):
+            raise ToolkitError(f"{archive.path} was changed while it was converted: run again")
+        yield archive._replace(descriptor=stream.fileno())
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -114,11 +142,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
     with path.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        yield _read_directory(path, stream.fileno(), size)
+        yield stream
 
 
-def _read_directory(path: Path, descriptor: int, size: int) -> Archive:
+def _read_directory(path: Path, descriptor: int, state: os.stat_result, prefix: str) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -168,12 +195,17 @@ def _read_directory(path: Path, descriptor: int, size: int) -> Archive:
     problems.extend(unsafe_names(_all_names(folders, members), lookalikes))
     if problems:
         raise refused(path, problems)
-    if is_bomb(total := sum(member.size for member in members), size):
+    if is_bomb(total := sum(member.size for member in members), state.st_size):
         raise ToolkitError(
-            f"{path} would unpack to {format_size(total)} from {format_size(size)}, as a zip bomb does: "
+            f"{path} would unpack to {format_size(total)} from {format_size(state.st_size)}, as a zip bomb does: "
             "CVAT makes no such archive"
         )
-    return Archive(path, descriptor, size, members, [folder[:-1] for folder in folders], lookalikes)
+    folders = [folder[:-1] for folder in folders]
+    if prefix:
+        members = [member._replace(name=prefix + member.name) for member in members]
+        folders = [prefix + folder for folder in folders]
+        lookalikes = [(prefix + name, prefix + other) for name, other in lookalikes]
+    return Archive(path, descriptor, state.st_size, state.st_mtime_ns, members, folders, lookalikes, prefix)
 
 
 def _is_count(path: Path, found: int) -> bool:

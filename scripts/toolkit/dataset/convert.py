@@ -1,4 +1,4 @@
-"""From an export to a dataset: the export unpacked, its sides, labels.json and manifest.json."""
+"""From exports to a dataset: the export unpacked, its sides, labels.json and manifest.json."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.workers import Engine, InTurn
 from toolkit.dataset import labels
-from toolkit.dataset.archive import Archive, open_archive
-from toolkit.dataset.archive_kind import Kind, recognise
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
 from toolkit.dataset.detection_manifest import DetectionManifest
-from toolkit.dataset.detection_read import READERS
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
+from toolkit.dataset.exports import Exports, read_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
 from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
@@ -23,7 +22,6 @@ from toolkit.dataset.sides import (
     check_names,
     check_space,
     linker,
-    make_folders,
     needed_space,
     usable_mode,
     write_aliases,
@@ -31,7 +29,8 @@ from toolkit.dataset.sides import (
 )
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import find_warnings
-from toolkit.dataset.unpack import Contents, unpack
+from toolkit.dataset.unpack import Contents
+from toolkit.dataset.unpack_exports import unpack_exports
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Request:
     """What is to be converted, and how.
 
     Attributes:
-        base_file: The exported zip.
+        base_files: The exported zips, one or several.
         target: Folder for the dataset; made if missing.
         rules: How the images are split.
         unlabelled: What becomes of the images without a tag.
@@ -52,7 +51,7 @@ class Request:
         exported: Keep the unpacked export beside the sides.
     """
 
-    base_file: Path
+    base_files: Sequence[Path]
     target: Path
     rules: Rules
     unlabelled: Unlabelled = Unlabelled.DROP
@@ -107,7 +106,7 @@ class Converted:
 
 
 def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
-    """Make a dataset of an export; it appears as a whole or not at all.
+    """Make a dataset of one or several exports; it appears as a whole or not at all.
 
     Args:
         request: What to do.
@@ -124,32 +123,30 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     """
     recover(request.target)
     check_target(request.target, request.overwrite, ())
-    with open_archive(request.base_file) as archive:
-        kind = _recognise(request, archive)
-        if kind.name in READERS:
-            return _convert_boxes(request, archive, kind, on_percent, dry_run=False)
-        check_target(request.target, request.overwrite, request.parts)
-        plan = _plan(request, archive, kind)
-        copies = request.link_mode is LinkMode.COPY and request.exported
-        check_space(archive, request.target, copies)
-        with DatasetPublisher(request.target, request.overwrite, request.parts) as publisher:
-            tree = publisher.tree
-            check_names(archive, tree)
-            mode = usable_mode(request.link_mode, tree) if request.exported else None
-            aliased = replace(request, aliases=request.aliases and write_aliases(tree))
-            exported = tree / EXPORTED if request.exported else publisher.spare
-            exported.mkdir()
-            make_folders(exported, archive.all_folders())
-            contents = unpack(archive, str(exported), on_percent)
-            selection, assignment = _decide(request, plan, archive, contents.hashes)
-            classes = dict.fromkeys(request.rules.sides, plan.labels)
-            link = linker(mode) if mode else os.rename
-            write_sides(tree, exported, selection.images, assignment.sides, classes, link)
-            manifest = _record(aliased, archive, plan.labels, selection, assignment, contents)
-            write_records(tree, manifest)
-            replaced = dataset_in(request.target)
-            publisher.publish()
-    return Converted(manifest, mode, needed_space(archive, mode is LinkMode.COPY), replaced)
+    engine = InTurn()
+    exports = _read(request, engine)
+    if exports.are_boxes:
+        return _convert_boxes(request, exports, engine, on_percent, dry_run=False)
+    check_target(request.target, request.overwrite, request.parts)
+    plan = _plan(request, exports)
+    copies = request.link_mode is LinkMode.COPY and request.exported
+    check_space(exports.members, request.target, copies)
+    with DatasetPublisher(request.target, request.overwrite, request.parts) as publisher:
+        tree = publisher.tree
+        check_names(exports, tree)
+        mode = usable_mode(request.link_mode, tree) if request.exported else None
+        aliased = replace(request, aliases=request.aliases and write_aliases(tree))
+        exported = tree / EXPORTED if request.exported else publisher.spare / EXPORTED
+        contents = unpack_exports(exports, exported, publisher.spare, engine, on_percent)
+        selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
+        classes = dict.fromkeys(request.rules.sides, plan.labels)
+        link = linker(mode) if mode else os.rename
+        write_sides(tree, exported, selection.images, assignment.sides, classes, link)
+        manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
+        write_records(tree, manifest)
+        replaced = dataset_in(request.target)
+        publisher.publish()
+    return Converted(manifest, mode, needed_space(exports.members, mode is LinkMode.COPY), replaced)
 
 
 def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
@@ -166,48 +163,51 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         ToolkitError: As :func:`convert` does.
     """
     check_target(request.target, True, ())
-    with open_archive(request.base_file) as archive:
-        kind = _recognise(request, archive)
-        if kind.name in READERS:
-            return _convert_boxes(request, archive, kind, on_percent, dry_run=True)
-        check_target(request.target, True, request.parts)
-        plan = _plan(request, archive, kind)
-        copies = request.link_mode is LinkMode.COPY and request.exported
-        check_space(archive, request.target, copies)
-        contents = unpack(archive, None, on_percent)
-        selection, assignment = _decide(request, plan, archive, contents.hashes)
-        manifest = _record(request, archive, plan.labels, selection, assignment, contents)
-        return Converted(manifest, None, needed_space(archive, copies), dataset_in(request.target))
+    engine = InTurn()
+    exports = _read(request, engine)
+    if exports.are_boxes:
+        return _convert_boxes(request, exports, engine, on_percent, dry_run=True)
+    check_target(request.target, True, request.parts)
+    plan = _plan(request, exports)
+    copies = request.link_mode is LinkMode.COPY and request.exported
+    check_space(exports.members, request.target, copies)
+    contents = unpack_exports(exports, None, None, engine, on_percent)
+    selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
+    manifest = _record(request, exports, plan.labels, selection, assignment, contents)
+    return Converted(manifest, None, needed_space(exports.members, copies), dataset_in(request.target))
 
 
-def _recognise(request: Request, archive: Archive) -> Kind:
+def _read(request: Request, engine: Engine) -> Exports:
     replaced = {*SPECIFIED, *recorded_parts(request.target / MANIFEST), TEST} - {MANIFEST}
-    inside = [name for name in replaced if request.base_file.is_relative_to(request.target / name)]
-    if inside:
-        raise UsageError(f"{request.base_file} lies in the dataset that would be replaced: move it out of {inside[0]}")
-    return recognise([member.name for member in archive.members], request.keep_junk)
+    for path in request.base_files:
+        inside = [name for name in replaced if path.is_relative_to(request.target / name)]
+        if inside:
+            raise UsageError(f"{path} lies in the dataset that would be replaced: move it out of {inside[0]}")
+    return read_exports(request.base_files, request.keep_junk, engine)
 
 
 def _convert_boxes(
-    request: Request, archive: Archive, kind: Kind, on_percent: Callable[[], None], dry_run: bool
+    request: Request, exports: Exports, engine: Engine, on_percent: Callable[[], None], dry_run: bool
 ) -> Converted:
-    """Convert a detection export; what has a say for tags alone is refused."""
+    """Convert detection exports; what has a say for tags alone is refused."""
     for option, is_given in (
         ("--multi-label", request.rules.multi_label is not MultiLabel.KEEP),
         ("--layout nested", request.layout is not Layout.FLAT),
         ("--keep-junk", request.keep_junk),
     ):
         if is_given:
-            raise UsageError(f"{option} is for tags, but {archive.path} is an export of boxes ({kind.name})")
-    boxes = BoxRequest(
-        request.base_file, request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite
-    )
-    manifest, size, replaced = convert_boxes(boxes, archive, kind, _near_finder(archive), on_percent, dry_run)
+            first = exports.each[0]
+            raise UsageError(
+                f"{option} is for tags, but {first.archive.path} is an export of boxes ({first.kind.name})"
+            )
+    boxes = BoxRequest(request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite)
+    find_near = _near_finder(exports, engine)
+    manifest, size, replaced = convert_boxes(boxes, exports, engine, find_near, on_percent, dry_run)
     return Converted(manifest, None, size, replaced)
 
 
-def _near_finder(archive: Archive) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:
-    return lambda images, clusters: find_near_duplicates(archive, images, clusters)
+def _near_finder(exports: Exports, engine: Engine) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:
+    return lambda images, clusters: find_near_duplicates(exports, images, clusters, engine)
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,8 @@ class _Plan:
     assignment: Assignment | None
 
 
-def _plan(request: Request, archive: Archive, kind: Kind) -> _Plan:
-    selection = select(archive, kind, request.choice)
+def _plan(request: Request, exports: Exports) -> _Plan:
+    selection = select(exports, request.choice)
     if request.rules.method is SplitMethod.SUBSETS:
         raise UsageError("--split-method subsets is for exports of boxes; an export of tags names no subsets")
     if request.labels_file is None:
@@ -229,34 +229,36 @@ def _plan(request: Request, archive: Archive, kind: Kind) -> _Plan:
         numbers = labels.read_pinned(request.labels_file)
         labels.check_covers(numbers, selection.classes, request.labels_file)
     if not selection.images:
-        raise ToolkitError(f"{archive.path} holds no image in a class folder: tag images in CVAT, then export again")
+        raise ToolkitError(f"{exports.title} holds no image in a class folder: tag images in CVAT, then export again")
     return _Plan(selection, numbers, early_assignment(request.rules, selection))
 
 
-def _decide(request: Request, plan: _Plan, archive: Archive, hashes: Sequence[bytes]) -> tuple[Selection, Assignment]:
+def _decide(
+    request: Request, plan: _Plan, exports: Exports, hashes: Sequence[bytes], engine: Engine
+) -> tuple[Selection, Assignment]:
     """Decide the sides, now that the content is known."""
     selection = drop_multi_label(request.rules, plan.selection, hashes)
     unchanged = plan.assignment if selection is plan.selection else None
-    assignment = assign(request.rules, selection, hashes, unchanged, _near_finder(archive))
+    assignment = assign(request.rules, selection, hashes, unchanged, _near_finder(exports, engine))
     check_sides(request.rules, assignment)
     return selection, assignment
 
 
 def _record(
     request: Request,
-    archive: Archive,
+    exports: Exports,
     numbers: Mapping[str, int],
     selection: Selection,
     assignment: Assignment,
     contents: Contents,
 ) -> Manifest:
     return record_dataset(
-        archive,
+        exports,
         selection,
         assignment,
         contents.hashes,
         parts=request.parts,
         numbers=numbers,
         options=request.options(),
-        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, archive, contents.formats),
+        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, exports, contents.formats),
     )

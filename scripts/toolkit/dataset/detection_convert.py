@@ -1,4 +1,4 @@
-"""From a detection export to a dataset: images/, labels/, annotations/, data.yaml, labels.json and manifest.json.
+"""From detection exports to a dataset: images/, labels/, annotations/, data.yaml, labels.json and manifest.json.
 
 Splitting, groups, duplicates, unpacking and publishing are those of :mod:`toolkit.dataset.convert`; only the labels are
 of another kind.
@@ -14,21 +14,22 @@ from typing import NamedTuple
 
 from toolkit import __version__
 from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
-from toolkit.core.safe_names import is_junk
+from toolkit.core.safe_names import fold, is_junk
+from toolkit.core.workers import Engine
 from toolkit.dataset import labels, split
-from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import Kind
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
 from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
-from toolkit.dataset.detection_read import DetectionExport, Frame, read_export
+from toolkit.dataset.detection_read import DetectionExport, Frame, merged
 from toolkit.dataset.detection_write import class_names, coco, data_yaml, flat_names, label_lines
 from toolkit.dataset.duplicates import Cluster, OnLeak
+from toolkit.dataset.exports import Exports, in_several
 from toolkit.dataset.layout import (
     ANNOTATIONS,
     BOXES,
     DATA_YAML,
     DETECTION_PARTS,
     DETECTION_SIDES,
+    EXPORTED,
     IMAGES,
     LABELS,
     MANIFEST,
@@ -36,13 +37,14 @@ from toolkit.dataset.layout import (
     TRAINING,
     VALIDATION,
 )
-from toolkit.dataset.manifest import DuplicateRecord, LeftOutRecord, Source
+from toolkit.dataset.manifest import DuplicateRecord, LeftOutRecord, sources_of
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
 from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
-from toolkit.dataset.sides import check_names, check_space, make_folders, needed_space, write_sides
+from toolkit.dataset.sides import check_names, check_space, needed_space, write_sides
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.summary import NO_BOX, NO_LABEL, UNNAMED, find_box_warnings
-from toolkit.dataset.unpack import Contents, unpack
+from toolkit.dataset.unpack import Contents
+from toolkit.dataset.unpack_exports import unpack_exports
 
 _MOST_NUMBERS = 10_000
 _SHOWN = 100
@@ -64,7 +66,6 @@ FindNear = Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]
 class BoxRequest:
     """What is to be converted, and how; see :class:`toolkit.dataset.convert.Request`."""
 
-    base_file: Path
     target: Path
     rules: Rules
     unlabelled: Unlabelled = Unlabelled.DROP
@@ -92,18 +93,18 @@ class _Plan(NamedTuple):
 
 def convert_boxes(
     request: BoxRequest,
-    archive: Archive,
-    kind: Kind,
+    exports: Exports,
+    engine: Engine,
     find_near: FindNear,
     on_percent: Callable[[], None],
     dry_run: bool,
 ) -> tuple[DetectionManifest, int, list[str]]:
-    """Make a dataset of an open detection export, or only say what it would be.
+    """Make a dataset of detection exports, or only say what it would be.
 
     Args:
         request: What to do.
-        archive: The export.
-        kind: What it was recognised as.
+        exports: The exports.
+        engine: Where they are unpacked.
         find_near: Finds near-duplicates, called if the rules ask for them.
         on_percent: Called for every hundredth of the unpacking.
         dry_run: Write nothing.
@@ -118,20 +119,18 @@ def convert_boxes(
         OSError: Reading or writing failed.
     """
     check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
-    plan = _plan(request, archive, kind)
-    check_space(archive, request.target, copies=False)
-    size = needed_space(archive, copies=False)
+    plan = _plan(request, exports)
+    check_space(exports.members, request.target, copies=False)
+    size = needed_space(exports.members, copies=False)
     if dry_run:
-        contents = unpack(archive, None, on_percent)
-        manifest = _Dataset(request, archive, plan, contents, find_near).manifest(lambda _path, _content: None)
+        contents = unpack_exports(exports, None, None, engine, on_percent)
+        manifest = _Dataset(request, exports, plan, contents, find_near).manifest(lambda _path, _content: None)
         return manifest, size, dataset_in(request.target)
     with DatasetPublisher(request.target, request.overwrite, DETECTION_PARTS) as publisher:
-        tree, unpacked = publisher.tree, publisher.spare
-        check_names(archive, tree)
-        unpacked.mkdir()
-        make_folders(unpacked, archive.all_folders())
-        contents = unpack(archive, str(unpacked), on_percent)
-        dataset = _Dataset(request, archive, plan, contents, find_near)
+        tree, unpacked = publisher.tree, publisher.spare / EXPORTED
+        check_names(exports, tree)
+        contents = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent)
+        dataset = _Dataset(request, exports, plan, contents, find_near)
         dataset.move_images(unpacked, tree)
         manifest = dataset.manifest(lambda path, content: (tree / path).write_bytes(content))
         (tree / LABELS).write_text(labels.as_json(plan.numbers), encoding="utf-8")
@@ -142,13 +141,13 @@ def convert_boxes(
     return manifest, size, replaced
 
 
-def _plan(request: BoxRequest, archive: Archive, kind: Kind) -> _Plan:
+def _plan(request: BoxRequest, exports: Exports) -> _Plan:
     if request.rules.method is SplitMethod.SUBSETS and request.rules.on_leak is OnLeak.FIX:
         raise UsageError("--on-leak fix would move images out of their subsets: use another --split-method, or warn")
     if request.rules.method is SplitMethod.SUBSETS and request.rules.test_fraction:
         raise UsageError("--test-split draws images, but --split-method subsets takes CVAT's own: name one of them")
-    export = read_export(archive, kind)
-    left_out = {index: str(Reason.JUNK) if is_junk(archive.members[index].name) else UNNAMED for index in export.others}
+    export = merged([(start, one.boxes) for start, one in exports.numbered() if one.boxes is not None])
+    left_out = {index: str(Reason.JUNK) if is_junk(exports.members[index].name) else UNNAMED for index in export.others}
     frames = []
     for frame in export.frames:
         if frame.boxes or (not frame.is_labelled and request.unlabelled is Unlabelled.KEEP):
@@ -156,13 +155,14 @@ def _plan(request: BoxRequest, archive: Archive, kind: Kind) -> _Plan:
         else:
             left_out[frame.member] = NO_BOX if frame.is_labelled else NO_LABEL
     if request.unlabelled is Unlabelled.ERROR:
-        _refuse_unlabelled(archive, [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL])
+        unlabelled = [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL]
+        _refuse_unlabelled(exports.title, unlabelled)
     if not any(frame.boxes for frame in frames):
-        raise ToolkitError(f"{archive.path} holds no box: draw some in CVAT, then export again")
+        raise ToolkitError(f"{exports.title} holds no box: draw some in CVAT, then export again")
     images = [
         Image(member.name, "", frame.name, name, member.size, frame.member)
-        for frame, name in zip(frames, flat_names(frames), strict=True)
-        if (member := archive.members[frame.member])
+        for frame, name in zip(frames, flat_names(_told_apart(frames, exports)), strict=True)
+        if (member := exports.members[frame.member])
     ]
     return _Plan(
         export._replace(frames=frames),
@@ -173,10 +173,22 @@ def _plan(request: BoxRequest, archive: Archive, kind: Kind) -> _Plan:
     )
 
 
-def _refuse_unlabelled(archive: Archive, names: list[str]) -> None:
+def _told_apart(frames: list[Frame], exports: Exports) -> list[Frame]:
+    """Put the folder of its export before the name of each image that has its name in another export as well."""
+    if len(exports.each) == 1:
+        return frames
+    export_of = exports.finder()
+    folders = [export_of(frame.member).folder for frame in frames]
+    named = list(frames)
+    for index in in_several([fold(frame.name.rpartition(".")[0]) for frame in frames], folders):
+        named[index] = frames[index]._replace(name=f"{folders[index]}/{frames[index].name}")
+    return named
+
+
+def _refuse_unlabelled(title: str, names: list[str]) -> None:
     if names:
         raise ProblemsFound(
-            f"{archive.path} holds {len(names)} images without a label: label them in CVAT and export again, "
+            f"{title} holds {len(names)} images without a label: label them in CVAT and export again, "
             "or use --unlabelled drop, or keep for background",
             [*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])],
         )
@@ -208,7 +220,7 @@ def _early(rules: Rules, frames: Sequence[Frame], images: list[Image]) -> Assign
 
 
 def _selection(images: list[Image]) -> Selection:
-    return Selection("", [""], images, {})
+    return Selection([""], images, {})
 
 
 def _sides_of_subsets(frames: Sequence[Frame]) -> list[str]:
@@ -257,10 +269,10 @@ class _Dataset:
     """A dataset whose content is known."""
 
     def __init__(
-        self, request: BoxRequest, archive: Archive, plan: _Plan, contents: Contents, find_near: FindNear
+        self, request: BoxRequest, exports: Exports, plan: _Plan, contents: Contents, find_near: FindNear
     ) -> None:
         self._request = request
-        self._archive = archive
+        self._exports = exports
         self._plan = plan
         self._contents = contents
         assignment = assign(request.rules, _selection(plan.images), contents.hashes, plan.early, find_near)
@@ -285,7 +297,8 @@ class _Dataset:
         Args:
             write: Called with path and content of each file that is made from the labels.
         """
-        plan, archive = self._plan, self._archive
+        plan, exports = self._plan, self._exports
+        export_of = exports.finder()
         frames = plan.export.frames
         files = []
         for path, content in self._files():
@@ -295,7 +308,7 @@ class _Dataset:
         labels_file = self._request.labels_file
         manifest = DetectionManifest(
             tool=__version__,
-            source=Source(archive.path.name, archive.size, archive.directory_sha256()),
+            sources=sources_of(exports),
             format_name=plan.export.format_name,
             options={
                 **rules,
@@ -315,7 +328,7 @@ class _Dataset:
             ],
             left_out=sorted(
                 LeftOutRecord(
-                    archive.members[index].name, reason, archive.members[index].size, self._contents.hashes[index].hex()
+                    exports.members[index].name, reason, exports.members[index].size, self._contents.hashes[index].hex()
                 )
                 for index, reason in plan.left_out.items()
             ),
@@ -330,6 +343,7 @@ class _Dataset:
                     dict(sorted(Counter(box.label for box in frame.boxes).items())),
                     image.size,
                     self._contents.hashes[image.member].hex(),
+                    export_of(image.member).folder,
                 )
                 for image, frame, side in zip(plan.images, frames, self._sides, strict=True)
             ],

@@ -2,14 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.formats import TaskType
 from toolkit.dataset.layout import DETECTION_PARTS, DETECTION_SIDES
-from toolkit.dataset.manifest import FORMAT, VERSION, DuplicateRecord, LeftOutRecord, Source
+from toolkit.dataset.manifest import (
+    FORMAT,
+    VERSION,
+    VERSION_OF_SEVERAL,
+    DuplicateRecord,
+    LeftOutRecord,
+    Source,
+    source_entry,
+    version_of,
+)
 
 
 class DetectionImage(NamedTuple):
@@ -25,6 +34,7 @@ class DetectionImage(NamedTuple):
         boxes: Number of boxes by class.
         size: Bytes.
         sha256: In hexadecimal digits.
+        source: The folder of its export, if there are several.
     """
 
     path: str
@@ -36,6 +46,11 @@ class DetectionImage(NamedTuple):
     boxes: Mapping[str, int]
     size: int
     sha256: str
+    source: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Give what the manifest has of it."""
+        return {key: value for key, value in self._asdict().items() if value or key != "source"}
 
 
 class FileRecord(NamedTuple):
@@ -51,7 +66,7 @@ class DetectionManifest(NamedTuple):
 
     Attributes:
         tool: Version of this toolkit.
-        source: The export.
+        sources: The exports.
         format_name: The export's format.
         options: Every option that had a say, by name.
         labels: Ids by class.
@@ -64,7 +79,7 @@ class DetectionManifest(NamedTuple):
     """
 
     tool: str
-    source: Source
+    sources: Sequence[Source]
     format_name: str
     options: Mapping[str, Any]
     labels: Mapping[str, int]
@@ -90,12 +105,12 @@ class DetectionManifest(NamedTuple):
 
 def lines(manifest: DetectionManifest) -> Iterator[str]:
     """Write a manifest as JSON, in pieces."""
-    yield f'{{\n"format": {json.dumps(FORMAT)},\n"version": {VERSION},\n'
+    yield f'{{\n"format": {json.dumps(FORMAT)},\n"version": {version_of(manifest.sources)},\n'
     for key, value in (
         ("parts", DETECTION_PARTS),
         ("task", TaskType.DETECTION),
         ("tool", {"name": "cvat-toolkit", "version": manifest.tool}),
-        ("source", manifest.source._asdict()),
+        source_entry(manifest.sources),
         ("export_format", manifest.format_name),
         ("options", manifest.options),
         ("labels", manifest.labels),
@@ -103,15 +118,15 @@ def lines(manifest: DetectionManifest) -> Iterator[str]:
         ("findings", manifest.findings),
     ):
         yield f'"{key}": {_json(value)},\n'
-    lists: tuple[tuple[str, Sequence[Any]], ...] = (
-        ("duplicates", manifest.duplicates),
-        ("left_out", manifest.left_out),
-        ("files", manifest.files),
-        ("images", manifest.images),
+    lists: tuple[tuple[str, Iterable[dict[str, Any]]], ...] = (
+        ("duplicates", (record._asdict() for record in manifest.duplicates)),
+        ("left_out", (record._asdict() for record in manifest.left_out)),
+        ("files", (record._asdict() for record in manifest.files)),
+        ("images", (record.entry() for record in manifest.images)),
     )
-    for key, records in lists:
+    for key, entries in lists:
         yield f'"{key}": ['
-        yield ",".join(f"\n{_json(record._asdict())}" for record in records)
+        yield ",".join(f"\n{_json(entry)}" for entry in entries)
         yield "\n]\n}\n" if key == "images" else "\n],\n"
 
 
@@ -143,11 +158,11 @@ def read(path: Path) -> DetectionManifest:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values["version"] != VERSION:
+        if values["version"] not in (VERSION, VERSION_OF_SEVERAL):
             raise ToolkitError(f"{path} is a manifest of version {values['version']}: update this toolkit to read it")
         manifest = DetectionManifest(
             tool=values["tool"]["version"],
-            source=Source(**values["source"]),
+            sources=[Source(**entry) for entry in values.get("sources") or [values["source"]]],
             format_name=values["export_format"],
             options=values["options"],
             labels=values["labels"],

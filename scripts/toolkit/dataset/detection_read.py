@@ -1,6 +1,6 @@
 """Detection exports of every format that is read: for the report as they are, for a dataset as frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
@@ -82,6 +82,32 @@ class DetectionExport(NamedTuple):
     others: list[int]
 
 
+def merged(exports: Sequence[tuple[int, DetectionExport]]) -> DetectionExport:
+    """See several exports as one.
+
+    Args:
+        exports: Each with the index that its first member has among those of all.
+    """
+    if len(exports) == 1:
+        return exports[0][1]
+    findings: dict[Finding, list[str]] = {}
+    for _, export in exports:
+        for finding, names in export.findings.items():
+            findings.setdefault(finding, []).extend(names)
+    frames = [frame._replace(member=start + frame.member) for start, export in exports for frame in export.frames]
+    return DetectionExport(
+        ", ".join(sorted({export.format_name for _, export in exports})),
+        list(dict.fromkeys(name for _, export in exports for name in export.classes)),
+        sorted(frames, key=_order),
+        findings,
+        [start + index for start, export in exports for index in export.others],
+    )
+
+
+def _order(frame: Frame) -> tuple[str, str, str]:
+    return *frame.name.rpartition("/")[::2], frame.subset
+
+
 def read_export(archive: Archive, kind: Kind) -> DetectionExport:
     """Read a detection export for a dataset.
 
@@ -95,7 +121,8 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
     Raises:
         ToolkitError: A file of labels as a whole cannot be read, or no image is in the zip.
     """
-    files = LabelFiles.of_archive(archive, kind)
+    root = archive.prefix + kind.root
+    files = LabelFiles.of_archive(archive, kind._replace(root=root))
     found = read_annotations(files)
     if found.unreadable:
         raise ToolkitError(f"{archive.path}: {found.unreadable[0]}: export it again")
@@ -109,7 +136,7 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
             found.note(Finding.REPEATED, image)
         else:
             taken.add(image.location)
-            if (frame := _frame(found, image, index[kind.root + image.location])) is not None:
+            if (frame := _frame(found, image, index[root + image.location])) is not None:
                 frames.append(frame)
     if not frames:
         if Finding.NO_BYTES in found.findings:
@@ -120,9 +147,9 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
         raise ToolkitError(
             f"{archive.path} ({kind.name}) names no image where CVAT's exports do: export a project that has some"
         )
-    frames.sort(key=lambda frame: (*frame.name.rpartition("/")[::2], frame.subset))
+    frames.sort(key=_order)
     junk = filter(is_image, files.junk)
-    others = sorted(index[name] for name in (*junk, *(kind.root + name for name in found.unlisted())))
+    others = sorted(index[name] for name in (*junk, *(root + name for name in found.unlisted())))
     return DetectionExport(kind.name, list(found.classes), frames, found.findings, others)
 
 

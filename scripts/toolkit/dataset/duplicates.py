@@ -1,18 +1,20 @@
 """Duplicates: images of equal bytes or looks, which are data leakage where they are in more than one split."""
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import product
 from typing import NamedTuple
 
 from toolkit.core.images import DifferenceHash, difference_hash
-from toolkit.core.workers import map_in_threads
-from toolkit.dataset.archive import Archive
+from toolkit.core.workers import Engine, map_in_threads
+from toolkit.dataset.archive import Archive, reopen
+from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import ALL_SIDES
 from toolkit.dataset.selection import Image
-from toolkit.dataset.unpack import MOST_WORKERS, open_member
+from toolkit.dataset.unpack import open_member
 
 _NAMED = 4
 _DISTANCE = 4
@@ -142,31 +144,54 @@ def move_duplicates_to_one_split(
     return moved
 
 
-def find_near_duplicates(archive: Archive, images: Sequence[Image], clusters: Iterable[Cluster]) -> list[Cluster]:
+class _LookJob(NamedTuple):
+    """Members of a closed archive that are to be looked at, by their indices in it."""
+
+    archive: Archive
+    members: list[int]
+    threads: int
+
+
+def find_near_duplicates(
+    exports: Exports, images: Sequence[Image], clusters: Iterable[Cluster], engine: Engine
+) -> list[Cluster]:
     """Find images that look the same although their bytes differ; of duplicates in bytes, one stands for all.
 
     Args:
-        archive: The export that they are in.
+        exports: The exports that they are in.
         images: The images.
         clusters: Those of equal bytes.
+        engine: Where the pictures are decoded.
 
     Returns:
         Clusters of two or more, in the order of their first images. Pictures that cannot be decoded are in none.
     """
+    copies = {index for cluster in clusters for index in cluster.images[1:]}
+    chosen = sorted((image.member, index) for index, image in enumerate(images) if index not in copies)
+    jobs = []
+    for start, export in exports.numbered():
+        first, last = (bisect_left(chosen, (at, 0)) for at in (start, start + len(export.archive.members)))
+        jobs.append(_LookJob(export.archive, [member - start for member, _ in chosen[first:last]], engine.parallel))
+    looks: list[DifferenceHash | None] = [None] * len(images)
+    found = (look for of_export in engine.run(_look_at, jobs) for look in of_export)
+    for (_, index), look in zip(chosen, found, strict=True):
+        looks[index] = look
+    return [Cluster(Kind.NEAR, tuple(group)) for group in alike(looks)]
+
+
+def _look_at(job: _LookJob, _on_done: Callable[[int], None]) -> list[DifferenceHash | None]:
     from PIL import Image as Pictures
 
-    copies = {index for cluster in clusters for index in cluster.images[1:]}
-    chosen = [index for index in range(len(images)) if index not in copies]
+    with reopen(job.archive) as archive:
 
-    def look(index: int) -> DifferenceHash | None:
-        try:
-            with Pictures.open(open_member(archive, archive.members[images[index].member])) as picture:
-                return None if picture.width * picture.height > _MOST_PIXELS else difference_hash(picture)
-        except Exception:  # decoders raise anything for a broken file; whether it is whole is not the question here
-            return None
+        def look(member: int) -> DifferenceHash | None:
+            try:
+                with Pictures.open(open_member(archive, archive.members[member])) as picture:
+                    return None if picture.width * picture.height > _MOST_PIXELS else difference_hash(picture)
+            except Exception:  # decoders raise anything for a broken file; that it is whole is not the question here
+                return None
 
-    looks = map_in_threads(look, chosen, MOST_WORKERS)
-    return [Cluster(Kind.NEAR, tuple(chosen[at] for at in group)) for group in alike(looks)]
+        return map_in_threads(look, job.members, job.threads)
 
 
 def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:

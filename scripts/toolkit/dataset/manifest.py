@@ -15,6 +15,7 @@ from toolkit.core.errors import ToolkitError
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
+from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import (
     ALL_PARTS,
     ALL_SIDES,
@@ -30,18 +31,22 @@ from toolkit.dataset.selection import Selection
 
 FORMAT = "cvat-toolkit dataset manifest"
 VERSION = 2
+VERSION_OF_SEVERAL = 3
+"""That of a dataset of several exports: it names them all, and the one that each image came from."""
 _START = f'{{\n"format": "{FORMAT}",\n'
 
 
 class Source(NamedTuple):
     """The export that a dataset was made of: file name, bytes, and what its content is known by.
 
-    ``directory_sha256`` is the SHA-256 of all members' names, sizes and CRCs, in hexadecimal digits.
+    ``directory_sha256`` is the SHA-256 of all members' names, sizes and CRCs, in hexadecimal digits. ``folder`` is what
+    one of several is called in the dataset, as in ``cvat_exported``; the only one has none.
     """
 
     name: str
     size: int
     directory_sha256: str
+    folder: str = ""
 
 
 class ImageRecord(NamedTuple):
@@ -55,6 +60,7 @@ class ImageRecord(NamedTuple):
         frame: The frame's own path in CVAT, such as ``garden/1.jpg``.
         size: Bytes.
         sha256: In hexadecimal digits.
+        source: The folder of its export, if there are several.
     """
 
     path: str
@@ -64,6 +70,7 @@ class ImageRecord(NamedTuple):
     frame: str
     size: int
     sha256: str
+    source: str = ""
 
     @property
     def exported_path(self) -> str:
@@ -99,7 +106,7 @@ class Manifest(NamedTuple):
 
     Attributes:
         tool: Version of this toolkit.
-        source: The export.
+        sources: The exports.
         parts: Names of all that was made in the dataset's folder.
         options: Every option that had a say, by name.
         labels: Ids by class.
@@ -111,7 +118,7 @@ class Manifest(NamedTuple):
     """
 
     tool: str
-    source: Source
+    sources: Sequence[Source]
     parts: Sequence[str]
     options: Mapping[str, Any]
     labels: Mapping[str, int]
@@ -128,7 +135,7 @@ class Manifest(NamedTuple):
 
 
 def record_dataset(
-    archive: Archive,
+    exports: Exports,
     selection: Selection,
     assignment: Assignment,
     hashes: Sequence[bytes],
@@ -140,6 +147,7 @@ def record_dataset(
 ) -> Manifest:
     """Put together what a dataset consists of; ``hashes`` are the SHA-256 of every member."""
     sides = assignment.sides
+    export_of = exports.finder()
     images = [
         ImageRecord(
             f"{side}/{image.place}",
@@ -149,13 +157,14 @@ def record_dataset(
             image.frame,
             image.size,
             hashes[image.member].hex(),
+            export_of(image.member).folder,
         )
         for image, side in zip(selection.images, sides, strict=True)
     ]
     left_out = [
         LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes[index].hex())
         for index, reason in selection.left_out.items()
-        if (member := archive.members[index])
+        if (member := exports.members[index])
     ]
     duplicates = [
         DuplicateRecord(
@@ -167,16 +176,25 @@ def record_dataset(
     ]
     return Manifest(
         tool=__version__,
-        source=Source(archive.path.name, archive.size, archive.directory_sha256()),
+        sources=sources_of(exports),
         parts=parts,
         options=options,
         labels=numbers,
         warnings=warnings,
         duplicates=duplicates,
-        folders=_empty_folders(archive),
+        folders=[folder for archive in exports.archives for folder in _empty_folders(archive)],
         images=images,
         left_out=sorted(left_out),
     )
+
+
+def sources_of(exports: Exports) -> list[Source]:
+    """Record the exports themselves."""
+    return [
+        Source(archive.path.name, archive.size, archive.directory_sha256(), export.folder)
+        for export in exports.each
+        if (archive := export.archive)
+    ]
 
 
 def _empty_folders(archive: Archive) -> list[str]:
@@ -200,11 +218,11 @@ def write_records(tree: Path, manifest: Manifest) -> None:
 def lines(manifest: Manifest) -> Iterator[str]:
     """Write a manifest as JSON, in pieces."""
     yield _START
-    yield f'"version": {VERSION},\n'
+    yield f'"version": {version_of(manifest.sources)},\n'
     for key, value in (
         ("parts", list(manifest.parts)),
         ("tool", {"name": "cvat-toolkit", "version": manifest.tool}),
-        ("source", manifest.source._asdict()),
+        source_entry(manifest.sources),
         ("options", manifest.options),
         ("labels", manifest.labels),
     ):
@@ -217,16 +235,29 @@ def lines(manifest: Manifest) -> Iterator[str]:
     yield "}\n"
 
 
+def version_of(sources: Sequence[Source]) -> int:
+    """Tell the version of a manifest: one export is recorded as ever."""
+    return VERSION if len(sources) == 1 else VERSION_OF_SEVERAL
+
+
+def source_entry(sources: Sequence[Source]) -> tuple[str, object]:
+    """Give the key of a manifest that says where a dataset comes from, and its value."""
+    if len(sources) == 1:
+        return "source", {key: value for key, value in sources[0]._asdict().items() if key != "folder"}
+    return "sources", [source._asdict() for source in sources]
+
+
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def _image_line(record: ImageRecord) -> str:
-    path, side, class_name, exported, frame, size, sha256 = record
+    path, side, class_name, exported, frame, size, sha256, source = record
+    origin = f', "source": {encode_basestring(source)}' if source else ""
     return (
         f'{{"path": {encode_basestring(path)}, "side": "{side}", "class": {encode_basestring(class_name)}, '
         f'"exported": {encode_basestring(exported)}, "frame": {encode_basestring(frame)}, '
-        f'"size": {size}, "sha256": "{sha256}"}}'
+        f'"size": {size}, "sha256": "{sha256}"{origin}}}'
     )
 
 
@@ -290,7 +321,7 @@ def read(path: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ToolkitError(f"{path} is not a manifest of a dataset")
     version = values.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION_OF_SEVERAL:
         raise ToolkitError(f"{path} is a manifest of version {version}: update this toolkit to read it")
     try:
         return _manifest(_from_version_1(values) if version == 1 else values)
@@ -323,7 +354,9 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     images = [_image(entry, numbers) for entry in _objects(values, "images")]
     return Manifest(
         tool=_of_type(_of_type(values, "tool", dict), "version", str),
-        source=_record(Source, _of_type(values, "source", dict), "source"),
+        sources=[_record(Source, entry, "sources") for entry in _objects(values, "sources")]
+        if "sources" in values
+        else [_record(Source, _of_type(values, "source", dict), "source")],
         parts=parts,
         options=_of_type(values, "options", dict),
         labels=numbers,
@@ -351,6 +384,7 @@ def _image(entry: dict[str, Any], numbers: Mapping[str, int]) -> ImageRecord:
 
 
 def _record(kind: type[_Record], entry: dict[str, Any], where: str) -> _Record:
+    entry = {**kind._field_defaults, **entry}
     for name, wanted in _KINDS[kind].items():
         if type(entry.get(name)) is not wanted:
             raise _Damaged(f"{name.partition('_name')[0]} of {where} is missing or of another type")

@@ -1,16 +1,16 @@
 """Which members of an export are images of which class, where they go, and what is left out of the dataset."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import StrEnum
 from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
-from toolkit.core.safe_names import LONGEST_PART, fold, is_junk
+from toolkit.core.safe_names import LONGEST_PART, fold, is_junk, unsafe_names
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import Kind
 from toolkit.dataset.detection_read import READERS
+from toolkit.dataset.exports import Export, Exports, in_several, results_of
 
 _SHOWN = 100
 _JOINT = "__"
@@ -52,7 +52,7 @@ class Image(NamedTuple):
         frame: The frame's own path in CVAT; a first folder of the class's name is left out, for some servers repeat it.
         place: Its path below its side.
         size: Bytes.
-        member: Its index among the archive's members.
+        member: Its index among the members of all exports.
     """
 
     name: str
@@ -64,19 +64,19 @@ class Image(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What an export holds.
+    """What the exports hold.
 
     Attributes:
-        root: Folder that everything lies in, with a slash at the end; empty without one.
         classes: Names of the class folders, empty ones too, by code point.
         images: The dataset's images in the reference's order: by class, then by folder, then by name.
         left_out: The other members by index, with the reason.
+        file_classes: Classes whose folders hold files that are no images.
     """
 
-    root: str
     classes: list[str]
     images: list[Image]
     left_out: dict[int, Reason]
+    file_classes: Set[str] = frozenset()
 
 
 class Choice(NamedTuple):
@@ -95,44 +95,78 @@ class Choice(NamedTuple):
     layout: Layout = Layout.FLAT
 
 
-def select(archive: Archive, kind: Kind, choice: Choice) -> Selection:
-    """Sort the members of an ImageNet export into classes; the kind is what was recognised.
+def select(exports: Exports, choice: Choice) -> Selection:
+    """Sort the members of exports of tags into classes.
 
     Raises:
-        ToolkitError: It is something else, or has no class folder.
+        ToolkitError: One is something else, or has no class folder.
         ProblemsFound: There are images without a tag, and that was to be an error.
     """
-    if kind.name != IMAGENET:
-        raise _other_kind(archive, kind)
-    root = kind.root
+    selected = [_select_from(start, export, choice) for start, export in exports.numbered()]
+    each = results_of(selected)
+    left_out = {index: reason for one in each for index, reason in one.left_out.items()}
+    if choice.unlabelled is Unlabelled.ERROR and Reason.UNLABELLED in left_out.values():
+        raise _unlabelled_found(exports, left_out)
+    classes = {name for one in each for name in one.classes}
+    if not classes:
+        raise ToolkitError(f"{exports.title} holds no labelled image: tag some in CVAT, then export again")
+    found = sorted(entry for one in each for entry in one.found)
+    return Selection(
+        sorted(classes),
+        list(_placed(exports, found, choice.layout)),
+        left_out,
+        {name for one in each for name in one.file_classes},
+    )
+
+
+class _Found(NamedTuple):
+    """What one export holds.
+
+    Attributes:
+        classes: Names of its class folders.
+        found: Class, folder, name and index of each image.
+        left_out: Its other members.
+        file_classes: Classes whose folders hold files that are no images.
+    """
+
+    classes: set[str]
+    found: list[tuple[str, str, str, int]]
+    left_out: dict[int, Reason]
+    file_classes: set[str]
+
+
+def _select_from(start: int, export: Export, choice: Choice) -> "_Found | ToolkitError":
+    archive = export.archive
+    if export.kind.name != IMAGENET:
+        return _other_kind(export)
+    root = export.root
     classes: set[str] = set()
     found: list[tuple[str, str, str, int]] = []
     left_out: dict[int, Reason] = {}
+    file_classes: set[str] = set()
     for folder in archive.folders:
         is_left_out = (is_junk(folder) and not choice.keep_junk) or (choice.as_reference and ".." in folder)
         if f"{folder}/" != root and not is_left_out:
             classes.add(folder.removeprefix(root).partition("/")[0])
     interned: dict[str, str] = {}
-    for index, member in enumerate(archive.members):
-        class_name, slash, _ = member.name.removeprefix(root).partition("/")
+    for index, member in enumerate(archive.members, start):
+        class_name, slash, path = member.name.removeprefix(root).partition("/")
         reason = _reason(member.name, class_name, slash, choice)
         if slash and reason in (None, Reason.NO_IMAGE):
             class_name = interned.setdefault(class_name, class_name)
             classes.add(class_name)
         if reason is None:
-            frame = member.name[len(root) + len(class_name) + 1 :].removeprefix(f"{class_name}/")
-            folder, _, name = f"{class_name}/{frame}".rpartition("/")
+            folder, _, name = f"{class_name}/{path.removeprefix(f'{class_name}/')}".rpartition("/")
             found.append((class_name, folder, name, index))
-        else:
-            left_out[index] = reason
-    if choice.unlabelled is Unlabelled.ERROR and Reason.UNLABELLED in left_out.values():
-        raise _unlabelled_found(archive, left_out)
+            continue
+        left_out[index] = reason
+        if reason is Reason.NO_IMAGE:
+            file_classes.add(class_name)
     if choice.unlabelled is Unlabelled.DROP:
         classes.discard(UNLABELLED)
-    if not classes:
-        raise _no_class(archive, left_out)
-    found.sort()
-    return Selection(root, sorted(classes), list(_placed(archive, root, found, choice.layout)), left_out)
+    if not classes and Reason.UNLABELLED not in left_out.values():
+        return _no_class(archive)
+    return _Found(classes, found, left_out, file_classes)
 
 
 def _reason(name: str, class_name: str, slash: str, choice: Choice) -> Reason | None:
@@ -147,20 +181,41 @@ def _reason(name: str, class_name: str, slash: str, choice: Choice) -> Reason | 
     return None if name.lower().endswith(IMAGE_EXTENSIONS) else Reason.NO_IMAGE
 
 
-def _placed(archive: Archive, root: str, found: Sequence[tuple[str, str, str, int]], layout: Layout) -> Iterator[Image]:
+def _placed(exports: Exports, found: Sequence[tuple[str, str, str, int]], layout: Layout) -> Iterator[Image]:
+    export_of = exports.finder()
     start = 0
     while start < len(found):
         class_name = found[start][0]
         end = start
         while end < len(found) and found[end][0] == class_name:
             end += 1
-        members = [archive.members[entry[3]] for entry in found[start:end]]
-        paths = [member.name[len(root) + len(class_name) + 1 :] for member in members]
+        members = [exports.members[entry[3]] for entry in found[start:end]]
+        of_members = [export_of(entry[3]) for entry in found[start:end]]
+        paths = [
+            member.name[len(export.root) + len(class_name) + 1 :]
+            for member, export in zip(members, of_members, strict=True)
+        ]
         frames = [path.removeprefix(f"{class_name}/") for path in paths]
-        places = flat_names(paths, frames) if layout is Layout.FLAT else paths
+        places = _places(paths, frames, [export.folder for export in of_members], layout)
         for entry, member, frame, place in zip(found[start:end], members, frames, places, strict=True):
             yield Image(member.name, class_name, frame, f"{class_name}/{place}", member.size, entry[3])
         start = end
+
+
+def _places(paths: Sequence[str], frames: Sequence[str], folders: Sequence[str], layout: Layout) -> Sequence[str]:
+    """Place the images of one class; names that several exports have are told apart by the folders of these."""
+    if layout is Layout.FLAT:
+        apart = list(in_several([fold(frame) for frame in frames], folders)) if any(folders) else []
+        return flat_names(_behind(folders, paths, apart), _behind(folders, frames, apart))
+    has_clash = any(folders) and next(unsafe_names(paths), None) is not None
+    return _behind(folders, paths, range(len(paths))) if has_clash else paths
+
+
+def _behind(folders: Sequence[str], paths: Sequence[str], apart: Iterable[int]) -> Sequence[str]:
+    named = list(paths)
+    for index in apart:
+        named[index] = f"{folders[index]}/{paths[index]}"
+    return named
 
 
 def flat_names(paths: Sequence[str], frames: Sequence[str]) -> list[str]:
@@ -210,40 +265,32 @@ def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Sel
     return selection._replace(images=images, left_out=left_out)
 
 
-def _other_kind(archive: Archive, kind: Kind) -> ToolkitError:
+def _other_kind(export: Export) -> ToolkitError:
+    path, kind = export.archive.path, export.kind
     if kind.is_export:
         return ToolkitError(
-            f"{archive.path} is an export in format {kind.name}: a dataset is made of tags in {IMAGENET}, or of boxes "
+            f"{path} is an export in format {kind.name}: a dataset is made of tags in {IMAGENET}, or of boxes "
             f"in one of {', '.join(READERS)}: export again in one of these"
         )
     return ToolkitError(
-        f"{archive.path} is {kind.name}, no export of tags or boxes: name the zip that CVAT exported (--base-file)"
+        f"{path} is {kind.name}, no export of tags or boxes: name the zip that CVAT exported (--base-file)"
     )
 
 
-def _unlabelled_found(archive: Archive, left_out: dict[int, Reason]) -> ToolkitError:
-    names = list(_names(archive, left_out, Reason.UNLABELLED))
+def _unlabelled_found(exports: Exports, left_out: dict[int, Reason]) -> ToolkitError:
+    names = [exports.members[index].name for index, reason in left_out.items() if reason is Reason.UNLABELLED]
     return ProblemsFound(
-        f"{archive.path} holds {len(names)} images without a label: tag them in CVAT and export again, "
+        f"{exports.title} holds {len(names)} images without a label: tag them in CVAT and export again, "
         "or use --unlabelled drop",
         [*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])],
     )
 
 
-def _no_class(archive: Archive, left_out: dict[int, Reason]) -> ToolkitError:
-    if any(reason is Reason.UNLABELLED for reason in left_out.values()):
-        return ToolkitError(f"{archive.path} holds no labelled image: tag some in CVAT, then export again")
-    names = set(_names(archive, left_out, Reason.NO_CLASS))
-    if "synsets.txt" in names:
+def _no_class(archive: Archive) -> ToolkitError:
+    if any(member.name == f"{archive.prefix}synsets.txt" for member in archive.members):
         return ToolkitError(
             f"{archive.path} was exported without images: export it again with images (make export takes them along)"
         )
     return ToolkitError(
         f"{archive.path} holds no folder for a class: is it an export in format {IMAGENET} of a project with tags?"
     )
-
-
-def _names(archive: Archive, left_out: dict[int, Reason], reason: Reason) -> Iterator[str]:
-    for index, found in left_out.items():
-        if found is reason:
-            yield archive.members[index].name

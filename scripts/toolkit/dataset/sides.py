@@ -17,7 +17,8 @@ from toolkit.core.files import refused_name, temporary_folder
 from toolkit.core.safe_names import Lookalikes
 from toolkit.core.text import format_size
 from toolkit.core.workers import run_workers
-from toolkit.dataset.archive import Archive, refused
+from toolkit.dataset.archive import Member, refused
+from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import ALIASES
 from toolkit.dataset.selection import Image
 
@@ -208,15 +209,16 @@ def merging_names(lookalikes: Lookalikes, folder: Path) -> Lookalikes:
     return merging
 
 
-def check_names(archive: Archive, folder: Path) -> None:
+def check_names(exports: Exports, folder: Path) -> None:
     """Check that no two members would become one file on a folder's file system.
 
     Raises:
-        ToolkitError: Some would; all are listed.
+        ToolkitError: Some of an export would; all are listed.
     """
-    if merging := merging_names(archive.lookalikes, folder):
-        problems = [f"{name}: collides with {other} on this file system" for name, other in merging]
-        raise refused(archive.path, problems)
+    for archive in exports.archives:
+        if merging := merging_names(archive.lookalikes, folder):
+            problems = [f"{name}: collides with {other} on this file system" for name, other in merging]
+            raise refused(archive.path, problems)
 
 
 def _merge(place: Path, one: str, other: str) -> bool:
@@ -303,26 +305,26 @@ _BYTES_PER_NAME = 512
 """What a file or link costs besides its content: inode, directory entry, its line in the manifest."""
 
 
-def needed_space(archive: Archive, copies: bool, block: int = 4096) -> int:
+def needed_space(members: Sequence[Member], copies: bool, block: int = 4096) -> int:
     """Estimate the bytes that a dataset takes on the disk.
 
     Args:
-        archive: The export.
+        members: What the exports hold.
         copies: Whether the sides are copies instead of links.
         block: The file system's block size in bytes.
 
     Returns:
         Bytes.
     """
-    content = sum(-(-member.size // block) * block for member in archive.members)
-    return content * (2 if copies else 1) + _BYTES_PER_NAME * len(archive.members)
+    content = sum(-(-member.size // block) * block for member in members)
+    return content * (2 if copies else 1) + _BYTES_PER_NAME * len(members)
 
 
-def check_space(archive: Archive, target: Path, copies: bool) -> None:
-    """Check that an export fits on the disk, by the sizes that it declares.
+def check_space(members: Sequence[Member], target: Path, copies: bool) -> None:
+    """Check that a dataset fits on the disk, by the sizes that the exports declare.
 
     Args:
-        archive: The export.
+        members: What the exports hold.
         target: Folder for the dataset; it need not exist.
         copies: Whether the sides are copies instead of links.
 
@@ -334,10 +336,10 @@ def check_space(archive: Archive, target: Path, copies: bool) -> None:
         folder = folder.parent
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    needed = needed_space(archive, copies, disk.f_frsize)
+    needed = needed_space(members, copies, disk.f_frsize)
     if needed > free:
         raise ToolkitError(
             f"{folder} has {format_size(free)} free, the dataset takes {format_size(needed)}: free some space"
         )
-    if disk.f_files and len(archive.members) > disk.f_favail:
-        raise ToolkitError(f"{folder} has {disk.f_favail} inodes left, the dataset takes {len(archive.members)}")
+    if disk.f_files and len(members) > disk.f_favail:
+        raise ToolkitError(f"{folder} has {disk.f_favail} inodes left, the dataset takes {len(members)}")

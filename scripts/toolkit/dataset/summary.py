@@ -8,15 +8,15 @@ from typing import Any
 
 from toolkit.core.text import printable, some_names
 from toolkit.dataset import detection_manifest
-from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.detection_labels import Finding
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
+from toolkit.dataset.exports import Exports
 from toolkit.dataset.labels import order_warning
 from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
-from toolkit.dataset.manifest import Manifest
+from toolkit.dataset.manifest import Manifest, source_entry
 from toolkit.dataset.selection import Image, Reason, Selection
 
 RECOMMENDED = 10
@@ -106,7 +106,7 @@ def as_json(manifest: Manifest | DetectionManifest) -> dict[str, Any]:
         "left_out": left_out(manifest),
         "warnings": list(manifest.warnings),
         "leaks": [record._asdict() for record in manifest.duplicates if len(record.sides) > 1],
-        "source": manifest.source._asdict(),
+        **dict([source_entry(manifest.sources)]),
     }
 
 
@@ -118,7 +118,7 @@ def find_warnings(
     assignment: Assignment,
     sides: Sequence[str],
     numbers: Mapping[str, int],
-    archive: Archive,
+    exports: Exports,
     formats: Mapping[int, str],
 ) -> list[str]:
     """Find what is doubtful about a dataset.
@@ -128,18 +128,19 @@ def find_warnings(
         assignment: Their sides.
         sides: The sides that there are.
         numbers: The labels' ids.
-        archive: The export.
+        exports: The exports.
         formats: By member, the picture format of those whose extension tells another.
 
     Returns:
         One line each.
     """
-    warnings = [*_left_out(selection, archive), *other_formats(selection.images, formats)]
+    warnings = [*_left_out(selection, exports), *other_formats(selection.images, formats)]
     warnings.extend(_classes(selection, assignment, sides, numbers))
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
-    if archive.lookalikes:
-        names = some_names(f"{other} and {name}" for name, other in archive.lookalikes)
+    lookalikes = [pair for archive in exports.archives for pair in archive.lookalikes]
+    if lookalikes:
+        names = some_names(f"{other} and {name}" for name, other in lookalikes)
         line = f"names that differ in case or Unicode form only, which other file systems take for one: {names}"
         warnings.append(line)
     if (order := order_warning(numbers)) is not None:
@@ -147,15 +148,16 @@ def find_warnings(
     return warnings
 
 
-def _left_out(selection: Selection, archive: Archive) -> Iterator[str]:
+def _left_out(selection: Selection, exports: Exports) -> Iterator[str]:
     def named(wanted: Reason) -> list[str]:
-        return [archive.members[index].name for index, reason in selection.left_out.items() if reason is wanted]
+        return [exports.members[index].name for index, reason in selection.left_out.items() if reason is wanted]
 
-    if selection.root:
-        yield (
-            f"everything lies in the folder {selection.root[:-1]}, which is seen through: the folders in it are the "
-            "classes (--keep-junk takes it for a class)"
-        )
+    for export in exports.each:
+        if export.kind.root:
+            yield (
+                f"everything lies in the folder {export.root[:-1]}, which is seen through: the folders in it are the "
+                "classes (--keep-junk takes it for a class)"
+            )
     if junk := named(Reason.JUNK):
         yield (
             f"{_count(len(junk), 'file is', 'files are')} left out, as operating systems and editors leave them "
@@ -167,8 +169,7 @@ def _left_out(selection: Selection, archive: Archive) -> Iterator[str]:
             f"(the other split methods take them): {some_names(lost)}"
         )
     filled = {image.class_name for image in selection.images}
-    others = {name.removeprefix(selection.root).partition("/")[0] for name in named(Reason.NO_IMAGE)}
-    for name in sorted(others - filled):
+    for name in sorted(selection.file_classes - filled):
         yield f"folder {name} holds files but no image, and counts as a class: is this an ImageNet 1.0 export?"
 
 

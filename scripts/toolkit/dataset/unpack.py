@@ -20,9 +20,6 @@ from toolkit.dataset.archive import Archive, Member, refused
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MOST_WORKERS = 4
-"""Beyond a few processes only the disk is fought over."""
-
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 READ_SIZE = 1024 * 1024
@@ -98,7 +95,7 @@ class Reader:
             raise Damaged("its CRC does not match: the archive is damaged")
 
     def _data_start(self, member: Member) -> int:
-        raw_name = member.raw_name
+        raw_name = member.raw_name(self._archive.prefix)
         header = self._at(member.offset, _LOCAL_HEADER.size + len(raw_name))
         if len(header) < _LOCAL_HEADER.size:
             raise Damaged("lies outside the archive")
@@ -231,13 +228,15 @@ class Contents(NamedTuple):
     formats: dict[int, str]
 
 
-def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = lambda: None) -> Contents:
+def unpack(archive: Archive, tree: str | None, on_done: Callable[[int], None], processes: int) -> Contents:
     """Read every member, check it, hash it, and write it below a folder.
 
     Args:
         archive: The open archive.
-        tree: Folder in which all :meth:`Archive.all_folders` exist; None only checks and hashes.
-        on_percent: Called for every hundredth of the work.
+        tree: Folder in which the archive's prefix exists, with all :meth:`Archive.all_folders` in it; None only checks
+            and hashes.
+        on_done: Called with the number of members that are done since the last call.
+        processes: How many to take at most.
 
     Raises:
         ToolkitError: Members are damaged (all are listed), or have names that the file system refuses.
@@ -245,7 +244,7 @@ def unpack(archive: Archive, tree: str | None, on_percent: Callable[[], None] = 
     """
     folder = None if tree is None else os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return _Unpacking(archive, tree, folder).run(on_percent)
+        return _Unpacking(archive, tree, folder).run(on_done, processes)
     finally:
         if folder is not None:
             os.close(folder)
@@ -268,12 +267,11 @@ class _Unpacking:
         self._tree = tree
         self._folder = folder
 
-    def run(self, on_percent: Callable[[], None]) -> Contents:
+    def run(self, on_done: Callable[[int], None], processes: int) -> Contents:
         members = self._archive.members
         contents = Contents([b""] * len(members), {})
         problems: list[tuple[int, str]] = []
         ranges = deque(batches(members))
-        done = shown = 0
 
         def take(process: int) -> tuple[int, list[Member]] | None:
             # From both ends, so that they seldom write into one folder, which the kernel lets one of them do at a time.
@@ -283,17 +281,12 @@ class _Unpacking:
             return batch.start, members[batch.start : batch.stop]
 
         def keep(batch: _Batch) -> None:
-            nonlocal done, shown
             contents.hashes[batch.first : batch.first + len(batch.hashes)] = batch.hashes
             contents.formats.update(batch.formats)
             problems.extend(batch.problems)
-            done += len(batch.hashes)
-            percent = 100 * done // len(members)
-            for _ in range(percent - shown):
-                on_percent()
-            shown = percent
+            on_done(len(batch.hashes))
 
-        run_processes(self._start, take, worker_count(MOST_WORKERS, len(ranges)), keep)
+        run_processes(self._start, take, worker_count(processes, len(ranges)), keep)
         if problems:
             raise refused(
                 self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(problems)]

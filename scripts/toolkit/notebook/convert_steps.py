@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from toolkit.config.load import expand
 from toolkit.config.model import ConvertKeys
 from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
@@ -35,7 +36,7 @@ def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool 
     """
     rules = Rules(keys.dataset_conversion_validation_split, keys.dataset_conversion_seed, SplitMethod(split_method))
     request = Request(
-        base_file=keys.dataset_conversion_base_file,
+        base_files=expand(keys.dataset_conversion_base_file),
         target=keys.dataset_conversion_dir,
         rules=rules,
         overwrite=overwrite,

@@ -176,7 +176,8 @@ def _add_record(dataset: Dataset, path: Path) -> None:
     """Add what a manifest says; nothing is added if a value in it has a wrong type."""
     differing = {str(image.location) for image in dataset.images if image.location is not None}
     record = _read_manifest(path, differing)
-    source, options = record["source"], record["options"]
+    sources = record["sources"] if "sources" in record else [record["source"]]
+    options = record["options"]
     groups = []
     for equal in _of_type(record.get("duplicates", record.get("equal_images")), list):
         if equal["kind"] != "near-duplicate":
@@ -187,16 +188,7 @@ def _add_record(dataset: Dataset, path: Path) -> None:
         names = sorted(differing)
         findings.append(Finding.of("manifest_differs", names, f"image is {not_both}", f"images are {not_both}"))
     origin = [
-        ("Source", _of_type(source["name"], str)),
-        ("Size of the source", f"{_of_type(source['size'], int):,} bytes"),
-        *(
-            (words, _of_type(source[key], str))
-            for key, words in (
-                ("sha256", "SHA-256 of the source"),
-                ("directory_sha256", "SHA-256 of the source's directory"),
-            )
-            if source.get(key)
-        ),
+        *(line for source in _of_type(sources, list) for line in _source(source)),
         ("Converted by", f"cvat-toolkit {_of_type(record['tool']['version'], str)}"),
         *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in _of_type(options, dict).items()),
     ]
@@ -205,6 +197,15 @@ def _add_record(dataset: Dataset, path: Path) -> None:
     dataset.notes = [_of_type(warning, str) for warning in _of_type(record["warnings"], list)]
     dataset.findings[:0] = findings
     dataset.provenance = origin
+
+
+def _source(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell of one of the exports that a dataset was made of."""
+    yield "Source", _of_type(source["name"], str)
+    yield "Size of the source", f"{_of_type(source['size'], int):,} bytes"
+    for key, words in (("sha256", "SHA-256 of the source"), ("directory_sha256", "SHA-256 of the source's directory")):
+        if source.get(key):
+            yield words, _of_type(source[key], str)
 
 
 def _read_manifest(path: Path, differing: set[str]) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""The exports that one dataset is made of: each is read by itself, and from then on they are seen as one.
+
+Reading one is a pure function of a job that can be sent elsewhere, as is unpacking one: where and when each runs, and
+how often if a worker dies, changes nothing in the dataset.
+"""
+
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.safe_names import fold, is_junk, unsafe_names
+from toolkit.core.text import some_names
+from toolkit.core.workers import Engine
+from toolkit.dataset.archive import Archive, Member, open_archive
+from toolkit.dataset.archive_kind import Kind, recognise
+from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
+
+
+class Export(NamedTuple):
+    """An export.
+
+    Attributes:
+        archive: Its archive, closed.
+        kind: What it was recognised as.
+        boxes: What it holds if it is one of boxes, else None.
+    """
+
+    archive: Archive
+    kind: Kind
+    boxes: DetectionExport | None
+
+    @property
+    def folder(self) -> str:
+        """What it is called in the dataset; empty for the only one."""
+        return self.archive.prefix[:-1]
+
+    @property
+    def root(self) -> str:
+        """What the names of all its members begin with that says nothing about them."""
+        return self.archive.prefix + self.kind.root
+
+
+class Exports(NamedTuple):
+    """All exports of one dataset.
+
+    Attributes:
+        each: They themselves, in an order that follows from their names.
+        members: The members of all of them, one export's after the other's.
+    """
+
+    each: list[Export]
+    members: list[Member]
+
+    @property
+    def title(self) -> str:
+        """What errors call them."""
+        paths = [export.archive.path for export in self.each]
+        return str(paths[0]) if len(paths) == 1 else f"{len(paths)} exports ({some_names(path.name for path in paths)})"
+
+    @property
+    def archives(self) -> list[Archive]:
+        """Their archives."""
+        return [export.archive for export in self.each]
+
+    @property
+    def are_boxes(self) -> bool:
+        """Whether they are exports of boxes."""
+        return self.each[0].boxes is not None
+
+    def numbered(self) -> Iterator[tuple[int, Export]]:
+        """Give each with the index that its first member has among all."""
+        start = 0
+        for export in self.each:
+            yield start, export
+            start += len(export.archive.members)
+
+    def finder(self) -> Callable[[int], Export]:
+        """Give a function that finds the export of a member, by the member's index."""
+        starts = [start for start, _ in self.numbered()]
+        return lambda member: self.each[bisect_right(starts, member) - 1]
+
+
+class _ReadJob(NamedTuple):
+    """What is to be read."""
+
+    path: Path
+    prefix: str
+    keep_junk: bool
+
+
+def read_exports(paths: Sequence[Path], keep_junk: bool, engine: Engine) -> Exports:
+    """Read the directories of some exports, and the labels of boxes.
+
+    Args:
+        paths: The zips.
+        keep_junk: Take junk, and a folder around everything, for what they look like.
+        engine: Where the work is done.
+
+    Raises:
+        UsageError: One is not there.
+        ToolkitError: One cannot be used, or they are not of one kind; all that is wrong is named.
+    """
+    jobs = [_ReadJob(path, prefix, keep_junk) for path, prefix in _prefixes(paths)]
+    exports = results_of(engine.run(_read, jobs))
+    kinds: dict[bool, Export] = {}
+    for export in exports:
+        kinds.setdefault(export.boxes is None, export)
+    if len(kinds) > 1:
+        raise ToolkitError(
+            f"{kinds[True].archive.path} is an export in format {kinds[True].kind.name}, "
+            f"{kinds[False].archive.path} one of boxes ({kinds[False].kind.name}): one dataset is made of one kind"
+        )
+    lists = [export.archive.members for export in exports]
+    return Exports(exports, lists[0] if len(lists) == 1 else [member for members in lists for member in members])
+
+
+def _read(job: _ReadJob, _on_done: Callable[[int], None]) -> Export | ToolkitError:
+    try:
+        with open_archive(job.path, job.prefix) as archive:
+            skipped = len(job.prefix)
+            kind = recognise([member.name[skipped:] for member in archive.members], job.keep_junk)
+            if kind.name not in READERS:
+                return Export(archive, kind, None)
+            return Export(archive, kind, read_export(archive, kind))
+    except ToolkitError as error:
+        return error
+
+
+def in_several(names: Sequence[str], folders: Sequence[str]) -> Iterator[int]:
+    """Find the names that several exports have.
+
+    Args:
+        names: The names.
+        folders: The export's folder of each.
+
+    Yields:
+        Their indices.
+    """
+    first: dict[str, str] = {}
+    several = {name for name, folder in zip(names, folders, strict=True) if first.setdefault(name, folder) != folder}
+    for index, name in enumerate(names):
+        if name in several:
+            yield index
+
+
+_Result = TypeVar("_Result")
+
+
+def results_of(found: Sequence[_Result | ToolkitError]) -> list[_Result]:
+    """Give the results of what was done with each export, or raise what was wrong with some, all at once."""
+    errors = [one for one in found if isinstance(one, ToolkitError)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        kind = UsageError if all(isinstance(error, UsageError) for error in errors) else ToolkitError
+        lines = [line for error in errors for line in (error.message, *error.details)]
+        raise kind(f"{len(errors)} of {len(found)} exports cannot be used", lines)
+    return [one for one in found if not isinstance(one, ToolkitError)]
+
+
+def _prefixes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Name the folder of each export among the others, in an order that is the same however they were given."""
+    if len(paths) == 1:
+        yield paths[0], ""
+        return
+    taken: set[str] = set()
+    for number, path in enumerate(sorted(paths, key=_natural_order), 1):
+        stem = re.sub(r"\.zip$", "", path.name, flags=re.IGNORECASE)
+        if ".." in stem or stem.startswith(".") or is_junk(stem) or next(unsafe_names([stem]), None) is not None:
+            stem = f"export-{number}"  # no folder that is passed over, or not taken
+        candidates = (stem, *(f"{stem}-{more}" for more in range(2, len(paths) + 2)))
+        name = next(name for name in candidates if fold(name) not in taken)
+        taken.add(fold(name))
+        yield path, f"{name}/"
+
+
+def _natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
+    """Sort task-2 before task-10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)], os.fspath(path)

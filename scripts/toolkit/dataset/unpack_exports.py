@@ -1,0 +1,103 @@
+"""Unpacking all exports of a dataset, each by itself."""
+
+import errno
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from toolkit.core.errors import ToolkitError
+from toolkit.core.workers import Engine
+from toolkit.dataset.archive import Archive, reopen
+from toolkit.dataset.exports import Exports, results_of
+from toolkit.dataset.sides import make_folders
+from toolkit.dataset.unpack import Contents, unpack
+
+
+class _UnpackJob(NamedTuple):
+    """What is to be unpacked, and where to.
+
+    Attributes:
+        archive: The closed archive.
+        tree: The folder that all exports are unpacked into; None only checks and hashes.
+        spare: A folder on the same file system for what is not finished.
+        processes: How many it may take at most.
+    """
+
+    archive: Archive
+    tree: Path | None
+    spare: Path | None
+    processes: int
+
+
+def unpack_exports(
+    exports: Exports, tree: Path | None, spare: Path | None, engine: Engine, on_percent: Callable[[], None]
+) -> Contents:
+    """Read every member of all exports, check it, hash it, and write it below a folder.
+
+    Args:
+        exports: The exports.
+        tree: The folder to unpack into, which is made; None only checks and hashes.
+        spare: A folder on the same file system for what is not finished, which is made.
+        engine: Where the work is done.
+        on_percent: Called for every hundredth of it.
+
+    Returns:
+        What was found, by the members of all.
+
+    Raises:
+        ToolkitError: Members are damaged, or have names that the file system refuses; all are listed.
+        OSError: Reading or writing failed.
+    """
+    for folder in (spare, tree):
+        if folder is not None:
+            folder.mkdir()
+    percent = _Percent(len(exports.members), on_percent)
+    jobs = [_UnpackJob(archive, tree, spare, engine.parallel) for archive in exports.archives]
+    found = results_of(engine.run(_unpack, jobs, percent.add))
+    if len(found) == 1:
+        return found[0]
+    merged = Contents([], {})
+    for contents in found:
+        start = len(merged.hashes)
+        merged.formats.update({start + index: name for index, name in contents.formats.items()})
+        merged.hashes.extend(contents.hashes)
+    return merged
+
+
+def _unpack(job: _UnpackJob, on_done: Callable[[int], None]) -> Contents | ToolkitError:
+    """Unpack one export; one that a killed worker had begun is begun anew, in another place."""
+    try:
+        with reopen(job.archive) as archive:
+            if job.tree is None or job.spare is None:
+                return unpack(archive, None, on_done, job.processes)
+            place = job.spare / secrets.token_hex(8)
+            root = place / archive.prefix
+            root.mkdir(parents=True)
+            make_folders(root, archive.all_folders())
+            contents = unpack(archive, str(place), on_done, job.processes)
+    except ToolkitError as error:
+        return error
+    try:
+        root.rename(job.tree / archive.prefix)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise  # else: a worker that was taken for dead has finished before us
+    return contents
+
+
+class _Percent:
+    """Counts in hundredths of a whole."""
+
+    def __init__(self, total: int, on_percent: Callable[[], None]) -> None:
+        self._total = total or 1
+        self._on_percent = on_percent
+        self._count = self._shown = 0
+
+    def add(self, count: int) -> None:
+        """Count some more."""
+        self._count += count
+        percent = min(100, 100 * self._count // self._total)
+        for _ in range(percent - self._shown):
+            self._on_percent()
+        self._shown = max(self._shown, percent)
