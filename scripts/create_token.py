@@ -21,11 +21,12 @@ def main(
     """Make a personal access token and keep it in config/access-token for the other scripts.
 
     The password is asked for, or taken from the environment variable CVAT_PASSWORD; it is not kept. A token that was
-    kept for the same server before is revoked.
+    kept for the same server before is revoked. With CVAT_KUBERNETES the server is asked from inside its pod.
 
     Example: `CVAT_PASSWORD=… python scripts/create_token.py --username ana --days 30`
     """
     import os
+    from dataclasses import replace
 
     from toolkit.cli.console import ask
     from toolkit.config.local_cvat import ROOT, find_stack
@@ -34,8 +35,13 @@ def main(
     from toolkit.cvat import tokens as access_token
     from toolkit.cvat.connection import check_url
     from toolkit.cvat.token_file import read_token, save_token, token_file
+    from toolkit.stack.kubernetes import find_cluster, public_url
 
-    address = check_url(url) if url else find_stack().url
+    stack = find_stack()
+    address = asked = check_url(url) if url else stack.url
+    if stack.namespace:
+        cluster = find_cluster(stack.namespace)
+        address, asked = public_url(cluster, url) or stack.url, cluster.inside
     username = username or os.environ.get("CVAT_SUPERUSER_USERNAME") or ask("User name", "CVAT_USERNAME")
     password = (
         os.environ.get("CVAT_PASSWORD")
@@ -43,18 +49,18 @@ def main(
         or ask("Password", "CVAT_PASSWORD", secret=True)
     )
     before = read_token()
-    authorization = server.sign_in(address, username, password, console.warn)
-    token = access_token.create_token(address, username, authorization, days, read_only, console.warn)
+    authorization = server.sign_in(asked, username, password, console.warn)
+    token = access_token.create_token(asked, username, authorization, days, read_only, console.warn)
     place = token_file()
     try:
-        save_token(token)
+        save_token(replace(token, url=address))
     except (OSError, KeyboardInterrupt) as error:
         access_token.revoke_token(token, authorization)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise ToolkitError(f"{place} cannot be written: {error.strerror}; the new token was revoked again") from error
     if before and before.url == address and not before.has_expired:
-        access_token.revoke_token(before, authorization)
+        access_token.revoke_token(replace(before, url=asked), authorization)
     shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
     console.say(f"Token of {username} for {address}, valid until {token.expires[:10]}, kept in {shown}")
 

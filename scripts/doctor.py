@@ -3,6 +3,7 @@
 from toolkit.cli.script import run_script
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from toolkit.cli import console
 from toolkit.core.text import printable
 
 if TYPE_CHECKING:
+    from toolkit.config.local_cvat import Stack
     from toolkit.core.check import Check
     from toolkit.cvat.connection import Connection
 
@@ -24,7 +26,8 @@ def main(
 ) -> None:
     """Check everything that CVAT and this toolkit need: before the start, and while it runs.
 
-    Exit code 3 when a check fails. With CVAT_URL that server is checked, and not this machine's Docker.
+    Exit code 3 when a check fails. With CVAT_URL that server is checked, and not this machine's Docker; with
+    CVAT_KUBERNETES the pods in that namespace.
 
     Example: `python scripts/doctor.py --json`
     """
@@ -57,6 +60,8 @@ def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
     found = [checks.python_check()]
     if config or os.path.lexists(DEFAULT_FILE):
         found.append(checks.configuration_check(config or Path(DEFAULT_FILE)))
+    if stack.namespace:
+        return [*found, *_cluster_checks(stack, config)]
     if url and check_url(url) != stack.url:
         return [*found, *server_checks(check_url(url), _connection(config, url))]
     docker, client = checks.docker_checks(connect)
@@ -68,6 +73,18 @@ def _all_checks(config: Path | None, url: str | None) -> "list[Check]":
             found += [*checks.running_checks(client, stack), *server_checks(stack.url, _connection(config, stack.url))]
         client.close()
     return found
+
+
+def _cluster_checks(stack: "Stack", config: Path | None) -> "Iterator[Check]":
+    from toolkit.cvat.probes import server_checks
+    from toolkit.stack import kubernetes
+
+    checks, cluster = kubernetes.kubectl_checks(stack.namespace or "")
+    yield from checks
+    if cluster is not None:
+        yield from kubernetes.cluster_checks(cluster)
+        if address := kubernetes.public_url(cluster):
+            yield from server_checks(address, _connection(config, address))
 
 
 def _connection(config: Path | None, url: str) -> "Connection | None":

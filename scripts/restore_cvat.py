@@ -29,13 +29,16 @@ def main(
 
     Example: `python scripts/restore_cvat.py --file backups/cvat-v2.73.0-20260102T030405Z.cvat-backup.zip`
     """
+    from toolkit.config.local_cvat import find_stack
     from toolkit.core.text import some_names
     from toolkit.cvat.connection import browser_url
     from toolkit.stack import backup_file, readiness, startup
     from toolkit.stack import restore as restoring
     from toolkit.stack.engine import engine, unused_volumes
+    from toolkit.stack.kubernetes import refuse_on_cluster
     from toolkit.stack.lock import locked_stack
 
+    refuse_on_cluster(find_stack(), "make restore")  # before a file of any size is read
     console.say(f"Checking {file} …")
     manifest = backup_file.check(file)
     with locked_stack("make restore", wait, console.say) as stack, engine() as client:

@@ -47,10 +47,12 @@ def main(
     from toolkit.stack import image_lock
     from toolkit.stack.compose import compose_version
     from toolkit.stack.engine import engine
+    from toolkit.stack.kubernetes import refuse_on_cluster
     from toolkit.stack.lock import locked_stack
 
-    compose_version()
     command = arguments[0]
+    refuse_on_cluster(find_stack(), f"make {command}")
+    compose_version()
     if command not in READING and "--wait" in arguments:  # from ARGS
         wait, arguments = True, [argument for argument in arguments if argument != "--wait"]
     reads = command in READING

@@ -33,10 +33,12 @@ def main(
     from toolkit.config.local_cvat import find_stack
     from toolkit.core.errors import ProblemsFound
     from toolkit.cvat.connection import check_url
-    from toolkit.stack import engine, status
+    from toolkit.stack import engine, kubernetes, status
 
     stack = find_stack()
-    if url and check_url(url) != stack.url:
+    if stack.namespace:
+        found = kubernetes.cluster_status(kubernetes.find_cluster(stack.namespace))
+    elif url and check_url(url) != stack.url:
         found = status.server_status(check_url(url))
     else:
         with engine.engine() as client:

@@ -22,9 +22,11 @@ def main(
     from toolkit.config.local_cvat import find_stack
     from toolkit.cvat.connection import browser_url, check_url
     from toolkit.stack import engine, readiness
+    from toolkit.stack.kubernetes import refuse_on_cluster
     from toolkit.stack.lock import locked_stack
 
     stack = find_stack()
+    refuse_on_cluster(stack, "make start")
     if url and check_url(url) != stack.url:
         console.show_wait(readiness.wait_for_server(check_url(url), timeout))
         console.result(check_url(url))

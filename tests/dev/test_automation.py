@@ -113,6 +113,9 @@ class Follower:
         (self.tree / "compose").mkdir(parents=True)
         self.versions = self.tree / "compose" / "versions.env"
         self.versions.write_text("# Tested together.\nCVAT_VERSION=v2.73.0\nCVAT_SERVER_IMAGE=cvat/server\n")
+        self.values = self.tree / "deploy/kubernetes/values.yaml"
+        self.values.parent.mkdir(parents=True)
+        shutil.copy(ROOT / "deploy/kubernetes/values.yaml", self.values)
         for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
             who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
             subprocess.run(["git", *who, *command], cwd=self.tree, check=True)
@@ -197,16 +200,19 @@ def test_what_passed_is_proposed(follower: Follower) -> None:
 
     done = follower.run("propose", NEWER="v2.74.0")
     assert done.returncode == 0, done.stderr
-    branch, change, request = follower.told()
+    branch, *changes, request = follower.told()
     assert branch[1] == "repos/own/tree/git/refs"
     assert {"ref=refs/heads/cvat-v2.74.0", f"sha={'0' * 40}"} <= set(branch)
-    fields = dict(field.split("=", 1) for field in change if "=" in field)
-    before = follower.versions.read_text()
-    assert base64.b64decode(fields["content"]).decode() == before.replace("v2.73.0", "v2.74.0")
-    blob = subprocess.run(
-        ["git", "hash-object", follower.versions], cwd=follower.tree, capture_output=True, text=True, check=True
-    )
-    assert (fields["branch"], fields["sha"]) == ("cvat-v2.74.0", blob.stdout.strip())
+    for change, file in zip(changes, (follower.versions, follower.values), strict=True):
+        assert change[1] == f"repos/own/tree/contents/{file.relative_to(follower.tree)}"
+        fields = dict(field.split("=", 1) for field in change if "=" in field)
+        before = file.read_text()
+        assert "v2.73.0" in before
+        assert base64.b64decode(fields["content"]).decode() == before.replace("v2.73.0", "v2.74.0")
+        blob = subprocess.run(
+            ["git", "hash-object", file], cwd=follower.tree, capture_output=True, text=True, check=True
+        )
+        assert (fields["branch"], fields["sha"]) == ("cvat-v2.74.0", blob.stdout.strip())
     assert request[:2] == ["pr", "create"]
     assert request[request.index("--head") + 1 : request.index("--head") + 4] == ["cvat-v2.74.0", "--base", "main"]
 

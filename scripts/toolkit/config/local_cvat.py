@@ -33,6 +33,7 @@ VERSION_KEY = "CVAT_VERSION"
 VOLUMES_KEY = "CVAT_VOLUMES"
 REPLACED_KEY = "CVAT_REPLACED_VOLUMES"
 """The database volumes of the sets that restores have replaced, with commas between them."""
+NAMESPACE_KEY = "CVAT_KUBERNETES"
 PROJECT_KEY = "CVAT_SETTINGS_OF"
 """The project that the saved values of a settings file belong to."""
 SAVED_KEYS = (PASSWORD_KEY, VERSION_KEY, VOLUMES_KEY, REPLACED_KEY, PROJECT_KEY)
@@ -48,6 +49,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}", re.ASCII | re.IGNORECASE)
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NO_SUCH_PASSWORDS = {"", "password", "postgres", "cvat", "root", "admin", "secret", "changeme", "change-me", "example"}
 
@@ -73,6 +75,11 @@ class Stack:
     def bind(self) -> str:
         """The address of this machine on which CVAT is published."""
         return self.settings.get("CVAT_BIND") or "127.0.0.1"
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of a CVAT on Kubernetes that the commands are for, None for the one on this machine."""
+        return self.settings.get(NAMESPACE_KEY) or None
 
     @property
     def version(self) -> str:
@@ -222,6 +229,9 @@ def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
                 "CVAT_HOSTS must be host names without scheme and port, with commas between them, "
                 f"as cvat.example.com,*.example.org,192.168.1.5; found {host}"
             )
+    namespace = settings.get(NAMESPACE_KEY)
+    if namespace and not _NAMESPACE.fullmatch(namespace):
+        problems.append(f"{NAMESPACE_KEY} must be the name of a namespace, as cvat; found {namespace}")
     if quoted(settings.get(PASSWORD_KEY, "")) is None:
         problems.append(
             f"{PASSWORD_KEY} cannot be kept in a settings file: it has bytes that are no UTF-8, or a $ together "

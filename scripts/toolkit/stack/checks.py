@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -56,6 +57,11 @@ class DiskUse(NamedTuple):
     free: int
     percent: float
 
+    @property
+    def words(self) -> str:
+        """Both, for people."""
+        return f"{format_size(self.free)} free, {self.percent:.0f} % full"
+
 
 def python_check() -> Check:
     """Check the Python that runs the scripts."""
@@ -104,7 +110,14 @@ def engine_checks(client: "DockerClient", stack: Stack) -> Iterator[Check]:
     else:
         yield check if memory < 0.9 * MEMORY_WANTED else Check("memory", OK, check.required, check.found)
     yield _processor_check(info["Architecture"])
-    yield _disk_check(client, stack)
+    to_pull = missing_images(client, stack)
+    yield disk_check(
+        disk_use(client, stack),
+        DISK_FOR_IMAGES if to_pull else DISK_FOR_WORK,
+        "to pull the images" if to_pull else "beside the images",
+        how_to_see="start CVAT, then it can be looked at",
+        how_to_free="docker system df shows what Docker keeps",
+    )
     drift = abs(datetime.fromisoformat(info["SystemTime"][:19] + "+00:00").timestamp() - time.time())
     yield clock_check("clock of the engine", drift)
 
@@ -120,35 +133,54 @@ def _processor_check(found: str) -> Check:
     return Check("processor", OK if fits else WARNING, "x86-64", found, advice)
 
 
-def _disk_check(client: "DockerClient", stack: Stack) -> Check:
-    to_pull = missing_images(client, stack)
-    wanted, purpose = (DISK_FOR_IMAGES, "to pull the images") if to_pull else (DISK_FOR_WORK, "beside the images")
-    required = f"{format_size(wanted)} free {purpose}, under {DISK_FULL_PERCENT} % full"
-    use = disk_use(client, stack)
+def disk_check(use: DiskUse | None, wanted: int, purpose: str, *, how_to_see: str, how_to_free: str) -> Check:
+    """Judge the disk that holds CVAT's data.
+
+    Args:
+        use: The disk, None when it cannot be seen.
+        wanted: Bytes that should be free.
+        purpose: What for, such as "to pull the images"; may be empty.
+        how_to_see: What to do when it cannot be seen.
+        how_to_free: A word on what to do when too little is free.
+    """
+    required = f"{format_size(wanted)} free{' ' * bool(purpose)}{purpose}, under {DISK_FULL_PERCENT} % full"
     if use is None:
-        return Check("disk", SKIPPED, required, "not visible from here", "start CVAT, then it can be looked at")
-    found = f"{format_size(use.free)} free, {use.percent:.0f} % full"
+        return Check("disk", SKIPPED, required, "not visible from here", how_to_see)
     if use.percent >= DISK_FULL_PERCENT:
-        return Check("disk", FAILED, required, found, "free some space: CVAT calls itself unhealthy above that line")
+        return Check(
+            "disk", FAILED, required, use.words, "free some space: CVAT calls itself unhealthy above that line"
+        )
     if use.free < wanted:
-        return Check("disk", FAILED, required, found, "free some space (docker system df shows what Docker keeps)")
-    return Check("disk", OK, required, found)
+        return Check("disk", FAILED, required, use.words, f"free some space ({how_to_free})")
+    return Check("disk", OK, required, use.words)
 
 
 def disk_use(client: "DockerClient", stack: Stack) -> DiskUse | None:
     """Look at the disk that holds the engine's volumes; None when it cannot be seen."""
     container = find_container(client, stack, "cvat_server")
     if container is not None and container.status == "running":
-        code, output = execute(client, stack, "cvat_server", ["df", "-Pk", "/home/django/data"])
-        numbers = [int(word) for word in output.split() if word.isdigit()]
-        if code == 0 and len(numbers) >= 3:
-            _, used, free = numbers[:3]
-            return DiskUse(free * 1024, 100 * used / ((used + free) or 1))
+        use = disk_of_server(partial(execute, client, stack, "cvat_server"))
+        if use is not None:
+            return use
     folder = Path(client.info().get("DockerRootDir") or "/nowhere")
     if os.environ.get("DOCKER_HOST", "unix:").startswith("unix:") and folder.is_dir():
         disk = shutil.disk_usage(folder)
         return DiskUse(disk.free, 100 * disk.used / ((disk.used + disk.free) or 1))
     return None
+
+
+def disk_of_server(execute: Callable[[list[str]], tuple[int, str]]) -> DiskUse | None:
+    """Look at the disk of CVAT's data from inside the server's container.
+
+    Args:
+        execute: Runs a command there, for its exit code and output.
+    """
+    code, output = execute(["df", "-Pk", "/home/django/data"])
+    numbers = [int(word) for word in output.split() if word.isdigit()]
+    if code or len(numbers) < 3:
+        return None
+    _, used, free = numbers[:3]
+    return DiskUse(free * 1024, 100 * used / ((used + free) or 1))
 
 
 def port_check(client: "DockerClient", stack: Stack) -> Check:

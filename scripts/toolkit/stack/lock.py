@@ -23,6 +23,7 @@ from toolkit.core.errors import ToolkitError
 from toolkit.core.files import try_lock
 from toolkit.stack.compose import shared_descriptors
 from toolkit.stack.engine import engine_address
+from toolkit.stack.kubernetes import refuse_on_cluster
 
 POLL_SECONDS = 0.2
 NAMELESS_SECONDS = 2.0
@@ -72,10 +73,12 @@ def locked_stack(command: str, wait: bool, say: Say) -> Iterator[Stack]:
         say: Called with who is waited for.
 
     Raises:
-        UsageError: A setting is wrong.
+        UsageError: A setting is wrong, or names a CVAT on Kubernetes.
         ToolkitError: Another command holds it; the message says which, since when, and how to wait for it.
     """
-    with project_lock(find_stack().project, command, wait, say):
+    stack = find_stack()
+    refuse_on_cluster(stack, command)
+    with project_lock(stack.project, command, wait, say):
         yield find_stack()
 
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from toolkit.stack.backup import (
 from toolkit.stack.backup_file import DATABASE, Manifest
 from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
 from toolkit.stack.compose import compose, compose_input
-from toolkit.stack.engine import existing_volumes, find_container, remove_volumes, service_states
+from toolkit.stack.engine import execute, existing_volumes, find_container, remove_volumes, service_states
 from toolkit.stack.startup import remove_project, start_containers
 from toolkit.stack.superuser import create_superuser
 
@@ -253,7 +254,7 @@ def verify(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest,
 def _ask_the_server(client: "DockerClient", stack: Stack, manifest: Manifest) -> list[str]:
     """Ask over HTTP, as an administrator made for this, for the counts and for a picture."""
     username, password = f"check-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-    create_superuser(client, stack, username, password, "check@localhost")
+    create_superuser(partial(execute, client, stack, "cvat_server"), username, password, "check@localhost")
     authorization = server.sign_in(stack.url, username, password)
 
     def get(path: str) -> Any:

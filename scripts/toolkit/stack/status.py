@@ -94,7 +94,7 @@ def stack_status(client: "DockerClient", stack: Stack) -> Status:
         status.problem = f"{', '.join(stopped)} {'do' if len(stopped) > 1 else 'does'} not run well: make doctor"
     use = disk_use(client, stack)
     if use is not None:
-        status.disk = f"{format_size(use.free)} free, {use.percent:.0f} % full"
+        status.disk = use.words
     status.memory = _memory(client, stack)
     return status
 

@@ -1,14 +1,12 @@
-"""The administrator of the local CVAT, made inside its server container."""
+"""The administrator of a CVAT, made inside its server's container."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from toolkit.config.local_cvat import Stack
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.stack.engine import execute
 
-if TYPE_CHECKING:
-    from docker import DockerClient
+Execute = Callable[[Sequence[str], dict[str, str]], tuple[int, str]]
+"""Runs a command with more variables, for its exit code and its output."""
 
 SHORTEST_PASSWORD = 8
 LONGEST_USERNAME = 150
@@ -65,14 +63,11 @@ def check_account(username: str, password: str) -> None:
         raise UsageError("this superuser is not safe to make", problems)
 
 
-def create_superuser(
-    client: "DockerClient", stack: Stack, username: str, password: str, email: str, reset: bool = False
-) -> str:
+def create_superuser(execute: Execute, username: str, password: str, email: str, reset: bool = False) -> str:
     """Make the superuser, or give an existing one the password when asked to.
 
     Args:
-        client: The engine.
-        stack: The running stack.
+        execute: Runs a command with an environment in the server's container.
         username: The user name.
         password: The password; handed over in the environment of the command inside the container.
         email: The e-mail address.
@@ -91,14 +86,16 @@ def create_superuser(
         "DJANGO_SUPERUSER_PASSWORD": password,
         "DJANGO_SUPERUSER_EMAIL": email,
     }
-    code, output = execute(client, stack, "cvat_server", _CREATE, environment)
+    code, output = execute(_CREATE, environment)
     if code == 0:
         return "created"
     if "already taken" not in output:
-        raise ToolkitError("the superuser could not be made (make logs ARGS=cvat_server)", _last_line(output, password))
+        raise ToolkitError(
+            "the superuser could not be made (the logs of the server say more)", _last_line(output, password)
+        )
     if not reset:
         return "exists"
-    code, output = execute(client, stack, "cvat_server", _RESET, environment)
+    code, output = execute(_RESET, environment)
     if code:
         raise ToolkitError("the password could not be reset", _last_line(output, password))
     return "reset"
