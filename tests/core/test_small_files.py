@@ -128,6 +128,7 @@ def test_an_upload_that_has_no_room_is_refused_before_it_is_written(tmp_path: Pa
         (b'{"cat": -1}', "the id of cat must be an integer from 0"),
         (b'{"cat": 0, "cat": 1}', "cat is there twice"),
         (b'{"cat": 0, "dog": 0}', "two names have the same id"),
+        (b'{"cat": 100000}', "so ids must be below 100000"),
         (b"../cat\n", "has names that cannot be class folders"),
         (b"Cat\ncat\n", "has names that cannot be class folders"),
     ],

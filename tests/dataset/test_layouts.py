@@ -75,6 +75,20 @@ def test_names_never_collide(tmp_path: Path) -> None:
     assert is_whole(target)
 
 
+def test_no_image_becomes_hidden_and_those_that_are_get_named(tmp_path: Path) -> None:
+    names = [*two_classes(), "cat/.garden/1.jpg", "cat/north/.2.jpg"]
+    answer = converted(make_zip(tmp_path / "export.zip", names), tmp_path / "flat")
+    assert not any("begin with a dot" in warning for warning in answer["warnings"])
+    assert {"cat/_.garden__1.jpg", "cat/north__.2.jpg"} <= {*images(tmp_path / "flat").values()}
+    answer = converted(make_zip(tmp_path / "hidden.zip", [*names, "cat/.3.jpg"]), tmp_path / "hidden")
+    assert [warning for warning in answer["warnings"] if "begin with a dot" in warning] == [
+        "images whose names begin with a dot: 1: fastai, Hugging Face datasets and supervision pass over them: "
+        "rename them before they are imported: cat/.3.jpg"
+    ]
+    answer = converted(tmp_path / "export.zip", tmp_path / "nested", "--layout", "nested")
+    assert any("images whose names begin with a dot: 2" in warning for warning in answer["warnings"])
+
+
 def test_other_names_of_the_sides_are_relative_links(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "export.zip", two_classes())
     target = tmp_path / "dataset"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.conversions import converted, make_zip, refused, side, two_classes
+from tests.support.conversions import converted, is_whole, make_zip, refused, side, two_classes
 
 
 def record(target: Path) -> dict[str, Any]:
@@ -111,6 +111,15 @@ def test_pinned_labels_keep_their_ids(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("bird\n\ncat\r\ndog\n")
     answer = converted(archive, tmp_path / "second", "--labels", tmp_path / "labels.txt")
     assert answer["labels"] == {"bird": 0, "cat": 1, "dog": 2}
+
+
+def test_the_number_of_a_line_of_the_classes_is_its_id(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"dog": 1, "cat": 3}')
+    target = tmp_path / "dataset"
+    answer = converted(make_zip(tmp_path / "export.zip", two_classes()), target, "--labels", tmp_path / "labels.json")
+    assert (target / "classes.txt").read_text() == "unused_0\ndog\nunused_2\ncat\n"
+    assert "the ids have gaps; classes.txt fills them with classes named unused_…" in answer["warnings"]
+    assert is_whole(target)
 
 
 def test_a_class_that_is_not_pinned_is_an_error_naming_both_lists(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from toolkit.dataset import labels, split
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
 from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
-from toolkit.dataset.detection_write import class_names, coco, data_yaml, flat_names, label_lines
+from toolkit.dataset.detection_write import coco, data_yaml, flat_names, label_lines
 from toolkit.dataset.duplicates import Cluster, OnLeak
 from toolkit.dataset.exports import Exports, in_several
 from toolkit.dataset.layout import (
@@ -46,7 +46,6 @@ from toolkit.dataset.summary import NO_BOX, NO_LABEL, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents
 from toolkit.dataset.unpack_exports import unpack_exports
 
-_MOST_NUMBERS = 10_000
 _SHOWN = 100
 
 _SIDE_OF_SUBSET = {
@@ -200,11 +199,6 @@ def _numbers(request: BoxRequest, classes: Sequence[str], frames: Sequence[Frame
     numbers = labels.read_pinned(request.labels_file)
     used = {box.label for frame in frames for box in frame.boxes}
     labels.check_covers(numbers, [name for name in classes if name in used], request.labels_file)
-    if max(numbers.values()) >= _MOST_NUMBERS:
-        raise UsageError(
-            f"{request.labels_file} has an id of {max(numbers.values())}: detectors count the classes from 0, "
-            f"so ids must be below {_MOST_NUMBERS} (--labels)"
-        )
     return numbers
 
 
@@ -354,7 +348,7 @@ class _Dataset:
     def _files(self) -> Iterator[tuple[str, bytes]]:
         """Make path and content of all that is written from the labels."""
         plan = self._plan
-        names = class_names(plan.numbers)
+        names = labels.by_number(plan.numbers)
         yield DATA_YAML, data_yaml(names, self._used_sides)
         of_side: dict[str, list[tuple[int, str, Frame]]] = {side: [] for side in self._used_sides}
         for index, (frame, side) in enumerate(zip(plan.export.frames, self._sides, strict=True)):

@@ -65,12 +65,6 @@ def label_lines(frame: Frame, numbers: Mapping[str, int]) -> bytes:
     return "".join(lines).encode()
 
 
-def class_names(numbers: Mapping[str, int]) -> dict[int, str]:
-    """Name every class number from 0: tools count the names, so that a gap would move or forbid what comes after it."""
-    names = {number: name for name, number in numbers.items()}
-    return {number: names.get(number, f"unused_{number}") for number in range(max(names) + 1)}
-
-
 def data_yaml(names: Mapping[int, str], sides: Iterable[str]) -> bytes:
     """Write what ultralytics and others read; without ``path:``, so that folders count from the file itself."""
     lines = [f"{side}: {IMAGES}/{side}\n" for side in DETECTION_SIDES.values() if side in sides]

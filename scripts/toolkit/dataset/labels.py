@@ -1,11 +1,14 @@
 """The classes and their ids: labels.json."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import unsafe_names
+
+MOST_IDS = 100_000
+"""Training code counts the classes from 0, so an id has to be below that."""
 
 
 def number(classes: Sequence[str]) -> dict[str, int]:
@@ -25,9 +28,15 @@ def as_json(labels: Mapping[str, int]) -> str:
     return json.dumps(labels, ensure_ascii=False)
 
 
+def by_number(labels: Mapping[str, int]) -> dict[int, str]:
+    """Name every id from 0: tools count the names, so that a gap would move or forbid what comes after it."""
+    names = {number: name for name, number in labels.items()}
+    return {number: names.get(number, f"unused_{number}") for number in range(max(names, default=-1) + 1)}
+
+
 def as_lines(labels: Mapping[str, int]) -> str:
-    """Write the names for tools that want one a line, in the order of the ids."""
-    return "".join(f"{name}\n" for name in sorted(labels, key=lambda name: labels[name]))
+    """Write the names for tools that want one a line: that of id 0 in the first."""
+    return "".join(f"{name}\n" for name in by_number(labels).values())
 
 
 def read_pinned(path: Path) -> dict[str, int]:
@@ -84,6 +93,11 @@ def _from_json(path: Path, text: str) -> dict[str, int]:
         labels[name] = value
     if len(set(labels.values())) < len(labels):
         raise UsageError(f"{path}: two names have the same id (--labels)")
+    if labels and max(labels.values()) >= MOST_IDS:
+        raise UsageError(
+            f"{path} has an id of {max(labels.values())}: training code counts the classes from 0, "
+            f"so ids must be below {MOST_IDS} (--labels)"
+        )
     return labels
 
 
@@ -127,5 +141,11 @@ def order_warning(labels: Mapping[str, int]) -> str | None:
         return None
     return (
         "the pinned ids are not those of the sorted class folders: training code that numbers the folders itself, "
-        "as Keras does, must be given the class names in the order of labels.json"
+        "as Keras does, must be given the class names in the order of labels.json (docs/reading.md shows how)"
     )
+
+
+def gap_warnings(labels: Mapping[str, int], filled: str) -> Iterator[str]:
+    """Warn of ids between others that no class has, and say what fills them."""
+    if labels and max(labels.values()) >= len(labels):
+        yield f"the ids have gaps; {filled} with classes named unused_…"

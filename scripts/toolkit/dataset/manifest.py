@@ -349,6 +349,8 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     if not all(type(number) is int for number in numbers.values()):
         raise _Damaged("an id in labels is no integer")
     parts = _texts(values, "parts")
+    if CLASSES in parts and not all(0 <= number < labels.MOST_IDS for number in numbers.values()):
+        raise _Damaged("an id in labels is too large or too small")
     if not {*SIDES, LABELS, MANIFEST} <= {*parts} <= {*CLASSIFICATION_PARTS}:
         raise _Damaged("parts are not those of a dataset")
     images = [_image(entry, numbers) for entry in _objects(values, "images")]

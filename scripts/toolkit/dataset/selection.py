@@ -247,6 +247,8 @@ def flat_names(paths: Sequence[str], frames: Sequence[str]) -> list[str]:
 
 def _candidates(path: str, frame: str) -> Iterator[str]:
     name = frame.replace("/", _JOINT)
+    if name.startswith("."):  # tools pass over hidden files
+        name = f"_{name}"
     if len(name.encode("utf-8", "surrogatepass")) <= LONGEST_PART:
         yield name
     extension = name[name.rfind(".") :]

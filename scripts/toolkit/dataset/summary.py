@@ -14,7 +14,7 @@ from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
 from toolkit.dataset.exports import Exports
-from toolkit.dataset.labels import order_warning
+from toolkit.dataset.labels import gap_warnings, order_warning
 from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
 from toolkit.dataset.manifest import Manifest, source_entry
 from toolkit.dataset.selection import Image, Reason, Selection
@@ -138,6 +138,7 @@ def find_warnings(
     warnings.extend(_classes(selection, assignment, sides, numbers))
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
+    warnings.extend(_hidden_images(selection.images))
     lookalikes = [pair for archive in exports.archives for pair in archive.lookalikes]
     if lookalikes:
         names = some_names(f"{other} and {name}" for name, other in lookalikes)
@@ -145,6 +146,7 @@ def find_warnings(
         warnings.append(line)
     if (order := order_warning(numbers)) is not None:
         warnings.append(order)
+    warnings.extend(gap_warnings(numbers, "classes.txt fills them"))
     return warnings
 
 
@@ -231,6 +233,15 @@ def _class_names(numbers: Mapping[str, int]) -> Iterator[str]:
         )
 
 
+def _hidden_images(images: Sequence[Image]) -> Iterator[str]:
+    hidden = [image.name for image in images if "/." in image.place]
+    if hidden:
+        yield (
+            f"images whose names begin with a dot: {len(hidden)}: fastai, Hugging Face datasets and supervision pass "
+            f"over them: rename them before they are imported: {some_names(hidden)}"
+        )
+
+
 def _natural_order(name: str) -> list[tuple[int, str]]:
     return [
         (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in _DIGITS.split(name.lower())
@@ -310,7 +321,7 @@ def find_box_warnings(
     return [
         *_box_losses(manifest, export),
         *_box_classes(detection_manifest.counts(manifest)),
-        *_gaps(manifest.labels),
+        *gap_warnings(manifest.labels, "data.yaml and the annotations fill them"),
         *other_formats(images, formats),
         *_contradictions(export, images, clusters),
         *split_warnings(clusters, images, [image.side for image in manifest.images]),
@@ -329,11 +340,6 @@ def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterato
         left_out = [record.path for record in manifest.left_out if record.reason == reason]
         if left_out:
             yield f"images left out, {reason}: {len(left_out)}{remedy}: {some_names(left_out)}"
-
-
-def _gaps(numbers: Mapping[str, int]) -> Iterator[str]:
-    if max(numbers.values()) >= len(numbers):
-        yield "the ids have gaps; data.yaml and the annotations fill them with classes named unused_…"
 
 
 def _box_classes(boxes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -161,18 +161,18 @@ def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str
 
 def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Iterator[Problem]:
     """Compare what is neither a side nor the export: the files of labels, and the links."""
-    texts = {LABELS: labels.as_json(manifest.labels), CLASSES: labels.as_lines(manifest.labels)}
+    texts = {LABELS: labels.as_json, CLASSES: labels.as_lines}
     for name in (LABELS,) if isinstance(manifest, DetectionManifest) else manifest.parts:
         path = dataset / name
         if (side := ALIASES.get(name)) is not None:
             if not path.is_symlink() or str(path.readlink()) != side:
                 kind = Kind.CHANGED if os.path.lexists(path) else Kind.MISSING
                 yield Problem(kind, name, f"is no link to {side}" if kind is Kind.CHANGED else "")
-        elif (text := texts.get(name)) is None:
+        elif (write := texts.get(name)) is None:
             continue
         elif path.is_symlink() or not path.is_file():
             yield Problem(Kind.CHANGED if os.path.lexists(path) else Kind.MISSING, name)
-        elif path.read_bytes() != text.encode("utf-8", "surrogatepass"):
+        elif path.read_bytes() != write(manifest.labels).encode("utf-8", "surrogatepass"):
             yield Problem(Kind.CHANGED, name, "has other names or ids than the manifest")
 
 
