@@ -49,7 +49,7 @@ def main(
         if lost:
             console.say(f"Replaced is {lost}")
             console.confirm_project(stack.project, confirm, "restored")
-        startup.pull_missing(client, stack, show=console.is_interactive())
+        stack, _ = startup.pull_missing(client, stack, show=console.is_interactive())
         now = restoring.replace_contents(
             client,
             stack,

@@ -59,12 +59,12 @@ def main(
     with nullcontext(find_stack()) if reads else locked_stack(f"make {command}", wait, console.say) as stack:
         # Stop and start are one command here, for nothing may come between them.
         for step in (("stop",), ("start",)) if command == "restart" and not arguments[1:] else (tuple(arguments),):
-            code = _run(stack, step)
+            code = _run(image_lock.by_tags(stack) if command == "pull" else stack, step)
             if code:
                 raise typer.Exit(code)
     if command == "pull":
         with engine() as client:
-            console.warn_all(image_lock.update(client, stack))
+            console.warn_all(image_lock.update(client, image_lock.by_tags(stack))[1])
 
 
 def _run(stack: "Stack", arguments: tuple[str, ...]) -> int:

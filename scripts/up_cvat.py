@@ -37,7 +37,7 @@ def main(
     from toolkit.core.check import FAILED, WARNING, numbers
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat.connection import browser_url
-    from toolkit.stack import engine, image_lock, readiness, startup
+    from toolkit.stack import engine, readiness, startup
     from toolkit.stack.checks import engine_checks, port_check, settings_checks
     from toolkit.stack.compose import compose_version
     from toolkit.stack.lock import locked_stack
@@ -57,10 +57,9 @@ def main(
             if one.state == WARNING:
                 console.warn(f"{one.name}: {one.found} (required: {one.required}): {one.advice}")
         start = time.monotonic()
-        pulled = startup.pull_missing(client, stack, show=console.is_interactive())
+        stack, pulled = startup.pull_missing(client, stack, show=console.is_interactive())
         if pulled:
             console.say(f"Pulled {len(pulled)} images in {time.monotonic() - start:.0f} s")
-            console.warn_all(image_lock.update(client, stack))
         if discard:
             console.say(f"Removed volume {startup.discard(client, stack, discard)}")
         while True:

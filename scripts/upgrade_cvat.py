@@ -38,7 +38,7 @@ def main(
     with locked_stack("make upgrade", wait, console.say), engine() as client:
         old, new = startup.from_to(version)
         old = startup.with_running_images(client, old)
-        startup.pull_missing(client, new, show=console.is_interactive())
+        new, _ = startup.pull_missing(client, new, show=console.is_interactive())
         target = backup.default_target(old, backups or ROOT / "backups")
         console.say(f"Upgrading CVAT {old.version} to {new.version}; first a backup")
         try:

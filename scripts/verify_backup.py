@@ -26,20 +26,18 @@ def main(
     from toolkit.stack import backup_file, readiness, restore, startup
     from toolkit.stack.compose import DockerUnavailable
     from toolkit.stack.engine import engine
-    from toolkit.stack.lock import project_lock
 
     try:
         console.say(f"Checking {file} …")
         manifest = backup_file.check(file)
         with (
             engine() as client,
-            restore.throw_away_stack(client, find_stack(), manifest.cvat_version) as beside,
-            project_lock(beside.project, "make backup-verify", False, console.say),
+            restore.throw_away_stack(client, find_stack(), manifest.cvat_version, console.say) as beside,
         ):
-            startup.pull_missing(client, beside, show=console.is_interactive())
+            pulled, _ = startup.pull_missing(client, beside, show=console.is_interactive())
             restore.verify(
                 client,
-                beside,
+                pulled,
                 file,
                 manifest,
                 console.say,

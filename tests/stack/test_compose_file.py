@@ -29,6 +29,10 @@ EVERY_VARIABLE = {
     "CVAT_REDIS_INMEM_IMAGE": "registry.example.com/redis:1",
     "CVAT_REDIS_ONDISK_IMAGE": "registry.example.com/kvrocks:1",
     "CVAT_OPA_IMAGE": "registry.example.com/opa:1",
+    **{
+        f"CVAT_{name}_DIGEST": "@sha256:" + "0" * 64
+        for name in ("SERVER", "UI", "DB", "REDIS_INMEM", "REDIS_ONDISK", "OPA")
+    },
     "CVAT_POSTGRES_PASSWORD": "f1rst-p4ssword",
     "CVAT_BIND": "192.0.2.7",
     "CVAT_PORT": "9090",
@@ -262,7 +266,7 @@ def test_every_variable_arrives() -> None:
     for name, value in EVERY_VARIABLE.items():
         if "IMAGE" in name:
             assert value in text
-    assert configuration["services"]["cvat_worker"]["image"] == "registry.example.com/server:v9.9.9"
+    assert configuration["services"]["cvat_worker"]["image"] == "registry.example.com/server:v9.9.9@sha256:" + "0" * 64
     assert configuration["services"]["cvat_worker"]["environment"]["NUMPROCS"] == "5"
     front_door = configuration["services"]["cvat_ui"]["environment"]["FRONT_DOOR"]
     assert 'map "open $$uri"' in front_door  # compose doubles the dollar signs of what it prints
@@ -287,7 +291,7 @@ def test_every_variable_of_the_file_is_tested_and_has_one_default() -> None:
     used -= {"VARIABLE", "CVAT_"}  # of comments
     assert used == EVERY_VARIABLE.keys()
     images = [service["image"] for service in yaml.safe_load(text)["services"].values()]
-    assert all(re.fullmatch(r"(\$\{CVAT_[A-Z_]+:\?[^}]+\}:?)+", image) for image in images)
+    assert all(re.fullmatch(r"(\$\{CVAT_[A-Z_]+:\?[^}]+\}:?)+\$\{CVAT_[A-Z_]+_DIGEST:-\}", image) for image in images)
     versions = dotenv_values(VERSIONS_FILE)
     assert {name for name in used if name.endswith("IMAGE")} | {
         "CVAT_VERSION",

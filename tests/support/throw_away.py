@@ -22,7 +22,7 @@ from tests.support.script_runs import ROOT
 
 COPIED = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "compose", "config", "scripts")
 VENV = Path(sys.prefix)
-OF_THIS_MACHINE = ("cvat.env", "access-token", "__pycache__")
+OF_THIS_MACHINE = ("cvat.env", "cvat.lock", "access-token", "__pycache__")
 USERNAME, PASSWORD = "ana", "Tulip-9-lamp-River"
 PROJECT_LABEL = "com.docker.compose.project"
 
@@ -75,8 +75,8 @@ class Cvat:
         assert not re.search(r"^Traceback", call.stderr, re.MULTILINE), call.stderr
         return call
 
-    def up(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.make("up", f"ARGS=--timeout {self.ready_seconds}", *words, **environment)
+    def up(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.make("up", f"ARGS=--timeout {self.ready_seconds}", *words, code=code, **environment)
 
     def container(self, service: str) -> Any:
         labels = [f"{PROJECT_LABEL}={self.project}", f"com.docker.compose.service={service}"]

@@ -9,6 +9,7 @@ has it in a file of its own beside, ``config/cvat-<project>.env``, which may hol
 
 import io
 import ipaddress
+import json
 import os
 import re
 import secrets
@@ -26,6 +27,8 @@ from toolkit.core.secrets import SECRETS
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE_FILE = ROOT / "compose" / "compose.yml"
 VERSIONS_FILE = ROOT / "compose" / "versions.env"
+LOCK_FILE = ROOT / "config" / "cvat.lock"
+"""The digests of the images that were pulled, by name and tag."""
 SETTINGS_FILE = Path(os.environ.get("CVAT_SETTINGS_FILE") or ROOT / "config" / "cvat.env")
 
 PASSWORD_KEY = "CVAT_POSTGRES_PASSWORD"
@@ -61,10 +64,12 @@ class Stack:
     Attributes:
         project: The name of the Compose project.
         settings: Every setting by its name, as the compose file takes them; the values may be secret.
+        digests: Digests of images by their name and tag; the others are started by their tag.
     """
 
     project: str
     settings: Mapping[str, str] = field(repr=False)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
@@ -119,10 +124,10 @@ class Stack:
         return f"{self.project}_{name}{self.volumes_suffix if suffix is None else suffix}"
 
     def image(self, service: str) -> str:
-        """Return the image that a service runs."""
-        key = {"cvat_worker": "CVAT_SERVER_IMAGE"}.get(service, f"{service.upper()}_IMAGE")
-        image = self.settings[key]
-        return f"{image}:{self.version}" if service in ("cvat_server", "cvat_worker", "cvat_ui") else image
+        """Return the image that a service runs, with its digest if that is known."""
+        image = self.settings[f"{_image_name(service)}_IMAGE"]
+        image = f"{image}:{self.version}" if service in ("cvat_server", "cvat_worker", "cvat_ui") else image
+        return f"{image}@{self.digests[image]}" if image in self.digests else image
 
     def with_settings(self, project: str | None = None, **settings: str) -> "Stack":
         """Return the same stack with another project name or other settings."""
@@ -132,7 +137,38 @@ class Stack:
         """Return the environment for a program that reads the compose file."""
         environ = os.environ if environ is None else environ
         outside = {name: value for name, value in environ.items() if not name.startswith("COMPOSE_")}
-        return {**outside, **self.settings, "COMPOSE_PROJECT_NAME": self.project}
+        digests = {f"{_image_name(service)}_DIGEST": _digest(self, service) for service in SERVICES}
+        return {**outside, **self.settings, **digests, "COMPOSE_PROJECT_NAME": self.project}
+
+
+def _image_name(service: str) -> str:
+    return service.replace("worker", "server").upper()  # two services of one image
+
+
+def _digest(stack: Stack, service: str) -> str:
+    """Return what the compose file adds to the name and tag of a service's image."""
+    image = stack.image(service)
+    pinned = replace(stack, digests={}).image(service)
+    return image.removeprefix(pinned)
+
+
+def locked_digests() -> dict[str, str]:
+    """Return the digests of the images that were pulled, by name and tag.
+
+    Raises:
+        ToolkitError: :data:`LOCK_FILE` cannot be read, or holds something else.
+    """
+    try:
+        known = json.loads(LOCK_FILE.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict) or not all(
+        isinstance(digest, str) and re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in known.values()
+    ):
+        raise ToolkitError(f"{LOCK_FILE} is not as `make pull` writes it: remove it, and the next pull makes it again")
+    return known
 
 
 def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
@@ -160,7 +196,7 @@ def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
     problems = list(_problems(project, settings))
     if problems:
         raise UsageError("the settings of the stack are wrong (environment or config/cvat.env)", problems)
-    return Stack(project, settings)
+    return Stack(project, settings, locked_digests())
 
 
 def settings_file(project: str) -> Path:

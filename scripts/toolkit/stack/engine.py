@@ -351,6 +351,14 @@ def existing_volumes(client: "DockerClient", project: str) -> dict[str, list[str
     return {suffix: sorted(names) for suffix, names in sorted(sets.items())}
 
 
+@_told_in_one_line
+def project_names(client: "DockerClient") -> list[str]:
+    """Name the Compose projects that have a volume or a container on this engine."""
+    labels = [one.labels for one in client.containers.list(all=True, ignore_removed=True)]
+    labels += [one.attrs.get("Labels") or {} for one in client.volumes.list()]
+    return sorted({one[PROJECT_LABEL] for one in labels if PROJECT_LABEL in one})
+
+
 def unused_volumes(client: "DockerClient", stack: Stack) -> list[str]:
     """Name the volumes beside those in use: what restores have replaced, and what killed ones have left."""
     sets = existing_volumes(client, stack.project)
@@ -387,14 +395,23 @@ def missing_images(client: "DockerClient", stack: Stack) -> list[str]:
 def image_digests(client: "DockerClient", stack: Stack) -> dict[str, str]:
     """Return the digest of each of the stack's images: the registry's where there is one, else the engine's own."""
     names = dict.fromkeys(stack.image(service) for service in SERVICES)
-    return {name: registry_digest(client, name) or client.images.get(name).id or "" for name in names}
+    return {
+        name: next(iter(registry_digests(client, name)), None) or client.images.get(name).id or "" for name in names
+    }
 
 
 @_told_in_one_line
-def registry_digest(client: "DockerClient", name: str) -> str | None:
-    """Return the digest under which a registry has an image of this engine, None when it came from none."""
-    digests = client.images.get(name).attrs.get("RepoDigests") or []
-    return digests[0].rpartition("@")[2] if digests else None
+def registry_digests(client: "DockerClient", name: str) -> list[str]:
+    """Return the digests under which the registry that an image is named after has it; none if it came from none."""
+    wanted = _full_repository(name)
+    named = [one.partition("@") for one in client.images.get(name).attrs.get("RepoDigests") or []]
+    return [digest for repository, _, digest in named if _full_repository(repository) == wanted]
+
+
+def _full_repository(name: str) -> str:
+    """Return the name of an image's repository as the engine takes it, without tag and digest."""
+    name = re.sub(r":[^:/]*$", "", name.partition("@")[0]).removeprefix("docker.io/").removeprefix("index.docker.io/")
+    return name if "/" in name else f"library/{name}"
 
 
 @_told_in_one_line

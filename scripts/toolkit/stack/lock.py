@@ -34,6 +34,10 @@ ABANDONED_SECONDS = 150.0
 Say = Callable[[str], None]
 
 
+class LockedError(ToolkitError):
+    """Another command is at work on the project."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lock.
@@ -74,7 +78,7 @@ def locked_stack(command: str, wait: bool, say: Say) -> Iterator[Stack]:
 
     Raises:
         UsageError: A setting is wrong, or names a CVAT on Kubernetes.
-        ToolkitError: Another command holds it; the message says which, since when, and how to wait for it.
+        LockedError: Another command holds it; the message says which, since when, and how to wait for it.
     """
     stack = find_stack()
     refuse_on_cluster(stack, command)
@@ -113,7 +117,7 @@ def _enter(held: ExitStack, path: Path, project: str, wait: bool, say: Say) -> i
             ) from error
         patience = NAMELESS_SECONDS if holder is None else 0.0 if holder.is_alive else ABANDONED_SECONDS
         if not wait and time.monotonic() - start >= patience:
-            raise ToolkitError(
+            raise LockedError(
                 f"project {project} is being changed by {holder or 'another command'}: try again when it is done, "
                 "or wait for it with --wait (make … ARGS=--wait)"
             )

@@ -1,5 +1,6 @@
 """Bringing a backup back, in volumes of its own, so that what was there stays; and proving that this works."""
 
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -27,7 +28,15 @@ from toolkit.stack.backup import (
 from toolkit.stack.backup_file import DATABASE, Manifest
 from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
 from toolkit.stack.compose import compose, compose_input
-from toolkit.stack.engine import execute, existing_volumes, find_container, remove_volumes, service_states
+from toolkit.stack.engine import (
+    execute,
+    existing_volumes,
+    find_container,
+    project_names,
+    remove_volumes,
+    service_states,
+)
+from toolkit.stack.lock import LockedError, project_lock
 from toolkit.stack.startup import remove_project, start_containers
 from toolkit.stack.superuser import create_superuser
 
@@ -201,8 +210,18 @@ def load_backup(client: "DockerClient", stack: Stack, file: Path, manifest: Mani
 
 
 @contextmanager
-def throw_away_stack(client: "DockerClient", stack: Stack, version: str) -> Iterator[Stack]:
-    """Name a stack of its own project, port, password and volumes, and remove it afterwards with all it has."""
+def throw_away_stack(client: "DockerClient", stack: Stack, version: str, say: Say) -> Iterator[Stack]:
+    """Name a stack of its own project, port, password and volumes, and remove it afterwards with all it has.
+
+    Those that killed runs have left are removed first.
+    """
+    for project in _throw_away_projects(client, stack):
+        try:
+            with project_lock(project, "make backup-verify", False, say):
+                say(f"Removing {project}, which a backup-verify that was killed had left …")
+                remove_project(client, stack.with_settings(project=project, **{VOLUMES_KEY: ""}))
+        except LockedError:
+            continue
     beside = stack.with_settings(
         project=f"{stack.project}-check-{secrets.token_hex(3)}",
         **{
@@ -214,10 +233,15 @@ def throw_away_stack(client: "DockerClient", stack: Stack, version: str) -> Iter
             "CVAT_PORT": str(_free_port()),
         },
     )
-    try:
-        yield beside
-    finally:
-        remove_project(client, beside)
+    with project_lock(beside.project, "make backup-verify", False, say):
+        try:
+            yield beside
+        finally:
+            remove_project(client, beside)
+
+
+def _throw_away_projects(client: "DockerClient", stack: Stack) -> list[str]:
+    return [name for name in project_names(client) if re.fullmatch(rf"{stack.project}-check-[0-9a-f]{{6}}", name)]
 
 
 def _free_port() -> int:

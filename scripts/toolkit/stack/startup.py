@@ -20,6 +20,7 @@ from toolkit.config.local_cvat import (
     settings_file,
 )
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.stack import image_lock
 from toolkit.stack.compose import compose
 from toolkit.stack.engine import (
     PROJECT_LABEL,
@@ -106,7 +107,7 @@ def _recover(client: "DockerClient", stack: Stack, volumes: dict[str, list[str]]
     return stack.with_settings(
         **{
             PASSWORD_KEY: environment["POSTGRES_PASSWORD"],
-            VERSION_KEY: server.attrs["Config"]["Image"].rpartition(":")[2],
+            VERSION_KEY: server.attrs["Config"]["Image"].partition("@")[0].rpartition(":")[2],
             VOLUMES_KEY: suffix.removeprefix(f"{stack.project}_cvat_db"),
         }
     )
@@ -177,8 +178,8 @@ def end_crash_loops(client: "DockerClient", stack: Stack) -> None:
             container.stop(timeout=5)
 
 
-def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> list[str]:
-    """Pull the images that are not here yet.
+def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> tuple[Stack, list[str]]:
+    """Pull the images that are not here yet, and keep their digests.
 
     Args:
         client: The engine.
@@ -186,18 +187,19 @@ def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> list[str]:
         show: Let the terminal show the progress.
 
     Returns:
-        The images that were pulled.
+        The stack that starts these images, and the images that were pulled.
 
     Raises:
         ToolkitError: An image cannot be had; the details name the cause.
     """
     missing = missing_images(client, stack)
-    if missing:
-        _explained(stack, "pull", show=show)
-        still_missing = missing_images(client, stack)
-        if still_missing:
-            raise ToolkitError("the images could not be pulled", still_missing)
-    return missing
+    if not missing:
+        return stack, []
+    _explained(stack, "pull", show=show)
+    still_missing = missing_images(client, stack)
+    if still_missing:
+        raise ToolkitError("the images could not be pulled", still_missing)
+    return image_lock.update(client, stack)[0], missing
 
 
 def start_containers(stack: Stack) -> None:
