@@ -154,7 +154,7 @@ def main(
         if not dry_run:
             console.say("stopped: what was unfinished has been removed")
         raise
-    warnings = converted.manifest.warnings
+    warnings = [*([converted.dropped] if converted.dropped else []), *converted.manifest.warnings]
     for warning in warnings[:WARNINGS_SHOWN]:
         console.warn(printable(warning))
     if len(warnings) > WARNINGS_SHOWN:
@@ -167,6 +167,7 @@ def main(
             "link_mode": converted.link_mode,
             "bytes_needed": converted.bytes_needed,
             "replaces": list(converted.replaces),
+            "dropped": converted.dropped,
             "seconds": round(seconds, 3),
         }
         console.result(json.dumps(answer, ensure_ascii=False))

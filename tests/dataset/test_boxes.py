@@ -444,3 +444,90 @@ def test_verify_names_what_differs(tmp_path: Path) -> None:
         ("extra", "images/val/new.jpg"),
         ("missing", "data.yaml"),
     }
+
+
+def test_masks_of_pascal_voc_are_told_as_lost(tmp_path: Path) -> None:
+    objects = (
+        "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>"
+    )
+    members = {"labelmap.txt": b"# label:color:parts:acts\nbackground:0,0,0::\ncat:1,2,3::\n"}
+    members["ImageSets/Main/default.txt"] = "".join(f"{number}\n" for number in range(6)).encode()
+    for number in range(6):
+        members[f"JPEGImages/{number}.jpg"] = picture(number)
+        members[f"Annotations/{number}.xml"] = f"<annotation>{objects * (number < 4)}</annotation>".encode()
+    for folder in ("SegmentationClass", "SegmentationObject"):
+        members |= {f"{folder}/{number}.png": picture(number) for number in (3, 4)}
+    target = tmp_path / "dataset"
+    answer = converted(make_zip(tmp_path / "export.zip", members), target, "--unlabelled", "keep")
+    assert answer["findings"] == {"pictures of masks": 2}
+    assert answer["left_out"] == {"none of its labels is a box": 1}, "an image with a mask alone is no background"
+    assert answer["images"] == 5
+    assert any("pictures of masks, left out, for no boxes" in warning for warning in answer["warnings"])
+
+
+def roboflow_zip(path: Path, form: str) -> Path:
+    members: dict[str, bytes] = {"README.roboflow.txt": b"x", "README.dataset.txt": b"x"}
+    number = 0
+    for subset, count in (("train", 5), ("valid", 2), ("test", 1)):
+        images, annotations = [], []
+        for _ in range(count):
+            number += 1
+            name = f"p{number}_jpg.rf.ab{number}"
+            if form == "yolo":
+                members[f"{subset}/images/{name}.jpg"] = picture(number)
+                members[f"{subset}/labels/{name}.txt"] = b"1 0.5 0.5 0.5 0.5"
+            else:
+                members[f"{subset}/{name}.jpg"] = picture(number)
+                images.append({"id": number, "file_name": f"{name}.jpg", "width": 64, "height": 48})
+                annotations.append({"id": 1, "image_id": number, "category_id": 2, "bbox": [16, 12, 32, 24]})
+        if form == "coco":
+            names = (("pets", "none"), ("cat", "pets"), ("dog", "pets"))
+            categories = [{"id": id_, "name": name, "supercategory": top} for id_, (name, top) in enumerate(names)]
+            content = {"categories": categories, "images": images, "annotations": annotations}
+            members[f"{subset}/_annotations.coco.json"] = json.dumps(content).encode()
+    if form == "yolo":
+        members["data.yaml"] = b"train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['cat', 'dog']\n"
+    return make_zip(path, members)
+
+
+@pytest.mark.parametrize("form", ["yolo", "coco"])
+def test_zips_of_roboflow(form: str, tmp_path: Path) -> None:
+    archive = roboflow_zip(tmp_path / "pets.zip", form)
+    target = tmp_path / "dataset"
+    answer = converted(archive, target, "--split-method", "subsets")
+    assert answer["sides"] == {"train": 5, "val": 2, "test": 1}
+    assert answer["labels"] == {"cat": 0, "dog": 1}
+    assert set(map(frozenset, yolo_boxes(target).values())) == {frozenset({("dog", 16, 12, 48, 36)})}
+    told = converted(archive, tmp_path / "other")["warnings"]
+    assert "the export has the subsets test, train, valid: --split-method subsets keeps them" in told
+
+
+def test_pictures_that_exif_turns_are_named(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x10F] = "a camera"
+    exif[0x112] = 6
+    archive = cvat_zip(tmp_path / "export.zip", many(6))
+    with zipfile.ZipFile(archive) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    stream = io.BytesIO()
+    Image.new("RGB", (48, 64)).save(stream, "JPEG", exif=exif)
+    members["images/default/03.jpg"] = stream.getvalue()
+    told = converted(make_zip(archive, members), tmp_path / "dataset")["warnings"]
+    (line,) = [line for line in told if "EXIF" in line]
+    assert line.startswith("1 image is turned by EXIF, and the boxes fit the picture as it is shown")
+    assert line.endswith(": images/default/03.jpg")
+
+
+def test_what_a_format_dropped_is_counted_by_the_complete_export_beside_it(tmp_path: Path) -> None:
+    polygon = '<polygon label="dog" points="1,2;30,5;20,40"/><tag label="cat"/>'
+    names = [f"{number}.jpg" for number in range(4)]
+    cvat_zip(tmp_path / "complete.zip", dict.fromkeys(names, box(rotation="20") + polygon))
+    cvat_zip(tmp_path / "of another project.zip", {"a.jpg": polygon})
+    members = {f"obj_train_data/{name}": picture(number) for number, name in enumerate(names)}
+    members |= {f"obj_train_data/{name[:-4]}.txt": b"0 0.5 0.5 0.5 0.5" for name in names}
+    lossy = make_zip(tmp_path / "lossy.zip", {"obj.names": b"cat\ndog\n", "obj.data": b"", **members})
+    said = "YOLO 1.1 has dropped, as complete.zip beside it tells: 4 polygons, 4 tags, the rotation of 4 boxes"
+    done = convert(lossy, tmp_path / "dataset", "--validation-split", 0.5)
+    assert f"warning: {said}: convert that one to have them" in done.stderr
+    (tmp_path / "complete.zip").unlink()
+    assert converted(lossy, tmp_path / "other", "--validation-split", 0.5)["dropped"] is None

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,6 +19,8 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 HEAD_SIZE = 16
 """Bytes that tell a picture's format."""
+EXIF_SIZE = 4096
+"""Bytes that tell how it is turned."""
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -205,6 +207,21 @@ def upright_size(image: "Image.Image") -> tuple[int, int]:
     """Return width and height of a picture when it is turned as its EXIF says."""
     size = image.size
     return (size[1], size[0]) if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else size
+
+
+def is_turned(head: bytes) -> bool:
+    """Tell by the first kilobytes of a JPEG whether its EXIF says that it is shown otherwise than it is stored."""
+    start = head.find(b"Exif\0\0", 0, 1024) + 6
+    if start < 6 or head[:2] != START_OF_IMAGE:
+        return False
+    order: Literal["big", "little"] = "big" if head[start : start + 2] == b"MM" else "little"
+
+    def number(at: int, length: int) -> int:
+        return int.from_bytes(head[start + at : start + at + length], order)
+
+    first = number(4, 4)
+    entries = range(first + 2, first + 2 + 12 * min(number(first, 2), 64), 12)
+    return any(number(at, 2) == _ORIENTATION and 1 < number(at + 8, 2) <= 8 for at in entries)
 
 
 class Header(NamedTuple):

@@ -75,7 +75,7 @@ _NO_EXPORT = {_CONVERTED, _SPLIT, _ANNOTATED, _BACKUP, _NO_IMAGES}
 
 _FILES: tuple[tuple[str, str], ...] = (
     ("YOLO 1.1", r"obj\.(names|data)|obj_[^/]+_data/.*\.txt"),
-    ("COCO 1.0", r"annotations/instances_[^/]*\.json"),
+    ("COCO 1.0", r"annotations/instances_[^/]*\.json|([^/]+/)?_annotations\.coco\.json"),
     ("COCO Keypoints 1.0", r"annotations/person_keypoints_[^/]*\.json"),
     ("PASCAL VOC 1.1", r"ImageSets/(Main|Layout|Action)/.*\.txt"),
     ("Segmentation mask 1.1", r"SegmentationClass/.*|SegmentationObject/.*"),

@@ -11,6 +11,7 @@ from toolkit.dataset import labels
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
 from toolkit.dataset.detection_manifest import DetectionManifest
+from toolkit.dataset.detection_read import dropped_shapes
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
 from toolkit.dataset.exports import Exports, read_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
@@ -97,12 +98,14 @@ class Converted:
         link_mode: How the bytes are shared in fact; None in a dry run, without ``cvat_exported``, and for boxes.
         bytes_needed: Disk space of the dataset.
         replaces: Names of an older dataset that is, or would be, replaced.
+        dropped: What the export's format dropped, by what lies beside the export; None if nothing is known of it.
     """
 
     manifest: Manifest | DetectionManifest
     link_mode: LinkMode | None
     bytes_needed: int
     replaces: Sequence[str] = ()
+    dropped: str | None = None
 
 
 def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
@@ -203,7 +206,8 @@ def _convert_boxes(
     boxes = BoxRequest(request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite)
     find_near = _near_finder(exports, engine)
     manifest, size, replaced = convert_boxes(boxes, exports, engine, find_near, on_percent, dry_run)
-    return Converted(manifest, None, size, replaced)
+    dropped = dropped_shapes(exports.each[0].archive.path) if len(exports.each) == 1 else None
+    return Converted(manifest, None, size, replaced, dropped)
 
 
 def _near_finder(exports: Exports, engine: Engine) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:

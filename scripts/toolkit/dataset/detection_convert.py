@@ -33,6 +33,7 @@ from toolkit.dataset.layout import (
     IMAGES,
     LABELS,
     MANIFEST,
+    SIDE_OF_SUBSET,
     TEST,
     TRAINING,
     VALIDATION,
@@ -47,16 +48,6 @@ from toolkit.dataset.unpack import Contents
 from toolkit.dataset.unpack_exports import unpack_exports
 
 _SHOWN = 100
-
-_SIDE_OF_SUBSET = {
-    "train": TRAINING,
-    "training": TRAINING,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
 
 FindNear = Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]
 
@@ -219,13 +210,13 @@ def _selection(images: list[Image]) -> Selection:
 
 def _sides_of_subsets(frames: Sequence[Frame]) -> list[str]:
     subsets = Counter(frame.subset for frame in frames)
-    unknown = sorted(subset for subset in subsets if subset.casefold() not in _SIDE_OF_SUBSET)
+    unknown = sorted(subset for subset in subsets if subset.casefold() not in SIDE_OF_SUBSET)
     if unknown:
         raise ToolkitError(
             "--split-method subsets needs subsets named train, val (or validation) and test, but the export has "
             f"{', '.join(unknown)}: set them in the tasks' details in CVAT, or take another method"
         )
-    sides = [_SIDE_OF_SUBSET[frame.subset.casefold()] for frame in frames]
+    sides = [SIDE_OF_SUBSET[frame.subset.casefold()] for frame in frames]
     if missing := [DETECTION_SIDES[side] for side in (TRAINING, VALIDATION) if side not in sides]:
         raise ToolkitError(
             f"no image with a label is in a subset {missing[0]} (the export has {', '.join(sorted(subsets))}): "
@@ -342,7 +333,7 @@ class _Dataset:
                 for image, frame, side in zip(plan.images, frames, self._sides, strict=True)
             ],
         )
-        found = find_box_warnings(manifest, plan.export, plan.images, self._clusters, self._contents.formats)
+        found = find_box_warnings(manifest, plan.export, plan.images, self._clusters, self._contents)
         return manifest._replace(warnings=found)
 
     def _files(self) -> Iterator[tuple[str, bytes]]:

@@ -58,13 +58,25 @@ def _json_entries(text: str) -> Iterator[tuple[str, Any]]:
 
 
 _COCO = re.compile(r"annotations/instances_(?P<subset>.+)\.json")
+_ROBOFLOW = re.compile(r"(?:(?P<subset>[^/]+)/)?_annotations\.coco\.json")
 
 
 def read_coco(found: Annotations) -> None:
-    """Read `annotations/instances_<subset>.json`; the images are in `images/<subset>/`."""
-    for file, match in found.files.matches(_COCO):
-        with found.file(file):
-            _CocoFile(found, file, match["subset"]).read()
+    """Read `annotations/instances_<subset>.json`; the images are in `images/<subset>/`.
+
+    Roboflow has `<subset>/_annotations.coco.json` among the images instead, and a category above all others, which is
+    no class as long as nothing is labelled so.
+    """
+    tops: set[str] = set()
+    for pattern in (_COCO, _ROBOFLOW):
+        for file, match in found.files.matches(pattern):
+            with found.file(file):
+                of_file = _CocoFile(found, file, match["subset"] or "default")
+                of_file.read()
+                tops |= of_file.tops if pattern is _ROBOFLOW else set()
+    if tops:
+        for name in tops - {box.label for image in found.images.values() for box in image.boxes}:
+            found.classes.pop(name, None)
 
 
 class _CocoFile:
@@ -74,6 +86,12 @@ class _CocoFile:
         self._subset = subset
         self._labels: dict[object, str] = {}
         self._images: dict[object, LabelledImage] = {}
+        self._above: set[str] = set()
+
+    @property
+    def tops(self) -> set[str]:
+        """The categories that are above others."""
+        return {name for name in self._labels.values() if name in self._above}
 
     def read(self) -> None:
         names = set()
@@ -95,6 +113,8 @@ class _CocoFile:
 
     def _category(self, entry: Any) -> None:
         self._labels[entry["id"]] = read_text(entry["name"], "name")
+        if entry.get("supercategory") != entry["name"]:
+            self._above.add(str(entry.get("supercategory")))
         self._found.add_classes([entry["name"]])
 
     def _image(self, entry: Any) -> None:

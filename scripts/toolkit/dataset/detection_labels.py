@@ -57,6 +57,8 @@ class Finding(StrEnum):
             return "taken as the upright box around each"
         if self is Finding.TRACK:
             return "kept as boxes of single images"
+        if self is Finding.MASK_PICTURE:
+            return "left out, for no boxes are told of them (CVAT for images 1.1 and COCO 1.0 do)"
         return "clipped" if self is Finding.CLIPPED else "left out"
 
 

@@ -1,12 +1,13 @@
 """Detection exports of every format that is read: for the report as they are, for a dataset as frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.safe_names import unsafe_names
-from toolkit.dataset.archive import Archive
-from toolkit.dataset.archive_kind import Kind, is_image
+from toolkit.dataset.archive import Archive, open_archive
+from toolkit.dataset.archive_kind import Kind, is_image, recognise
 from toolkit.dataset.detection_files import LabelFiles, LabelProblem
 from toolkit.dataset.detection_json import read_coco, read_datumaro
 from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage
@@ -178,3 +179,68 @@ def _clipped(found: Annotations, image: LabelledImage, box: Box, size: tuple[int
     if max(abs(was - now) for was, now in zip(box[1:], kept[1:], strict=True)) > TOLERANCE:
         found.note(Finding.CLIPPED, image)
     return kept
+
+
+COMPLETE = "CVAT for images 1.1"
+"""The format that tells all shapes there are."""
+_OUTLINES = (Finding.POLYGON, Finding.ELLIPSE, Finding.MASK, Finding.SKELETON)
+_BOXLESS = (Finding.POLYLINE, Finding.POINTS, Finding.CUBOID, Finding.TAG)
+_MOST_BESIDE = 10
+
+
+def dropped_shapes(path: Path) -> str | None:
+    """Count what the format of an export has dropped, if a complete export of the same images lies beside it.
+
+    Args:
+        path: The zip that was converted.
+
+    Returns:
+        A line, or None where there is nothing to tell.
+    """
+    others = [other for other in path.parent.glob("*.zip") if other.name != path.name and other.is_file()]
+    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+    export: Annotations | None = None
+    for other in others[:_MOST_BESIDE]:
+        complete = _open_annotations(other, (COMPLETE,))
+        if complete is None:
+            continue
+        if export is None and (export := _open_annotations(path, set(READERS) - {COMPLETE})) is None:
+            return None
+        if {image.name for image in export.images.values()} == {image.name for image in complete.images.values()}:
+            lost = _lost(export, complete)
+            of_format = f"{export.files.kind.name} has dropped, as {other.name} beside it tells"
+            return f"{of_format}: {', '.join(lost)}: convert that one to have them" if lost else None
+    return None
+
+
+def _open_annotations(path: Path, formats: Collection[str]) -> Annotations | None:
+    try:
+        with open_archive(path) as archive:
+            kind = recognise([member.name for member in archive.members])
+            if kind.name not in formats:
+                return None
+            found = read_annotations(LabelFiles.of_archive(archive, kind))
+            return None if found.unreadable else found
+    except (ToolkitError, OSError):  # it is not what was asked for, and need not be whole
+        return None
+
+
+def _lost(export: Annotations, complete: Annotations) -> list[str]:
+    def count(found: Annotations, finding: Finding) -> int:
+        return len(found.findings.get(finding, ()))
+
+    def fewer(findings: Iterable[Finding]) -> Iterator[str]:
+        for finding in findings:
+            if (number := count(complete, finding) - count(export, finding)) > 0:
+                yield f"{number} {finding}"
+
+    def boxes(found: Annotations) -> int:
+        return sum(len(image.boxes) for image in found.images.values())
+
+    lost = list(fewer(_BOXLESS))
+    if boxes(complete) > boxes(export):  # else the one is told as the other
+        lost = [*fewer(_OUTLINES), *lost] or [f"{boxes(complete) - boxes(export)} boxes"]
+    turned = count(complete, Finding.ROTATED) - count(export, Finding.ROTATED)
+    if turned > 0:
+        lost.append(f"the rotation of {turned} boxes")
+    return lost

@@ -23,6 +23,16 @@ ANNOTATIONS = "annotations"
 DATA_YAML = "data.yaml"
 DETECTION_SIDES = {TRAINING: "train", VALIDATION: "val", TEST: "test"}
 """What the sides are called in a detection dataset, as its readers expect them."""
+SIDE_OF_SUBSET = {
+    "train": TRAINING,
+    "training": TRAINING,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
+"""The sides that CVAT's subsets are, by their names in small letters."""
 DETECTION_PARTS = (IMAGES, BOXES, ANNOTATIONS, DATA_YAML, LABELS, MANIFEST)
 
 CLASSIFICATION_PARTS = (EXPORTED, *ALL_SIDES, *ALIASES, CLASSES, LABELS, MANIFEST)

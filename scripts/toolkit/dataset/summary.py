@@ -15,9 +15,10 @@ from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.labels import gap_warnings, order_warning
-from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
+from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES, SIDE_OF_SUBSET, TRAINING, VALIDATION
 from toolkit.dataset.manifest import Manifest, source_entry
 from toolkit.dataset.selection import Image, Reason, Selection
+from toolkit.dataset.unpack import Contents
 
 RECOMMENDED = 10
 """Images per class that the specification recommends at least."""
@@ -304,7 +305,7 @@ def find_box_warnings(
     export: DetectionExport,
     images: Sequence[Image],
     clusters: Sequence[Cluster],
-    formats: Mapping[int, str],
+    contents: Contents,
 ) -> list[str]:
     """Find what is doubtful about a detection dataset.
 
@@ -313,7 +314,7 @@ def find_box_warnings(
         export: What was read, without the images that are left out.
         images: The same images as the split knows them.
         clusters: The duplicates.
-        formats: By member, the picture format of those whose extension tells another.
+        contents: What was found in the archive's members.
 
     Returns:
         One line each.
@@ -322,10 +323,28 @@ def find_box_warnings(
         *_box_losses(manifest, export),
         *_box_classes(detection_manifest.counts(manifest)),
         *gap_warnings(manifest.labels, "data.yaml and the annotations fill them"),
-        *other_formats(images, formats),
+        *_subsets(manifest),
+        *other_formats(images, contents.formats),
+        *_turned([image.name for image in images if image.member in contents.turned]),
         *_contradictions(export, images, clusters),
         *split_warnings(clusters, images, [image.side for image in manifest.images]),
     ]
+
+
+def _subsets(manifest: DetectionManifest) -> Iterator[str]:
+    subsets = {image.subset for image in manifest.images}
+    sides = {SIDE_OF_SUBSET.get(subset.casefold()) for subset in subsets}
+    if {TRAINING, VALIDATION} <= sides and None not in sides and manifest.options["split_method"] != "subsets":
+        yield f"the export has the subsets {', '.join(sorted(subsets))}: --split-method subsets keeps them"
+
+
+def _turned(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield (
+            f"{_count(len(names), 'image is', 'images are')} turned by EXIF, and the boxes fit the picture as it is "
+            "shown: ultralytics, supervision and SAHI turn it, torchvision and datumaro do not (docs/detection.md "
+            f"tells how): {some_names(names)}"
+        )
 
 
 def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterator[str]:

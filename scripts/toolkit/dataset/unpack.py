@@ -13,7 +13,7 @@ from isal import isal_zlib
 from isal.isal_zlib import IsalError
 
 from toolkit.core.files import refused_name
-from toolkit.core.images import HEAD_SIZE, other_format
+from toolkit.core.images import EXIF_SIZE, HEAD_SIZE, is_turned, other_format
 from toolkit.core.workers import run_processes, worker_count
 from toolkit.dataset.archive import Archive, Member, refused
 
@@ -222,10 +222,12 @@ class Contents(NamedTuple):
     Attributes:
         hashes: The SHA-256 of each, 32 bytes, in the archive's order.
         formats: By index, the picture format of those whose extension tells another.
+        turned: The indices of the pictures that are shown otherwise than they are stored.
     """
 
     hashes: list[bytes]
     formats: dict[int, str]
+    turned: set[int]
 
 
 def unpack(archive: Archive, tree: str | None, on_done: Callable[[int], None], processes: int) -> Contents:
@@ -256,6 +258,7 @@ class _Batch(NamedTuple):
     first: int
     hashes: list[bytes]
     formats: dict[int, str]
+    turned: list[int]
     problems: list[tuple[int, str]]
 
 
@@ -269,7 +272,7 @@ class _Unpacking:
 
     def run(self, on_done: Callable[[int], None], processes: int) -> Contents:
         members = self._archive.members
-        contents = Contents([b""] * len(members), {})
+        contents = Contents([b""] * len(members), {}, set())
         problems: list[tuple[int, str]] = []
         ranges = deque(batches(members))
 
@@ -283,6 +286,7 @@ class _Unpacking:
         def keep(batch: _Batch) -> None:
             contents.hashes[batch.first : batch.first + len(batch.hashes)] = batch.hashes
             contents.formats.update(batch.formats)
+            contents.turned.update(batch.turned)
             problems.extend(batch.problems)
             on_done(len(batch.hashes))
 
@@ -298,7 +302,7 @@ class _Unpacking:
 
         def take(task: tuple[int, list[Member]]) -> _Batch:
             first, members = task
-            batch = _Batch(first, [], {}, [])
+            batch = _Batch(first, [], {}, [], [])
             reader.load(members[0].offset, members[-1].limit)
             for index, member in enumerate(members, first):
                 batch.hashes.append(self._take_member(reader, member, index, batch))
@@ -316,11 +320,13 @@ class _Unpacking:
             for piece in reader.content(member):
                 sha256.update(piece)
                 if len(head) < HEAD_SIZE:
-                    head += bytes(piece[: HEAD_SIZE - len(head)])
+                    head += bytes(piece[:EXIF_SIZE])
                 if target is not None:
                     _write(target, piece)
             if (found := other_format(member.name, head)) is not None:
                 batch.formats[index] = found
+            if is_turned(head):
+                batch.turned.append(index)
         except Damaged as damage:
             batch.problems.append((index, str(damage)))
         finally:

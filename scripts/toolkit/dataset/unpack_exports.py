@@ -57,10 +57,11 @@ def unpack_exports(
     found = results_of(engine.run(_unpack, jobs, percent.add))
     if len(found) == 1:
         return found[0]
-    merged = Contents([], {})
+    merged = Contents([], {}, set())
     for contents in found:
         start = len(merged.hashes)
         merged.formats.update({start + index: name for index, name in contents.formats.items()})
+        merged.turned.update(start + index for index in contents.turned)
         merged.hashes.extend(contents.hashes)
     return merged
 

@@ -44,7 +44,7 @@ def read_folder(folder: Path) -> Dataset:
 
 def _looks_like_detection(folder: Path) -> bool:
     names = ("images", "annotations", "data.yaml", "obj.names", "Annotations", "annotations.xml")
-    return any((folder / name).exists() for name in names)
+    return any((folder / name).exists() for name in names) or any(folder.glob("*/_annotations.coco.json"))
 
 
 def read_tree(folder: Path) -> Dataset:
