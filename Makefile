@@ -226,6 +226,10 @@ test-cvat: $(VENV)/.dev ## Test everything against the real CVAT in throw-away c
 test-contract: $(VENV)/.dev ## Test what the clients rely on: on the stand-in, or on a real CVAT (CVAT_URL=https://… and credentials).
 	@$(PYTEST) tests/contract $(if $(CVAT_URL),--against-real-cvat)
 
+.PHONY: test-frameworks
+test-frameworks: $(VENV)/.dev $(VENV)-frameworks/.done ## Test that every tool of docs/reading.md reads the datasets right, and train on them (6 GB, once).
+	@$(PYTEST) -m frameworks tests/reading
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types, formatting, the order of the packages, and that notebooks hold no outputs.
 	@"$$VENV"/bin/ruff check .
@@ -247,7 +251,7 @@ test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
 	@FUZZ=1 $(PYTEST) -q -n auto --timeout=1800 tests/fuzz
 
-LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-bench.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-bench.txt requirements-frameworks.txt
 
 .PHONY: audit
 audit: $(VENV)/.dev ## List the dependencies' licences and parts, and fail on a known vulnerability or on one nobody could ask about.
@@ -291,6 +295,16 @@ bench-cvat: $(VENV)/.runtime ## Measure import and export against cvat-cli alone
 $(VENV)-bench/.done: requirements-bench.txt
 	@$(call MAKE_VENV,"$$VENV"-bench)
 	@"$$VENV"-bench/bin/python -m $(PIP_INSTALL) requirements-bench.txt
+	@touch "$@"
+
+.PHONY: readers
+readers: $(VENV)/.dev $(VENV)-frameworks/.done ## Show which tool reads which layout right: [ARGS=--write] renews docs/reading.md.
+	@$(DEV).compare_readers @ARGS
+
+$(VENV)-frameworks/.done: requirements-frameworks.txt
+	@echo "Setting up $$VENV-frameworks: some GB, for torch brings CUDA along …" >&2
+	@$(call MAKE_VENV,"$$VENV"-frameworks)
+	@"$$VENV"-frameworks/bin/python -m $(PIP_INSTALL) requirements-frameworks.txt
 	@touch "$@"
 
 .PHONY: lock

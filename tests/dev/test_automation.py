@@ -98,8 +98,10 @@ def test_workflows_are_pinned_and_may_only_read(workflow: Path) -> None:
 def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
     content = workflow_named("test.yml")
     steps = " ".join(step.get("run", "") + "; " for job in content["jobs"].values() for step in job["steps"])
-    assert {"test", "lint", "test-sweeps", "fuzz", "test-stack", "test-cvat"} <= called_targets(steps)
-    assert "schedule" in content["jobs"]["sweeps"]["if"]
+    suites = {"test", "lint", "test-sweeps", "fuzz", "test-stack", "test-cvat", "test-frameworks"}
+    assert suites <= called_targets(steps)
+    for scheduled in ("sweeps", "frameworks"):
+        assert "schedule" in content["jobs"][scheduled]["if"]
     assert content[True]["schedule"]  # what YAML makes of `on`
     assert content["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 

@@ -89,6 +89,7 @@ lint = []
 audit = []
 notebook = []
 bench = []
+frameworks = []
 """
 
 
@@ -96,7 +97,7 @@ def test_every_lock_is_written(tree: Path) -> None:
     (tree / "pyproject.toml").write_text(NOTHING_NEEDED.format(""), "utf-8")
     answer = run(tree, "lock_requirements", "--upgrade")
     assert answer.returncode == 0, answer.stderr
-    names = ["requirements.txt", "requirements-dev.txt", "requirements-notebooks.txt", "requirements-bench.txt"]
+    names = [f"requirements{group}.txt" for group in ("", "-dev", "-notebooks", "-bench", "-frameworks")]
     assert answer.stderr.splitlines() == [f"locked {name}" for name in names]
     assert all((tree / name).exists() for name in names)
 

@@ -41,6 +41,7 @@ def roots_of(lock: str) -> list[Requirement]:
         ],
         "requirements-notebooks.txt": groups["notebook"],
         "requirements-bench.txt": groups["bench"],
+        "requirements-frameworks.txt": groups["frameworks"],
     }
     return [Requirement(line) for line in wanted[lock]]
 
@@ -75,7 +76,7 @@ def test_every_entry_is_one_version_with_its_hashes(lock: str) -> None:
     for entry in re.split(r"\n(?=\S)", (ROOT / lock).read_text("utf-8").strip()):
         if not entry.startswith("#"):
             assert re.match(
-                r"[A-Za-z0-9._-]+(\[[\w,-]+\])?==[^\s*]+ (; .+ )?\\\n    --hash=sha256:[0-9a-f]{64}", entry
+                r"[A-Za-z0-9._-]+(\[[\w, -]+\])?==[^\s*]+ (; .+ )?\\\n    --hash=sha256:[0-9a-f]{64}", entry
             ), entry
 
 
@@ -121,7 +122,8 @@ def make(*words: str, **variables: str) -> str:
 
 def test_make_lets_pip_look_for_nothing(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    commands = make("-n", f"VENV={venv}", f"{venv}/.dev", f"{venv}/.notebooks", f"{venv}-bench/.done").splitlines()
+    others = (f"{venv}-{name}/.done" for name in ("bench", "frameworks"))
+    commands = make("-n", f"VENV={venv}", f"{venv}/.dev", f"{venv}/.notebooks", *others).splitlines()
     installs = [command.split() for command in commands if re.search(r"\bpip3? (install|download|wheel)\b", command)]
     assert sorted(words[-1] for words in installs) == LOCKS
     for words in installs:
