@@ -84,7 +84,8 @@ def main(
         Unlabelled,
         typer.Option(
             "--unlabelled",
-            help="Images without a label: leave out, keep (as class no_label, or as background), or stop.",
+            help="Images without a label: leave out, keep (as class no_label, or as background), keep as background "
+            "those whose job is completed, or stop.",
         ),
     ] = Unlabelled.DROP,
     labels: Annotated[

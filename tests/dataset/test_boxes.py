@@ -318,6 +318,9 @@ def test_options_of_the_other_kind_of_labels_are_refused(tmp_path: Path) -> None
     both = ["--split-method", "subsets", "--test-split", 0.1]
     assert "--test-split" in refused(boxes, tmp_path / "dataset", *both, code=2)
     assert "subsets" in refused(tags, tmp_path / "dataset", "--split-method", "subsets", code=2)
+    assert "completed" in refused(tags, tmp_path / "dataset", "--unlabelled", "completed", code=2)
+    words = "needs boxes.completed.json beside"
+    assert words in refused(boxes, tmp_path / "dataset", "--unlabelled", "completed", code=2)
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,32 @@ def test_warns_when_the_server_could_not_keep_names_apart(tmp_path):
         answer = shell.run("export_dataset", *settings(project, "."))
     assert answer.returncode == 0, answer.stderr
     assert "warning: 1 images of the project are not in the export: cat/1.jpg; " in answer.stderr
+
+
+def test_images_of_completed_jobs_are_background(shell):
+    api, project = Api(shell.server), shell.project("car", kind="detection")
+    (label,) = api.json("GET", f"labels?project_id={project}")["results"]
+    for name in ("seen", "new"):
+        task = api.images(project, {f"{name}/{number}.jpg": jpeg() for number in range(6)})
+        boxes = [
+            {"type": "rectangle", "frame": number, "label_id": label["id"], "points": [1, 1, 9, 9], "attributes": []}
+            for number in range(4)
+        ]
+        body = {"version": 0, "tags": [], "shapes": boxes, "tracks": []}
+        api.json("PATCH", f"tasks/{task}/annotations?action=create", json=body)
+        if name == "seen":
+            (job,) = api.json("GET", f"jobs?task_id={task}")["results"]
+            api.json("PATCH", f"jobs/{job['id']}", json={"state": "completed"})
+    answer = shell.run("export_dataset", *settings(project, ".", "COCO 1.0"))
+    assert answer.returncode == 0, answer.stderr
+    base = f"--base-file={shell.folder / f'project_id_{project}.zip'}"
+    convert = ("convert_dataset", base, "--unlabelled=completed", "--json", "--output-dir")
+    answer = shell.run(*convert, "dataset")
+    assert answer.returncode == 0, answer.stderr
+    made = json.loads(answer.stdout)
+    assert (made["images"], made["left_out"]) == (10, {"no label, and their job is not completed": 2})
+    path = shell.folder / f"project_id_{project}.zip"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("another.txt", "x")
+    answer = shell.run(*convert, "other")
+    assert (answer.returncode, "of this very export: make export writes it" in one_line(answer)) == (2, True)

@@ -34,6 +34,7 @@ ANSWERS: dict[str, Any] = {
     "/api/tasks/3": TASK,
     "/api/tasks/3/data/meta": {"frames": [{"name": "a.jpg"}, {"name": "b.jpg"}], "deleted_frames": [1]},
     "/api/tasks/3/annotations": {"tags": [{"frame": 0, "label_id": 1}], "shapes": [], "tracks": []},
+    "/api/jobs": page({"id": 5, "state": "completed", "start_frame": 0, "stop_frame": 1}),
     "/api/requests": page({"id": "action=export", "status": "queued", "operation": OPERATION}),
     "/api/server/annotation/formats": {"exporters": [{"name": "COCO 1.0", "enabled": True, "dimension": "2d"}]},
     "/api/server/about": {"version": "2.73.0"},
@@ -67,6 +68,7 @@ QUESTIONS: dict[str, Callable[[Api], object]] = {
     "/api/tasks/3": lambda api: api.task(3),
     "/api/tasks/3/data/meta": lambda api: api.frames(3).present,
     "/api/tasks/3/annotations": lambda api: (api.tags(3), api.has_annotations(3)),
+    "/api/jobs": lambda api: api.completed_frames(3),
     "/api/requests": lambda api: api.running_exports(1, "COCO 1.0"),
     "/api/server/annotation/formats": lambda api: api.export_formats(),
 }

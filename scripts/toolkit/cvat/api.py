@@ -143,6 +143,15 @@ class Api:
         with self._explained():
             return sorted(map(_task, found), key=lambda task: task.id)
 
+    def completed_frames(self, task_id: int) -> list[range]:
+        """Return the frames of a task's completed jobs."""
+        with self._explained():
+            return [
+                range(_number(job, "start_frame"), _number(job, "stop_frame") + 1)
+                for job in self._list("jobs", task_id=task_id, type="annotation")
+                if _text(job, "state") == "completed"
+            ]
+
     def next_job(self, task_id: int) -> int | None:
         """Return the number of a task's first job that is not completed, else of its first; None if it has none."""
         with self._explained():

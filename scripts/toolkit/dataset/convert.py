@@ -227,6 +227,8 @@ def _plan(request: Request, exports: Exports) -> _Plan:
     selection = select(exports, request.choice)
     if request.rules.method is SplitMethod.SUBSETS:
         raise UsageError("--split-method subsets is for exports of boxes; an export of tags names no subsets")
+    if request.unlabelled is Unlabelled.COMPLETED:
+        raise UsageError("--unlabelled completed is for exports of boxes; images without a tag are no background")
     if request.labels_file is None:
         numbers = labels.number(selection.classes)
     else:

@@ -18,6 +18,7 @@ from toolkit.core.safe_names import fold, is_junk
 from toolkit.core.workers import Engine
 from toolkit.dataset import labels, split
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
+from toolkit.dataset.completed import list_beside, read_completed
 from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
 from toolkit.dataset.detection_write import coco, data_yaml, flat_names, label_lines
@@ -43,7 +44,7 @@ from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
 from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
 from toolkit.dataset.sides import check_names, check_space, needed_space, write_sides
 from toolkit.dataset.split import SplitMethod
-from toolkit.dataset.summary import NO_BOX, NO_LABEL, UNNAMED, find_box_warnings
+from toolkit.dataset.summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents
 from toolkit.dataset.unpack_exports import unpack_exports
 
@@ -138,12 +139,14 @@ def _plan(request: BoxRequest, exports: Exports) -> _Plan:
         raise UsageError("--test-split draws images, but --split-method subsets takes CVAT's own: name one of them")
     export = merged([(start, one.boxes) for start, one in exports.numbered() if one.boxes is not None])
     left_out = {index: str(Reason.JUNK) if is_junk(exports.members[index].name) else UNNAMED for index in export.others}
+    is_background = _background(request, exports)
+    without_label = NOT_COMPLETED if request.unlabelled is Unlabelled.COMPLETED else NO_LABEL
     frames = []
     for frame in export.frames:
-        if frame.boxes or (not frame.is_labelled and request.unlabelled is Unlabelled.KEEP):
+        if frame.boxes or (not frame.is_labelled and is_background(frame)):
             frames.append(frame)
         else:
-            left_out[frame.member] = NO_BOX if frame.is_labelled else NO_LABEL
+            left_out[frame.member] = NO_BOX if frame.is_labelled else without_label
     if request.unlabelled is Unlabelled.ERROR:
         unlabelled = [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL]
         _refuse_unlabelled(exports.title, unlabelled)
@@ -175,11 +178,25 @@ def _told_apart(frames: list[Frame], exports: Exports) -> list[Frame]:
     return named
 
 
+def _background(request: BoxRequest, exports: Exports) -> Callable[[Frame], bool]:
+    """Give a function that tells which images without a label are kept as background."""
+    if request.unlabelled is not Unlabelled.COMPLETED:
+        return lambda frame: request.unlabelled is Unlabelled.KEEP
+    frames = {export.folder: read_completed(export.archive) for export in exports.each}
+    if missing := [export.archive.path for export in exports.each if frames[export.folder] is None]:
+        raise UsageError(
+            f"--unlabelled completed needs {list_beside(missing[0]).name} beside {missing[0]}, of this very export: "
+            "make export writes it"
+        )
+    find = exports.finder()
+    return lambda frame: frame.name in (frames[find(frame.member).folder] or ())
+
+
 def _refuse_unlabelled(title: str, names: list[str]) -> None:
     if names:
         raise ProblemsFound(
             f"{title} holds {len(names)} images without a label: label them in CVAT and export again, "
-            "or use --unlabelled drop, or keep for background",
+            "or use --unlabelled drop, or keep or completed for background",
             [*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])],
         )
 

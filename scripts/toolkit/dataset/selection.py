@@ -18,10 +18,11 @@ _HASH_DIGITS = 8
 
 
 class Unlabelled(StrEnum):
-    """What becomes of the images without a tag."""
+    """What becomes of the images without a tag or box; ``completed`` keeps those of completed jobs, of boxes alone."""
 
     DROP = "drop"
     KEEP = "keep"
+    COMPLETED = "completed"
     ERROR = "error"
 
 

@@ -24,6 +24,7 @@ RECOMMENDED = 10
 """Images per class that the specification recommends at least."""
 
 NO_LABEL = "no label"
+NOT_COMPLETED = "no label, and their job is not completed"
 NO_BOX = "none of its labels is a box"
 UNNAMED = "not named by the labels"
 
@@ -351,7 +352,8 @@ def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterato
     for finding, names in sorted(export.findings.items()):
         yield f"{finding}, {finding.fate}: {len(names)} ({some_names(dict.fromkeys(names))})"
     for reason, remedy in (
-        (NO_LABEL, " (--unlabelled keep takes them as background)"),
+        (NO_LABEL, " (--unlabelled keep takes them as background, completed those of completed jobs)"),
+        (NOT_COMPLETED, ""),
         (NO_BOX, ""),
         (UNNAMED, ""),
         (Reason.JUNK, ""),

@@ -12,6 +12,7 @@ from toolkit.core.formats import IMAGENET, UNLABELLED
 from toolkit.core.text import some_names
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
+from toolkit.dataset.completed import write_completed
 
 _IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MASK_FOLDERS = re.compile(r"(^|/)(SegmentationClass|SegmentationObject|gtFine|masks?|[^/]*annot)/", re.IGNORECASE)
@@ -38,10 +39,17 @@ class ProjectFrames:
     Attributes:
         present: All frames of the exported tasks that are not deleted.
         deleted: The names of the deleted ones.
+        open: The names of those that are in no completed job; not asked for where the format sorts by tags.
     """
 
     present: list[Frame] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+
+    @property
+    def completed(self) -> set[str]:
+        """The names that only frames of completed jobs have."""
+        return {frame.name for frame in self.present} - self.open
 
 
 @dataclass
@@ -90,6 +98,8 @@ def compare_with_server(
 ) -> tuple[int, Difference]:
     """Hold an export against what the server lists; a server that does not tell does not undo the export.
 
+    Beside an export of boxes is written which of its frames are in completed jobs.
+
     Args:
         connection: The server.
         project_id: The project.
@@ -104,8 +114,12 @@ def compare_with_server(
         with session(connection) as api:
             tasks = [task_id] if task_id is not None else [task.id for task in api.tasks(project_id) if task.frames]
             listed = list_frames(api, tasks, api.labels(project_id), format_name)
-    except ToolkitError as error:
-        return len(_images_in(archive)), Difference(unknown=error.message)
+        if format_name != IMAGENET:
+            write_completed(archive, listed.completed)
+    except (ToolkitError, OSError) as error:
+        return len(_images_in(archive)), Difference(
+            unknown=error.message if isinstance(error, ToolkitError) else str(error)
+        )
     return len(listed.present), compare(listed, archive, format_name)
 
 
@@ -126,11 +140,17 @@ def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], form
         for number, label in api.tags(task_id) if format_name == IMAGENET else ():
             if label in names and names[label] not in tagged.setdefault(number, []):
                 tagged[number].append(names[label])
+        is_done = [False] * len(frames.names)
+        for job in api.completed_frames(task_id) if format_name != IMAGENET else ():
+            for number in range(job.start, min(job.stop, len(is_done))):
+                is_done[number] = True
         for number, name in enumerate(frames.names):
             if number in frames.deleted:
                 listed.deleted.append(name)
             else:
                 listed.present.append(Frame(name, tuple(tagged.get(number, ()))))
+                if not is_done[number]:
+                    listed.open.add(name)
     return listed
 
 
