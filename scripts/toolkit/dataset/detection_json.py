@@ -1,9 +1,10 @@
 """COCO and Datumaro."""
 
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from toolkit.dataset.detection_files import LabelProblem, read_text, suffix_of
 from toolkit.dataset.detection_labels import (
@@ -17,44 +18,75 @@ from toolkit.dataset.detection_labels import (
 )
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_PIECE = 1 << 20
 _DECODER = json.JSONDecoder()
 
 
-def _json_entries(text: str) -> Iterator[tuple[str, Any]]:
-    """Read an object whose lists are long: each entry of a list comes by itself, so that not all are in memory."""
+class JsonFile:
+    """A file of JSON, of which no more is in memory than the value that is read."""
 
-    def expect(position: int, characters: str) -> str:
-        found = text[position : position + 1]
-        if not found or found not in characters:
-            raise json.JSONDecodeError(f"expected {' or '.join(characters)}", text, position)
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = io.TextIOWrapper(stream, "utf-8-sig")
+        self._text = ""
+        self._position = self._passed = 0
+
+    def _more(self) -> bool:
+        """Read on, as much again as is there: a long value is tried a few times only."""
+        rest = self._text[self._position :]
+        piece = self._stream.read(max(_PIECE, len(rest)))
+        self._passed += self._position
+        self._text, self._position = rest + piece, 0
+        return bool(piece)
+
+    def next(self, wanted: str = "") -> str:
+        """Look at the next character behind blanks, which must be one of those that are wanted, if any are."""
+        while True:
+            if match := _SPACE.match(self._text, self._position):
+                self._position = match.end()
+            if self._position < len(self._text) or not self._more():
+                break
+        found = self._text[self._position : self._position + 1]
+        if wanted and (not found or found not in wanted):
+            raise LabelProblem(f"no {' or '.join(wanted)} at character {self._passed + self._position}")
         return found
 
-    def after(position: int) -> int:
-        match = _SPACE.match(text, position)
-        assert match is not None
-        return match.end()
+    def take(self, wanted: str) -> str:
+        """Take the next character."""
+        found = self.next(wanted)
+        self._position += 1
+        return found
 
-    position = after(0)
-    expect(position, "{")
-    position = after(position + 1)
-    while expect(position, '"}') != "}":
-        key, position = _DECODER.raw_decode(text, position)
-        expect(position := after(position), ":")
-        position = after(position + 1)
-        if text[position : position + 1] == "[":
-            position = after(position + 1)
-            while text[position : position + 1] != "]":
-                value, position = _DECODER.raw_decode(text, position)
-                yield key, value
-                position = after(position)
-                if expect(position, ",]") == ",":
-                    position = after(position + 1)
-            position += 1
-        else:
-            value, position = _DECODER.raw_decode(text, position)
-            yield key, value
-        if expect(position := after(position), ",}") == ",":
-            position = after(position + 1)
+    def value(self) -> Any:
+        """Take the next value."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._position)
+            except json.JSONDecodeError as error:
+                if not self._more():
+                    raise LabelProblem(f"{error.msg} at character {self._passed + error.pos}") from None
+                continue
+            if self._text[end : end + 1] not in ("", ".", "e", "E") or not self._more():  # else a number may go on
+                self._position = min(end, len(self._text))
+                return value
+
+    def entries(self) -> Iterator[tuple[str, Any]]:
+        """Read an object whose lists are long: each entry of a list comes by itself."""
+        self.take("{")
+        while self.next('"}') != "}":
+            key = self.value()
+            self.take(":")
+            if self.next() == "[":
+                self.take("[")
+                while self.next() != "]":
+                    yield key, self.value()
+                    if self.next(",]") == ",":
+                        self.take(",")
+                self.take("]")
+            else:
+                yield key, self.value()
+            if self.next(",}") == ",":
+                self.take(",")
 
 
 _COCO = re.compile(r"annotations/instances_(?P<subset>.+)\.json")
@@ -98,13 +130,14 @@ class _CocoFile:
         waiting = []
         takers = {"categories": self._category, "images": self._image}
         try:
-            for key, entry in _json_entries(self._found.files.text(self._file)):
-                names.add(key)
-                if key in takers:
-                    with self._found.entry(f"{self._file}: entry of {key}"):
-                        takers[key](entry)
-                elif key == "annotations" and not self._take(entry):
-                    waiting.append(entry)  # it may stand before what it speaks of
+            with self._found.files.open_text(self._file) as stream:
+                for key, entry in JsonFile(stream).entries():
+                    names.add(key)
+                    if key in takers:
+                        with self._found.entry(f"{self._file}: entry of {key}"):
+                            takers[key](entry)
+                    elif key == "annotations" and not self._take(entry):
+                        waiting.append(entry)  # it may stand before what it speaks of
         finally:
             for entry in waiting:
                 self._take(entry, is_last=True)
@@ -171,10 +204,10 @@ _DATUMARO = re.compile(r"annotations/(?!instances_|person_keypoints_|captions_)(
 def read_datumaro(found: Annotations) -> None:
     """Read `annotations/<subset>.json`; the images are in `images/<subset>/` under a name of their own."""
     for file, match in found.files.matches(_DATUMARO):
-        with found.file(file):
+        with found.file(file), found.files.open_text(file) as stream:
             labels: dict[object, str] = {}
             names = set()
-            for key, entry in _json_entries(found.files.text(file)):
+            for key, entry in JsonFile(stream).entries():
                 names.add(key)
                 with found.entry(f"{file}: entry of {key}"):
                     if key == "categories":
