@@ -142,9 +142,10 @@ for part in (train, val):
         seen(path, None)
 """,
     (DETECTION, "ultralytics"): """
+from PIL import Image
 for loader in (model.trainer.train_loader, model.trainer.test_loader):
     for image in loader.dataset.labels:
-        height, width = image["shape"]
+        width, height = Image.open(image["im_file"]).size
         boxes = zip(image["cls"][:, 0], image["bboxes"], strict=True)
         seen(image["im_file"], [
             [number, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]

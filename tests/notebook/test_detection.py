@@ -69,6 +69,7 @@ def test_boxes_come_out_and_are_drawn(tutorial, standin):
     assert len(drawn) == 54
     for export_format in ("COCO 1.0", "CVAT for images 1.1"):
         check_export(made, export_format, drawn)
+    check_sides(made, drawn)
 
 
 def check_export(made, export_format: str, drawn: dict[str, list[float]]) -> None:
@@ -89,6 +90,21 @@ def check_export(made, export_format: str, drawn: dict[str, list[float]]) -> Non
     page = report.read_text("utf-8")
     assert '<data id="boxes" value="54">' in page
     assert page.count('<rect class="box') >= 54  # the pictures of the outliers show theirs once more
+
+
+def check_sides(made, drawn: dict[str, list[float]]) -> None:
+    converted = made.run("convert_dataset")
+    assert converted.error is None
+    dataset = made.dataset / "boxes"
+    sides = {side: len(list((dataset / "images" / side).iterdir())) for side in ("train", "val")}
+    assert sum(sides.values()) == len(drawn)
+    labels = [line for path in dataset.glob("labels/*/*.txt") for line in path.read_text().splitlines()]
+    assert len(labels) == len(drawn)
+    assert 'role="img" aria-label="Boxes of each class and side' in converted.html
+    for side, count in sides.items():
+        assert f"{side}: {count} images" in converted.text
+    assert "images left out, no label: 6" in converted.text
+    assert converted.html.count('class="box"') >= 2 * 3  # of each class on both sides
 
 
 def test_a_classification_format_is_refused_before_the_server_works(tutorial, standin):

@@ -26,13 +26,18 @@ def test_the_tree_is_the_specified_one():
         *(
             f"2_prepare_dataset/annotate_images/{kind}/{name}"
             for kind in (CLASSIFICATION, DETECTION)
-            for name in ("README.md", "configuration.example.json", "import_api.ipynb", "export_api.ipynb")
+            for name in (
+                "README.md",
+                "configuration.example.json",
+                "import_api.ipynb",
+                "export_api.ipynb",
+                "convert_dataset.ipynb",
+            )
         ),
-        f"2_prepare_dataset/annotate_images/{CLASSIFICATION}/convert_dataset.ipynb",
         "_common/dataset/.gitkeep",
     ]
     assert [name for name in wanted if not (TUTORIALS / name).is_file()] == []
-    assert len(find_notebooks(TUTORIALS)) == 5
+    assert len(find_notebooks(TUTORIALS)) == 6
 
 
 @pytest.mark.parametrize("kind", [CLASSIFICATION, DETECTION])
@@ -41,12 +46,11 @@ def test_the_samples_lead_to_the_common_folder(kind):
     sample = json.loads((folder / "configuration.example.json").read_text("utf-8"))
     assert sample["cvat_password"] == ""
     assert (folder / sample["export_dir"]).resolve() == TUTORIALS / "_common/dataset"
-    assert set(sample) <= set(Configuration.model_fields)
-    if kind == CLASSIFICATION:
-        assert set(sample) == set(Configuration.model_fields)
-        assert (folder / sample["dataset_conversion_dir"]).resolve() == TUTORIALS / "_common/dataset"
-        zip_file = (folder / sample["dataset_conversion_base_file"]).resolve()
-        assert zip_file == TUTORIALS / f"_common/dataset/project_id_{sample['cvat_project_id']}.zip"
+    assert set(sample) == set(Configuration.model_fields)
+    own = {CLASSIFICATION: "_common/dataset", DETECTION: "_common/dataset/boxes"}
+    assert (folder / sample["dataset_conversion_dir"]).resolve() == TUTORIALS / own[kind]
+    zip_file = (folder / sample["dataset_conversion_base_file"]).resolve()
+    assert zip_file == TUTORIALS / f"_common/dataset/project_id_{sample['cvat_project_id']}.zip"
 
 
 @pytest.mark.parametrize("kind", [CLASSIFICATION, DETECTION])

@@ -6,15 +6,16 @@ from toolkit.config.load import expand
 from toolkit.config.model import ConvertKeys
 from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
+from toolkit.dataset import detection_manifest
 from toolkit.dataset.assignment import Rules
 from toolkit.dataset.convert import Converted, Request
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.split import SplitMethod
-from toolkit.dataset.summary import as_table, counts, left_out
+from toolkit.dataset.summary import counts, left_out
 from toolkit.notebook.display import from_top, per_cent, show, warn
 from toolkit.notebook.sheets import show_sheet
 from toolkit.report.html import bar_chart
-from toolkit.report.read_folder import read_tree
+from toolkit.report.read_folder import read_folder
 
 _INTERRUPTED = "the conversion was given up: the folder is as it was before"
 
@@ -63,14 +64,15 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         warn(line)
     for reason, count in left_out(manifest).items():
         warn(f"left out: {count} {'file' if count == 1 else 'files'}, {reason}")
-    if isinstance(manifest, DetectionManifest):
-        for line in as_table(manifest):
-            show("note", line, text=line)
-        return
     sides = manifest.sides
-    found = counts(manifest)
+    if isinstance(manifest, DetectionManifest):
+        counted = "boxes"
+        found = {name: tuple(row.values()) for name, row in detection_manifest.counts(manifest).items()}
+    else:
+        counted = "images"
+        found = counts(manifest)
     chart = bar_chart([(name, list(numbers)) for name, numbers in found.items()], sides)
-    show("chart", "images of each class and side", rows=chart.bars, series=chart.series)
+    show("chart", f"{counted} of each class and side", counted=counted, rows=chart.bars, series=chart.series)
     show(
         "table",
         "\n".join(
@@ -82,7 +84,7 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         numbers=tuple(range(1, len(sides) + 2)),
         total=("all", "", *(sum(column) for column in zip(*found.values(), strict=True))),
     )
-    dataset = read_tree(keys.dataset_conversion_dir)
+    dataset = read_folder(keys.dataset_conversion_dir)
     for side in sides:
         images = [image for image in dataset.images if image.side == side]
         show_sheet(dataclasses.replace(dataset, images=images), f"{side}: {len(images):,} images", per_class=8)
