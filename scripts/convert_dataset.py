@@ -6,16 +6,20 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.cli import console
 from toolkit.core.text import format_size, printable
 from toolkit.dataset.duplicates import MultiLabel, OnLeak
+from toolkit.dataset.layout import INDEX_LINES, INDEX_TABLE, Format
 from toolkit.dataset.selection import Layout, Unlabelled
 from toolkit.dataset.sides import LinkMode
 from toolkit.dataset.split import SplitMethod
+
+if TYPE_CHECKING:
+    from toolkit.dataset.index import Index, IndexRequest
 
 WARNINGS_SHOWN = 20
 
@@ -100,6 +104,13 @@ def main(
             "--layout", help="flat: training/cat/garden__1.jpg for a frame garden/1.jpg. nested: folders as exported."
         ),
     ] = Layout.FLAT,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="folders, or index: addresses, classes and splits of an export without images."),
+    ] = Format.FOLDERS,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="For an index: where the images lie, as s3://bucket/.")
+    ] = None,
     keep_junk: Annotated[
         bool,
         typer.Option("--keep-junk", help="Folders such as __MACOSX, or one around everything, count as classes."),
@@ -123,9 +134,11 @@ def main(
     `make convert ARGS="--base-file project_id_1.zip --output-dir dataset"`
     """
     from toolkit.config.load import read_settings
+    from toolkit.core.errors import UsageError
     from toolkit.dataset import convert as conversion
     from toolkit.dataset import summary as dataset_summary
     from toolkit.dataset.assignment import Rules
+    from toolkit.dataset.index import IndexRequest, make_index
     from toolkit.dataset.split import GroupRule
 
     started = time.monotonic()
@@ -133,12 +146,23 @@ def main(
     for warning in settings.warnings:
         console.warn(warning)
     group_rule = GroupRule(group_by) if group_by is not None else None
+    rules = Rules(
+        settings.share, settings.seed, split_method, group_rule, on_leak, multi_label, test_split, near_duplicates
+    )
+    if format_ is Format.INDEX:
+        if not base_url:
+            raise UsageError("--format index needs --base-url, which says where the images lie: s3://bucket/folder/")
+        if layout is not Layout.FLAT or keep_junk:
+            raise UsageError("--layout and --keep-junk are for folders, of which an index has none")
+        index = IndexRequest(settings.base_file, settings.target, rules, base_url, unlabelled, labels, overwrite)
+        _report_index(index, make_index(index, dry_run), as_json)
+        return
+    if base_url:
+        raise UsageError("--base-url is for --format index")
     request = conversion.Request(
         base_files=settings.base_files,
         target=settings.target,
-        rules=Rules(
-            settings.share, settings.seed, split_method, group_rule, on_leak, multi_label, test_split, near_duplicates
-        ),
+        rules=rules,
         unlabelled=unlabelled,
         labels_file=labels,
         link_mode=link_mode,
@@ -182,6 +206,26 @@ def main(
     else:
         mode = f", {converted.link_mode}" if converted.link_mode else ""
         console.result(f"{settings.target} ({size}{mode}, {seconds:.1f} s)")
+
+
+def _report_index(request: "IndexRequest", index: "Index", as_json: bool) -> None:
+    for warning in index.warnings:
+        console.warn(printable(warning))
+    if as_json:
+        answer = {"index": str(request.target) if index.files else None, **index._asdict()}
+        console.result(json.dumps(answer, ensure_ascii=False))
+        return
+    for name, sides in index.counts.items():
+        numbers = ", ".join(f"{count} {side}" for side, count in sides.items())
+        console.result(printable(f"{index.labels[name]:>3}  {name}: {numbers}"))
+    for reason, count in index.left_out.items():
+        console.result(f"left out: {count} frames, {reason}")
+    if not index.files:
+        console.result("dry run: nothing was written")
+        return
+    if INDEX_TABLE not in index.files:
+        console.say(f"{INDEX_TABLE} takes pyarrow, which is not installed: requirements-storage.txt has it")
+    console.result(str(request.target / INDEX_LINES))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,10 @@ def main(
         bool, typer.Option("--per-task", help="Export each task as task-<id>.zip; a second run skips what is done.")
     ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=8, help="How many tasks are exported at a time.")] = 2,
+    with_images: Annotated[
+        bool,
+        typer.Option("--with-images/--without-images", help="Without them: labels alone, for convert --format index."),
+    ] = True,
     url: console.Url = None,
     username: console.Username = None,
     as_json: console.Json = False,
@@ -49,6 +53,7 @@ def main(
     """
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ExportKeys, target_in
+    from toolkit.core.errors import UsageError
     from toolkit.core.progress import Watch
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
@@ -69,6 +74,8 @@ def main(
         labels = api.labels(keys.cvat_project_id)
         check_format(keys.export_format, task_type, labels)
         check_offered(api, keys.export_format, keys.cvat_project_id)
+    if per_task and not with_images:
+        raise UsageError("--per-task splits what is large, and an export without images is not: leave it out")
     if per_task:
         watch = Watch(
             console.progress,
@@ -79,17 +86,20 @@ def main(
         work = TaskExports(connection, keys.cvat_project_id, keys.export_format, keys.export_dir, watch, timeout)
         _report_tasks(work.run(overwrite, parallel), keys, time.monotonic() - started, as_json)
         return
-    export = Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout)
+    export = Export(keys.cvat_project_id, keys.export_format, target, overwrite, timeout, with_images=with_images)
     with console.status_line() as show:
         fetch(connection, export, ExportProgress(show, console.warn))
         show("comparing it with the project")
-        frames, difference = compare_with_server(connection, keys.cvat_project_id, target, keys.export_format)
+        frames, difference = compare_with_server(
+            connection, keys.cvat_project_id, target, keys.export_format, with_images=with_images
+        )
     for line in difference.warnings():
         console.warn(printable(line))
     size = target.stat().st_size
     if as_json:
         answer = {"file": str(target), "format": keys.export_format, "size": size, "frames": frames}
         answer |= {"missing": difference.missing, "doubled": difference.doubled, "deleted": difference.deleted}
+        answer |= {} if with_images else {"unlisted": difference.unlisted}
         console.result(json.dumps(answer, ensure_ascii=False))
         return
     console.result(

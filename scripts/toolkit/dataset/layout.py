@@ -1,5 +1,15 @@
 """The names that a dataset is made of."""
 
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """What a dataset is kept in."""
+
+    FOLDERS = "folders"
+    INDEX = "index"
+
+
 EXPORTED = "cvat_exported"
 """Folder with the export as it was unpacked."""
 TRAINING = "training"
@@ -35,8 +45,12 @@ SIDE_OF_SUBSET = {
 """The sides that CVAT's subsets are, by their names in small letters."""
 DETECTION_PARTS = (IMAGES, BOXES, ANNOTATIONS, DATA_YAML, LABELS, MANIFEST)
 
+INDEX_LINES = "index.jsonl"
+INDEX_TABLE = "index.parquet"
+"""What there is in the place of images that stay where they are."""
+
 CLASSIFICATION_PARTS = (EXPORTED, *ALL_SIDES, *ALIASES, CLASSES, LABELS, MANIFEST)
-ALL_PARTS = (*CLASSIFICATION_PARTS[:-2], *DETECTION_PARTS)
+ALL_PARTS = (*CLASSIFICATION_PARTS[:-2], INDEX_LINES, INDEX_TABLE, *DETECTION_PARTS)
 """All that a conversion may write into the folder of the dataset; everything else in there is the user's."""
 FIRST_PARTS = (EXPORTED, TRAINING, VALIDATION, LABELS, MANIFEST)
 """What every dataset had in version 1 of the manifest."""

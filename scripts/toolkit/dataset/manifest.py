@@ -23,6 +23,7 @@ from toolkit.dataset.layout import (
     CLASSIFICATION_PARTS,
     EXPORTED,
     FIRST_PARTS,
+    INDEX_LINES,
     LABELS,
     MANIFEST,
     SIDES,
@@ -320,6 +321,9 @@ def read(path: Path) -> Manifest:
         raise ToolkitError(f"{path} is damaged ({error}): convert the export again") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ToolkitError(f"{path} is not a manifest of a dataset")
+    parts = values.get("parts")
+    if isinstance(parts, list) and INDEX_LINES in parts:
+        raise ToolkitError(f"{path} is of an index: its images lie elsewhere, so there is nothing to look at here")
     version = values.get("version")
     if type(version) is not int or not 1 <= version <= VERSION_OF_SEVERAL:
         raise ToolkitError(f"{path} is a manifest of version {version}: update this toolkit to read it")

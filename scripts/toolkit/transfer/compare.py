@@ -13,6 +13,7 @@ from toolkit.core.text import some_names
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
 from toolkit.dataset.completed import write_completed
+from toolkit.dataset.index import read_frames
 
 _IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MASK_FOLDERS = re.compile(r"(^|/)(SegmentationClass|SegmentationObject|gtFine|masks?|[^/]*annot)/", re.IGNORECASE)
@@ -61,6 +62,7 @@ class Difference:
         doubled: Members that show a frame once more.
         deleted: Members that show a frame which was deleted in CVAT.
         count_only: The numbers of images there should be and there are, where the format gives frames new names.
+        unlisted: Frames that an export without images does not list under their own names.
         unknown: Why nothing is known of this; empty where it is.
     """
 
@@ -68,6 +70,7 @@ class Difference:
     doubled: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     count_only: tuple[int, int] | None = None
+    unlisted: list[str] = field(default_factory=list)
     unknown: str = ""
 
     def warnings(self) -> list[str]:
@@ -87,6 +90,11 @@ class Difference:
                 f"{len(self.deleted)} frames that were deleted in CVAT are in the export all the same, as this "
                 f"version of it does: {some_names(self.deleted)}"
             )
+        if self.unlisted:
+            lines.append(
+                f"{len(self.unlisted)} frames are not listed under their own names (exports write .jpg for .JPG, and "
+                f"number equal names), so an index would have wrong addresses: {some_names(self.unlisted)}"
+            )
         if self.count_only:
             wanted, found = self.count_only
             lines.append(f"the project has {wanted} frames, the export {found} images, under other names")
@@ -94,7 +102,12 @@ class Difference:
 
 
 def compare_with_server(
-    connection: Connection, project_id: int, archive: Path, format_name: str, task_id: int | None = None
+    connection: Connection,
+    project_id: int,
+    archive: Path,
+    format_name: str,
+    task_id: int | None = None,
+    with_images: bool = True,
 ) -> tuple[int, Difference]:
     """Hold an export against what the server lists; a server that does not tell does not undo the export.
 
@@ -106,6 +119,7 @@ def compare_with_server(
         archive: The zip.
         format_name: Its format.
         task_id: The one task that was exported; None for all of the project.
+        with_images: Whether it has images; else the names in an "ImageNet 1.0" are held against the server's.
 
     Returns:
         How many frames the server lists (where it does not tell, how many images the zip holds), and the difference.
@@ -120,7 +134,11 @@ def compare_with_server(
         return len(_images_in(archive)), Difference(
             unknown=error.message if isinstance(error, ToolkitError) else str(error)
         )
-    return len(listed.present), compare(listed, archive, format_name)
+    if with_images:
+        return len(listed.present), compare(listed, archive, format_name)
+    names = {name for name, _ in read_frames(archive)} if format_name == IMAGENET else None
+    unlisted = [frame.name for frame in listed.present if names is not None and frame.name not in names]
+    return len(listed.present), Difference(unlisted=unlisted)
 
 
 def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], format_name: str) -> ProjectFrames:

@@ -180,6 +180,7 @@ class Export:
         overwrite: Whether an older one is replaced.
         timeout: Seconds that the server and the download may take together.
         task_id: The one task of the project that is exported; None for all.
+        with_images: Whether the images come along, or what is labelled alone.
     """
 
     project_id: int
@@ -188,6 +189,7 @@ class Export:
     overwrite: bool = False
     timeout: float = 1800.0
     task_id: int | None = None
+    with_images: bool = True
 
 
 def fetch(
@@ -255,7 +257,8 @@ class _Attempts:
         export, progress = self._export, self._progress
         self._partial.unlink(missing_ok=True)
         what, number = ("project", export.project_id) if export.task_id is None else ("task", export.task_id)
-        arguments = [what, "export-dataset", str(number), str(self._partial), "--with-images=yes"]
+        arguments = [what, "export-dataset", str(number), str(self._partial)]
+        arguments += [f"--with-images={'yes' if export.with_images else 'no'}"]
         arguments += [f"--format={export.format_name}", f"--completion_verification_period={_POLL_EVERY}"]
         cvat_cli.run(
             self._connection,
@@ -266,7 +269,7 @@ class _Attempts:
             notice=progress.warn,
             stop=self._stop,
         )
-        check_archive(self._partial, export.format_name)
+        check_archive(self._partial, export.format_name, export.with_images)
 
     def _look(self) -> None:
         if shutil.disk_usage(self._partial.parent).free < _LEAST_FREE:
@@ -319,12 +322,13 @@ class DamagedExport(TransientError):
     """What was downloaded is not what the server made, or no whole zip."""
 
 
-def check_archive(path: Path, format_name: str) -> None:
+def check_archive(path: Path, format_name: str, with_images: bool = True) -> None:
     """Check that an export is a whole zip with something in it.
 
     Args:
         path: The zip.
         format_name: Its format.
+        with_images: Whether there have to be images.
 
     Raises:
         ToolkitError: It is damaged or holds nothing.
@@ -338,7 +342,7 @@ def check_archive(path: Path, format_name: str) -> None:
         raise DamagedExport(f"the server's export is no whole zip ({error}), nothing was kept: run again") from None
     if damaged is not None:
         raise DamagedExport(f"the server's export is damaged at {damaged}, nothing was kept: run again")
-    if not members or (format_name == IMAGENET and not any("/" in name for name in members)):
+    if not members or (with_images and format_name == IMAGENET and not any("/" in name for name in members)):
         raise ToolkitError("the server's export holds no image, nothing was kept: has the project a task with images?")
 
 
