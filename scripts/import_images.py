@@ -28,6 +28,13 @@ def main(
     import_dir: Annotated[
         Path | None, typer.Option("--import-dir", help="Folder with the images, at any depth.")
     ] = None,
+    from_storage: Annotated[
+        int | None,
+        typer.Option("--from-storage", min=1, help="In place of a folder: number of a cloud storage that CVAT knows."),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="The folder of that bucket; all of it by default.")
+    ] = None,
     extension: Annotated[
         str | None,
         typer.Option(
@@ -75,26 +82,44 @@ def main(
     from toolkit.config.model import ImportKeys
     from toolkit.core.errors import UsageError
     from toolkit.core.progress import Watch
+    from toolkit.core.text import some_names
+    from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import FolderImport
     from toolkit.transfer.images import BROKEN, check_images, describe_left_out, find_images
     from toolkit.transfer.journal import ImportTarget
+    from toolkit.transfer.storage import check_stored, find_stored, folder_of, misnamed_in_exports
     from toolkit.transfer.task import ImportOptions
 
     started = time.monotonic()
     if resume and start_over:
         raise UsageError("--resume and --start-over exclude each other")
+    if from_storage and (import_dir or skip_broken):
+        raise UsageError("--from-storage takes images that are not here: leave out --import-dir and --skip-broken")
+    if prefix is not None and not from_storage:
+        raise UsageError("--prefix is a folder of a cloud storage: give --from-storage as well")
     file, warnings = find_configuration(config)
     for warning in warnings:
         console.warn(warning)
     options = {
         "cvat_project_id": project_id,
-        "import_dir": import_dir,
+        "import_dir": Path("/") if from_storage else import_dir,  # else it would be missed
         "import_image_extension": _extensions(extension),
         "import_task_name": task_name,
     }
     keys, connection = read_with_connection(ImportKeys, file, options, url, username)
-    found = find_images(keys.import_dir, keys.import_image_extension)
+    place = str(keys.import_dir)
+    if from_storage:
+        with session(connection, console.warn) as api, console.status_line() as show:
+            show("listing the cloud storage")
+            storage = api.cloud_storage(from_storage)
+            found = find_stored(api, storage, folder_of(prefix), keys.import_image_extension)
+        check_stored(found.images, images_per_task)
+        place, verify = f"{storage.url}{folder_of(prefix)}", False
+        if misnamed := misnamed_in_exports(found.images):
+            console.warn(printable(f"exports write these extensions in small letters: {some_names(misnamed)}"))
+    else:
+        found = find_images(keys.import_dir, keys.import_image_extension)
     with console.progress("checking images", len(found.images)) as advance:
         broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
     if broken:
@@ -103,14 +128,14 @@ def main(
     for line in describe_left_out(found.left_out):
         console.say(printable(line))
     name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
-    target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
+    target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
     watch = Watch(
         console.progress,
         console.status_line,
         lambda line: console.say(printable(line)),
         lambda line: console.warn(printable(line)),
     )
-    how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed)
+    how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
     work = FolderImport(connection, target, found.images, how, watch)
     try:
         work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from standin import NEWEST, CvatVersion
 from toolkit.cli import console
 from toolkit.cli.console import can_ask
 from toolkit.core.errors import ToolkitError, UsageError
+
+if TYPE_CHECKING:
+    from standin.data.state import Bucket
 
 
 def main(
@@ -41,6 +44,13 @@ def main(
         ),
     ] = False,
     cvat_version: Annotated[CvatVersion, typer.Option(help="The CVAT whose answers are imitated.")] = NEWEST,
+    bucket: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER[::PREFIX]",
+            help="A folder in a bucket's place, as a cloud storage; repeat it for more.",
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the URL to this file when requests are answered.")
     ] = None,
@@ -82,11 +92,21 @@ def main(
             if while_stdin_open:
                 threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
 
-        options = ServerOptions(faults, merge_label_folder, cvat_version)
+        options = ServerOptions(faults, merge_label_folder, cvat_version, tuple(map(_bucket, bucket or ())))
         # A server is meant to be stopped: Ctrl-C and SIGTERM are its ordinary end.
         with contextlib.suppress(KeyboardInterrupt):
             server.serve(folder, options, listener, announce)
         console.say("stopped")
+
+
+def _bucket(text: str) -> "Bucket":
+    from standin.data.state import Bucket
+
+    name, equals, place = text.partition("=")
+    folder, _, prefix = place.partition("::")
+    if not name or not equals or not Path(folder).is_dir():
+        raise UsageError(f"--bucket must be NAME=FOLDER with a folder that exists, found {text}")
+    return Bucket(name, Path(folder).absolute(), prefix)
 
 
 def _password(username: str, variable: str) -> str | None:

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from standin.api import annotations, formats, jobs, labels, pages, projects, tasks, users, web
+from standin.api import annotations, formats, jobs, labels, pages, projects, storages, tasks, users, web
 from standin.api import faults as fault_api
 from standin.api import requests as requests_api
 from standin.api import server as server_api
@@ -35,7 +35,20 @@ async def _server_error(_request: Request, _error: Exception) -> Response:
 
 def build(state: State) -> ASGIApp:
     """Return the application that serves a state."""
-    modules = (users, projects, labels, tasks, jobs, annotations, requests_api, formats, server_api, views, backups)
+    modules = (
+        users,
+        projects,
+        labels,
+        tasks,
+        jobs,
+        annotations,
+        requests_api,
+        formats,
+        server_api,
+        storages,
+        views,
+        backups,
+    )
     routes = [route for module in modules for route in module.routes()]
     routes += pages.routes(state)
     if state.options.faults:

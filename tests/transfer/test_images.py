@@ -162,7 +162,9 @@ def test_folders_must_be_tag_labels_of_the_project():
 
 def test_frames_are_tagged_with_their_first_folder():
     labels = [Label("a", "tag", 7), Label("b", "any", 8), Label("a", "rectangle", 9)]
-    assert folder_tags(["a/1.jpg", "b/x/2.jpg", "top.jpg"], labels) == [(0, 7), (1, 8)]
+    frames = ["a/1.jpg", "b/x/2.jpg", "top.jpg"]
+    images = [Image(name, Path("images"), 1) for name in reversed(frames)]
+    assert folder_tags(frames, images, labels) == [(0, 7), (1, 8)]
 
 
 JUNK = b"\0junk between segments\0"

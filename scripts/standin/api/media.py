@@ -7,13 +7,14 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from standin.api import frames
+from standin.api import frames, storages
 from standin.data.background import Result
+from standin.data.state import Bucket
 from standin.data.store import Row, Store, now
 
 # What CVAT leaves out of an archive without a word.
@@ -38,19 +39,35 @@ MediaError.__module__ = "builtins"
 MediaError.__qualname__ = MediaError.__name__ = "ValueError"
 
 
-def import_frames(store: Store, task: Row, options: dict[str, Any]) -> Result:
-    """Make the uploaded files of a task its frames, and its jobs.
+@dataclass(frozen=True)
+class StoredFiles:
+    """What a task takes from a bucket: objects, and folders with a slash at their end."""
+
+    bucket: Bucket
+    names: list[str]
+
+    def sources(self) -> list[ImageSource]:
+        """Find the images; a key that is not there fails when it is read."""
+        keys = list(storages.keys(self.bucket)) if any(name.endswith("/") for name in self.names) else []
+        named = [name for name in self.names if not name.endswith("/")]
+        named += [key for key in keys for name in self.names if name.endswith("/") and key.startswith(name)]
+        return [ImageSource(key, (self.bucket.folder / key).read_bytes) for key in named if _kind(key) == "image"]
+
+
+def import_frames(store: Store, task: Row, options: dict[str, Any], stored: StoredFiles | None = None) -> Result:
+    """Make the uploaded files of a task, or those in a bucket, its frames, and its jobs.
 
     Args:
         store: Where the task is.
         task: The task, without data so far.
         options: What came with the end of the upload (``sorting_method``, ``start_frame`` …).
+        stored: What is taken from a bucket, None for what was uploaded.
 
     Raises:
         Exception: A file is no image, or there is none; the message is what a CVAT reports.
     """
     folder = store.upload_folder(task["id"])
-    with _sources(folder) as found:
+    with _sources(folder) if stored is None else nullcontext(stored.sources()) as found:
         sources = _chosen(_sorted(found, options), options)
         if not sources:
             raise MediaError("No media data found")

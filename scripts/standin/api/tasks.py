@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from standin import CvatVersion
-from standin.api import frames, labels, media, uploads, users, web
+from standin.api import frames, labels, media, storages, uploads, users, web
 from standin.api.records import get_or_404, list_objects, validate_name
 from standin.api.web import Call, answer, paged, resource
 from standin.data.background import AlreadyRunningError, Order
@@ -174,9 +174,11 @@ async def _upload(call: Call) -> Response:
 def _start_import(call: Call, task: Row, options: Any) -> Response:
     if not isinstance(options, dict) or "image_quality" not in options:
         raise ApiError(400, {"image_quality": ["This field is required."]})
-    for name in ("remote_files", "server_files"):
-        if options.get(name):
-            raise ApiError(400, {name: ["This stand-in takes uploaded files only."]})
+    if options.get("remote_files"):
+        raise ApiError(
+            400, {"remote_files": ["This stand-in takes uploaded files, and those of cloud storages, only."]}
+        )
+    stored = _stored_files(call, options)
     store = call.state.store
     order = Order(
         id=f"action=create&target=task&target_id={task['id']}",
@@ -188,10 +190,23 @@ def _start_import(call: Call, task: Row, options: Any) -> Response:
         task_id=task["id"],
     )
     try:
-        request_id = call.state.background.submit(order, lambda: media.import_frames(store, task, options))
+        request_id = call.state.background.submit(order, lambda: media.import_frames(store, task, options, stored))
     except AlreadyRunningError as error:
         raise ApiError(409, {"rq_id": str(error)}) from None
     return answer({"rq_id": request_id}, 202)
+
+
+def _stored_files(call: Call, options: dict[str, Any]) -> media.StoredFiles | None:
+    """Return what is to be taken from a cloud storage, None where the files were uploaded."""
+    names, number = options.get("server_files"), options.get("cloud_storage_id")
+    if not names:
+        return None
+    if number is None or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ApiError(400, {"server_files": ["This stand-in has no share: name a cloud storage."]})
+    bucket = storages.bucket_of(call, number) if isinstance(number, int) else None
+    if bucket is None:
+        raise ApiError(400, {"cloud_storage_id": [f"The specified cloud storage {number} does not exist."]})
+    return media.StoredFiles(bucket, names)
 
 
 def _data(call: Call) -> Response:

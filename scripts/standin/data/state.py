@@ -11,6 +11,21 @@ from standin.faults.request_log import RequestLog
 from standin.faults.rules import Faults
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket that a cloud storage leads to.
+
+    Attributes:
+        name: Its name.
+        folder: The folder of this machine that holds its objects.
+        prefix: What the keys begin with that the storage shows; empty for all.
+    """
+
+    name: str
+    folder: Path
+    prefix: str = ""
+
+
 @dataclass
 class ServerOptions:
     """How a stand-in behaves.
@@ -21,12 +36,14 @@ class ServerOptions:
             name, as the datumaro fork inside CVAT's images did up to 2024 (``cat/1.jpg`` tagged cat comes out as
             ``cat/1.jpg``); datumaro 1.10 gives ``cat/cat/1.jpg``.
         version: The CVAT whose answers are imitated.
+        buckets: What the cloud storages 1, 2 … lead to.
         workers: How many background requests run at once.
     """
 
     faults: bool = False
     merge_label_folder: bool = False
     version: CvatVersion = NEWEST
+    buckets: tuple[Bucket, ...] = ()
     workers: int = 2
 
 

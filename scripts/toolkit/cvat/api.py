@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import RetryPolicy, read_retry_policy
@@ -15,6 +15,8 @@ from toolkit.cvat.errors import classify, translate_error
 _PAGE = 100
 """Entries to ask for at once."""
 _MOST_PAGES = 10_000
+_STORED_PAGE = 500
+"""Objects of a bucket to ask for at once; the server gives no more."""
 _TAGS_AT_ONCE = 10_000
 """Tags in one request; each takes about 100 bytes, and the server's limits are not known."""
 
@@ -71,6 +73,31 @@ class Frames:
     def present(self) -> list[str]:
         """The names of the frames that are not deleted."""
         return [name for number, name in enumerate(self.names) if number not in self.deleted]
+
+
+@dataclass(frozen=True)
+class CloudStorage:
+    """A bucket that the server knows.
+
+    Attributes:
+        id: Its number.
+        resource: The bucket's own name.
+        scheme: How addresses of its objects begin: "s3", "az" or "gs".
+        prefix: What the keys begin with that the server shows of it; empty for all.
+    """
+
+    id: int
+    resource: str
+    scheme: str
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address of the bucket, to which a key is added."""
+        return f"{self.scheme}://{self.resource}/"
+
+
+_SCHEMES = {"AWS_S3_BUCKET": "s3", "AZURE_CONTAINER": "az", "GOOGLE_CLOUD_STORAGE": "gs"}
 
 
 @dataclass(frozen=True)
@@ -239,6 +266,57 @@ class Api:
         with self._explained():
             found = _object(self._get(f"tasks/{task_id}/annotations"))
             return any(found.get(kind) for kind in ("tags", "shapes", "tracks"))
+
+    def cloud_storage(self, number: int) -> CloudStorage:
+        """Return a bucket that the server knows.
+
+        Raises:
+            ToolkitError: There is none of that number, or the server did not answer.
+        """
+        with self._explained():
+            found = self._get_or_none(f"cloudstorages/{number}")
+            if found is None:
+                raise ToolkitError(
+                    f"there is no cloud storage {number} at {self._connection.url}, or this user may not see it: "
+                    "the page Cloud Storages of the web UI shows the numbers, and adds one"
+                )
+            prefix = parse_qs(str(_object(found).get("specific_attributes") or "")).get("prefix", [""])[0]
+            provider = _text(found, "provider_type")
+            return CloudStorage(number, _text(found, "resource"), _SCHEMES.get(provider, "s3"), prefix)
+
+    def stored_files(self, storage: CloudStorage, prefix: str) -> Iterator[str]:
+        """List the keys of a bucket's objects below a folder.
+
+        Args:
+            storage: The bucket.
+            prefix: The folder, with a slash at its end; empty for all.
+
+        Raises:
+            ToolkitError: The server cannot read the bucket.
+        """
+        if storage.prefix.startswith(prefix):
+            prefix = storage.prefix  # the server shows nothing above it
+        waiting = [prefix]
+        while waiting:
+            folder = waiting.pop()
+            own = folder[: folder.rfind("/") + 1]  # an answer names what is behind the last slash
+            for entry in self._stored_entries(storage, folder):
+                key = own + _text(entry, "name")
+                if _text(entry, "type") == "DIR":
+                    waiting.append(f"{key}/")
+                else:
+                    yield key
+
+    def _stored_entries(self, storage: CloudStorage, folder: str) -> Iterator[Any]:
+        token = ""
+        with self._explained():
+            for _ in range(_MOST_PAGES):
+                query = {"prefix": folder, "page_size": _STORED_PAGE, **({"next_token": token} if token else {})}
+                answer = _object(self._get(f"cloudstorages/{storage.id}/content-v2?{urlencode(query)}"))
+                yield from _list(answer["content"])
+                before, token = token, str(answer.get("next") or "")
+                if not token or token == before:
+                    return
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task with all its data; one that is gone already is no error."""

@@ -100,9 +100,13 @@ def find_images(folder: Path, extensions: str | Collection[str]) -> FoundImages:
     if links:
         raise ToolkitError(f"{folder} holds symbolic links: put the real files in their place", links)
     if not found.images:
-        names = " or ".join(sorted(wanted))
-        raise ToolkitError(f"no image with the extension {names} in {folder}{_hint(found)}")
+        raise no_images(folder, wanted, found)
     return found
+
+
+def no_images(place: object, wanted: Collection[str], found: FoundImages) -> ToolkitError:
+    """Say that nothing is to be taken, and what may be meant instead."""
+    return ToolkitError(f"no image with the extension {' or '.join(sorted(wanted))} in {place}{_hint(found)}")
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -121,11 +125,16 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _reason_to_leave_out(entry: os.DirEntry[str], wanted: Collection[str]) -> str | None:
-    if entry.name.startswith("."):
-        return HIDDEN
-    if not entry.is_file(follow_symlinks=False):
+    if not entry.name.startswith(".") and not entry.is_file(follow_symlinks=False):
         return SPECIAL
-    ending = entry.name.rpartition(".")[2] if "." in entry.name else ""
+    return reason_by_name(entry.name, wanted)
+
+
+def reason_by_name(name: str, wanted: Collection[str]) -> str | None:
+    """Tell by a file's name, without its folders, why it is not taken; None if it is."""
+    if name.startswith("."):
+        return HIDDEN
+    ending = name.rpartition(".")[2] if "." in name else ""
     if ending in wanted or (ANY in wanted and ending.lower() in ALL_EXTENSIONS):
         return None
     lower = {extension.lower() for extension in wanted}

@@ -90,20 +90,17 @@ def check_folders(images: Sequence[Image], labels: Sequence[Label], project_id: 
         )
 
 
-def folder_tags(frames: Sequence[str], labels: Sequence[Label]) -> list[tuple[int, int]]:
-    """Tag each frame with the name of its first folder.
+def folder_tags(frames: Sequence[str], images: Sequence[Image], labels: Sequence[Label]) -> list[tuple[int, int]]:
+    """Tag each frame with the name of its image's first folder.
 
     Args:
         frames: The names of a task's frames, in their order.
+        images: What they were made of.
         labels: The labels of the project.
 
     Returns:
         Frame number and label number of each tag; a frame in no folder gets none.
     """
     numbers = {label.name: label.id for label in labels if label.type in TAG_TYPES}
-    tags = []
-    for number, name in enumerate(frames):
-        folder, slash, _ = name.partition("/")
-        if slash:
-            tags.append((number, numbers[folder]))
-    return tags
+    folders = {image.name: image.folder for image in images}
+    return [(number, numbers[folder]) for number, name in enumerate(frames) if (folder := folders[name]) is not None]

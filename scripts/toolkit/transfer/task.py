@@ -63,6 +63,7 @@ class ImportOptions:
         parallel: How many of several tasks are sent at a time.
         timeout: Seconds that the upload and the server's work on one task may take together.
         keep_failed: Keep the task of a failed import for a look at it.
+        storage_id: The bucket that holds the images already, by the server's number; None for a folder of this machine.
     """
 
     tags_from_folders: bool = False
@@ -70,6 +71,7 @@ class ImportOptions:
     parallel: int = 2
     timeout: float = TASK_TIMEOUT
     keep_failed: bool = False
+    storage_id: int | None = None
 
 
 def _hurried_policy() -> RetryPolicy:
@@ -107,16 +109,23 @@ class TaskImporter:
             ToolkitError: It failed.
             KeyboardInterrupt: It was interrupted.
         """
+        if self.options.storage_id is not None:
+            options = [f"--cloud_storage_id={self.options.storage_id}", "--use_cache"]
+            self._run(spec, [*options, "--"], ["share", *(image.name for image in spec.images)])
+            return
         with archive_folder(Path(self.journal.record.target.folder)) as folder:
             archive = folder / "images.zip"
             with self.watch.progress("packing", len(spec.images)) as advance:
                 write_archive(spec.images, archive, on_image=self._stoppable(advance))
-            retry(
-                lambda: self._attempt(spec, archive),
-                self.watch.warn,
-                deadline=time.monotonic() + self.options.timeout,
-                stop=self.stop,
-            )
+            self._run(spec, ["--"], ["local", str(archive)])
+
+    def _run(self, spec: TaskSpec, options: list[str], resources: list[str]) -> None:
+        retry(
+            lambda: self._attempt(spec, options, resources),
+            self.watch.warn,
+            deadline=time.monotonic() + self.options.timeout,
+            stop=self.stop,
+        )
 
     def _stoppable(self, advance: Callable[[], None]) -> Callable[[], None]:
         def step() -> None:
@@ -126,12 +135,12 @@ class TaskImporter:
 
         return step
 
-    def _attempt(self, spec: TaskSpec, archive: Path) -> None:
+    def _attempt(self, spec: TaskSpec, options: list[str], resources: list[str]) -> None:
         record = spec.record
         self._note(record, state=STARTED, task_id=None, created=None)
         try:
             with self.watch.status() as show:
-                self._send(record, archive, show)
+                self._send(record, options, resources, show)
                 show("comparing the frames")
                 self._finish(spec)
         except BaseException as error:
@@ -151,7 +160,7 @@ class TaskImporter:
     def _note(self, record: TaskRecord, **values: object) -> None:
         self.journal.change(record, **values)
 
-    def _send(self, record: TaskRecord, archive: Path, show: Callable[[str], None]) -> None:
+    def _send(self, record: TaskRecord, options: list[str], resources: list[str], show: Callable[[str], None]) -> None:
         monitor = JobMonitor("import", self.watch.warn)
 
         def on_line(line: str) -> None:
@@ -165,10 +174,9 @@ class TaskImporter:
             "create",
             f"--project_id={self.journal.record.target.project_id}",
             f"--completion_verification_period={_POLL_EVERY}",
-            "--",  # behind the two dashes a name may begin with one
+            *options,  # the last is two dashes, behind which a name may begin with one
             record.name,
-            "local",
-            str(archive),
+            *resources,
         ]
         try:
             output = cvat_cli.run(
@@ -212,7 +220,7 @@ class TaskImporter:
                     [*(f"missing: {name}" for name in missing), *(f"unexpected: {name}" for name in unexpected)],
                 )
             if self.options.tags_from_folders:
-                api.set_tags(task_id, folder_tags(arrived, self.labels))
+                api.set_tags(task_id, folder_tags(arrived, spec.images, self.labels))
 
     def _roll_back(self, record: TaskRecord, is_hurried: bool) -> bool:
         """Delete the task of a failed attempt; tell whether it is certain that nothing is left of it.
