@@ -154,7 +154,7 @@ def main(
             raise UsageError("--format index needs --base-url, which says where the images lie: s3://bucket/folder/")
         if layout is not Layout.FLAT or keep_junk:
             raise UsageError("--layout and --keep-junk are for folders, of which an index has none")
-        index = IndexRequest(settings.base_file, settings.target, rules, base_url, unlabelled, labels, overwrite)
+        index = IndexRequest(settings.base_files, settings.target, rules, base_url, unlabelled, labels, overwrite)
         _report_index(index, make_index(index, dry_run), as_json)
         return
     if base_url:

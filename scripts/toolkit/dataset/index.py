@@ -38,7 +38,7 @@ class IndexRequest:
     """What is to be indexed, and how.
 
     Attributes:
-        base_file: The export without images.
+        base_files: The exports without images.
         target: Folder for the index; made if missing.
         rules: How the images are split.
         base_url: What stands before a frame's name in its address.
@@ -47,7 +47,7 @@ class IndexRequest:
         overwrite: Replace a dataset or index that is there.
     """
 
-    base_file: Path
+    base_files: Sequence[Path]
     target: Path
     rules: Rules
     base_url: str
@@ -91,14 +91,14 @@ class Index(NamedTuple):
 
 
 def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
-    """Make the index of an export without images; it appears as a whole or not at all.
+    """Make the index of exports without images; it appears as a whole or not at all.
 
     Sides are decided by the frames' names, in the place of the bytes that a conversion has: the methods `reference` and
     `stratified` give each image the side that it has in a dataset of the same frames, `stable` gives another.
 
     Raises:
         UsageError: The request cannot be meant so.
-        ToolkitError: The archive is damaged or no such export, there is a dataset already, or a split would be empty.
+        ToolkitError: An archive is damaged or no such export, there is a dataset already, or a split would be empty.
         ProblemsFound: A check found what the request calls an error.
     """
     has_table = find_spec("pyarrow") is not None
@@ -106,9 +106,12 @@ def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
     if not dry_run:
         recover(request.target)
     check_target(request.target, request.overwrite or dry_run, tuple(files))
-    frames = read_frames(request.base_file)
-    with open_archive(request.base_file) as archive:
-        source = Source(archive.path.name, archive.size, archive.directory_sha256())
+    frames = []
+    sources = []
+    for path in request.base_files:
+        with open_archive(path) as archive:
+            frames += _frames(archive)
+            sources.append(Source(archive.path.name, archive.size, archive.directory_sha256()))
     selection = _select(request, frames)
     numbers = _numbers(request, selection)
     hashes = [hashlib.sha256(frame.encode("utf-8", "surrogatepass")).digest() for frame, _ in frames]
@@ -129,7 +132,7 @@ def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
         "labels": request.labels_file.name if request.labels_file else None,
         "base_url": request.base_url,
     }
-    manifest = Manifest(__version__, source, files, options, numbers, warnings, [], [], [], [])
+    manifest = Manifest(__version__, sources, files, options, numbers, warnings, [], [], [], [])
     with DatasetPublisher(request.target, request.overwrite, tuple(files)) as publisher:
         rows = [
             {
@@ -190,7 +193,8 @@ def _read_line(line: str, names: Sequence[str]) -> tuple[str, list[str]]:
 
 def _select(request: IndexRequest, frames: Sequence[tuple[str, list[str]]]) -> Selection:
     """Take each frame once for each of its tags, in the order in which a conversion has them."""
-    images, left_out = [], {}
+    images: list[Image] = []
+    left_out: dict[int, Reason] = {}
     for number, (frame, tags) in enumerate(frames):
         if not tags and request.unlabelled is Unlabelled.ERROR:
             without = [name for name, none in frames if not none]
@@ -204,9 +208,10 @@ def _select(request: IndexRequest, frames: Sequence[tuple[str, list[str]]]) -> S
             own = frame.removeprefix(f"{name}/")
             images.append(Image(f"{name}/{frame}", name, own, f"{name}/{own}", 0, number))
     if not images:
-        raise ToolkitError(f"{request.base_file} holds no image with a tag: tag images in CVAT, then export again")
+        paths = some_names(map(str, request.base_files))
+        raise ToolkitError(f"{paths}: no image has a tag: tag images in CVAT, then export again")
     images.sort(key=lambda image: (image.class_name, *image.place.rpartition("/")))
-    return Selection("", sorted({image.class_name for image in images}), images, left_out)
+    return Selection(sorted({image.class_name for image in images}), images, left_out)
 
 
 def _numbers(request: IndexRequest, selection: Selection) -> dict[str, int]:
