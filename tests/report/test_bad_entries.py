@@ -97,7 +97,7 @@ def test_the_rest_is_shown(tmp_path: Path, files: dict[str, str | bytes], said: 
 def test_labels_of_other_shapes_are_drawn_as_the_box_around_them(tmp_path: Path) -> None:
     facts, page = report(write_zip(tmp_path / "x.zip", yolo("1 .1 .1 .3 .1 .3 .3")), tmp_path)
     assert facts["boxes"] == 2
-    assert page.findings["polygon"] == "polygons, taken as the upright box around each: 1a.jpg"
+    assert " ".join(page.findings["polygon"].split()) == "polygons, taken as the upright box around each: 1 a.jpg"
     assert 'x="6.4" y="4.8" width="12.8" height="9.6"' in (tmp_path / "report.html").read_text("utf-8")
 
 

@@ -1,15 +1,12 @@
 """The files of a detection dataset: names of the images, labels of each, data.yaml and the COCO annotations."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from toolkit.core.safe_names import LONGEST_PART, fold
+from toolkit.core.safe_names import fold
 from toolkit.dataset.detection_read import Frame
-from toolkit.dataset.layout import DETECTION_SIDES, IMAGES
+from toolkit.dataset.layout import DETECTION_SIDES, IMAGES, flat_candidates
 
-_JOINT = "__"
-_HASH_DIGITS = 8
 _LABEL_EXTENSION = ".txt"
 
 
@@ -30,7 +27,9 @@ def flat_names(frames: Sequence[Frame]) -> list[str]:
     taken: set[str] = set()
     order = sorted(range(len(frames)), key=lambda index: ("/" in frames[index].name, frames[index][:2]))
     for index in order:
-        name = next(name for name in _candidates(frames[index]) if fold(_stem(name)) not in taken)
+        frame = frames[index]
+        candidates = flat_candidates(frame.name, f"{frame.subset}\n{frame.name}", _LABEL_EXTENSION)
+        name = next(name for name in candidates if fold(_stem(name)) not in taken)
         taken.add(fold(_stem(name)))
         names[index] = name
     return names
@@ -38,20 +37,6 @@ def flat_names(frames: Sequence[Frame]) -> list[str]:
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0]
-
-
-def _candidates(frame: Frame) -> Iterator[str]:
-    name = frame.name.replace("/", _JOINT)
-    if name.startswith("."):  # tools pass over hidden files
-        name = f"_{name}"
-    stem, _, extension = name.rpartition(".")
-    longest = LONGEST_PART - max(len(extension.encode()) + 1, len(_LABEL_EXTENSION))
-    if len(stem.encode()) <= longest:
-        yield name
-    digest = hashlib.sha256(f"{frame.subset}\n{frame.name}".encode()).hexdigest()
-    for digits in range(_HASH_DIGITS, len(digest) + 1, _HASH_DIGITS):
-        end = f"-{digest[:digits]}"
-        yield f"{stem.encode()[: longest - len(end)].decode(errors='ignore')}{end}.{extension}"
 
 
 def label_lines(frame: Frame, numbers: Mapping[str, int]) -> bytes:

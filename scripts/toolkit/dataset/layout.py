@@ -1,6 +1,10 @@
 """The names that a dataset is made of."""
 
+import hashlib
+from collections.abc import Iterator
 from enum import StrEnum
+
+from toolkit.core.safe_names import LONGEST_PART
 
 
 class Format(StrEnum):
@@ -54,3 +58,28 @@ ALL_PARTS = (*CLASSIFICATION_PARTS[:-2], INDEX_LINES, INDEX_TABLE, *DETECTION_PA
 """All that a conversion may write into the folder of the dataset; everything else in there is the user's."""
 FIRST_PARTS = (EXPORTED, TRAINING, VALIDATION, LABELS, MANIFEST)
 """What every dataset had in version 1 of the manifest."""
+
+_JOINT = "__"
+_HASH_DIGITS = 8
+
+
+def flat_candidates(frame: str, identity: str, other_extension: str = "") -> Iterator[str]:
+    """Give names without folders for a frame, such as ``garden__1.jpg`` for ``garden/1.jpg``, the best first.
+
+    Args:
+        frame: Its path.
+        identity: What tells it from others; the names behind the first end with ever more digits of its hash.
+        other_extension: Extension of a file beside it that has its stem, which must not get too long either.
+    """
+    name = frame.replace("/", _JOINT)
+    if name.startswith("."):  # tools pass over hidden files
+        name = f"_{name}"
+    extension = name[name.rfind(".") :]
+    stem = name.removesuffix(extension).encode("utf-8", "surrogatepass")
+    longest = LONGEST_PART - max(len(extension.encode("utf-8", "surrogatepass")), len(other_extension))
+    if len(stem) <= longest:
+        yield name
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+    for digits in range(_HASH_DIGITS, len(digest) + 1, _HASH_DIGITS):
+        end = f"-{digest[:digits]}"
+        yield stem[: longest - len(end)].decode("utf-8", "ignore") + end + extension

@@ -1,20 +1,18 @@
 """Which members of an export are images of which class, where they go, and what is left out of the dataset."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import StrEnum
 from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
-from toolkit.core.safe_names import LONGEST_PART, fold, is_junk, unsafe_names
+from toolkit.core.safe_names import fold, is_junk, unsafe_names
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.detection_read import READERS
 from toolkit.dataset.exports import Export, Exports, in_several, results_of
+from toolkit.dataset.layout import flat_candidates
 
 _SHOWN = 100
-_JOINT = "__"
-_HASH_DIGITS = 8
 
 
 class Unlabelled(StrEnum):
@@ -240,24 +238,10 @@ def flat_names(paths: Sequence[str], frames: Sequence[str]) -> list[str]:
         if "/" not in path:
             names.append(path)
             continue
-        name = next(name for name in _candidates(path, frame) if fold(name) not in taken)
+        name = next(name for name in flat_candidates(frame, path) if fold(name) not in taken)
         taken.add(fold(name))
         names.append(name)
     return names
-
-
-def _candidates(path: str, frame: str) -> Iterator[str]:
-    name = frame.replace("/", _JOINT)
-    if name.startswith("."):  # tools pass over hidden files
-        name = f"_{name}"
-    if len(name.encode("utf-8", "surrogatepass")) <= LONGEST_PART:
-        yield name
-    extension = name[name.rfind(".") :]
-    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
-    for digits in range(_HASH_DIGITS, len(digest) + 1, _HASH_DIGITS):
-        end = f"-{digest[:digits]}{extension}"
-        stem = name.removesuffix(extension).encode("utf-8", "surrogatepass")[: LONGEST_PART - len(end)]
-        yield stem.decode("utf-8", "ignore") + end
 
 
 def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Selection:
