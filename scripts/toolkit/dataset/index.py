@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from toolkit import __version__
-from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.text import some_names
 from toolkit.dataset import labels
@@ -38,7 +38,7 @@ class IndexRequest:
     """What is to be indexed, and how.
 
     Attributes:
-        base_files: The exports without images.
+        base_files: The exports without images; a frame in several is one image with all their tags.
         target: Folder for the index; made if missing.
         rules: How the images are split.
         base_url: What stands before a frame's name in its address.
@@ -91,14 +91,14 @@ class Index(NamedTuple):
 
 
 def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
-    """Make the index of exports without images; it appears as a whole or not at all.
+    """Make the index of an export without images; it appears as a whole or not at all.
 
     Sides are decided by the frames' names, in the place of the bytes that a conversion has: the methods `reference` and
     `stratified` give each image the side that it has in a dataset of the same frames, `stable` gives another.
 
     Raises:
         UsageError: The request cannot be meant so.
-        ToolkitError: An archive is damaged or no such export, there is a dataset already, or a split would be empty.
+        ToolkitError: The archive is damaged or no such export, there is a dataset already, or a split would be empty.
         ProblemsFound: A check found what the request calls an error.
     """
     has_table = find_spec("pyarrow") is not None
@@ -106,12 +106,14 @@ def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
     if not dry_run:
         recover(request.target)
     check_target(request.target, request.overwrite or dry_run, tuple(files))
-    frames = []
+    tags_of: dict[str, list[str]] = {}
     sources = []
     for path in request.base_files:
+        for frame, tags in read_frames(path):
+            tags_of.setdefault(frame, []).extend(tags)
         with open_archive(path) as archive:
-            frames += _frames(archive)
-            sources.append(Source(archive.path.name, archive.size, archive.directory_sha256()))
+            sources.append(Source(path.name, archive.size, archive.directory_sha256()))
+    frames = list(tags_of.items())
     selection = _select(request, frames)
     numbers = _numbers(request, selection)
     hashes = [hashlib.sha256(frame.encode("utf-8", "surrogatepass")).digest() for frame, _ in frames]
@@ -193,12 +195,11 @@ def _read_line(line: str, names: Sequence[str]) -> tuple[str, list[str]]:
 
 def _select(request: IndexRequest, frames: Sequence[tuple[str, list[str]]]) -> Selection:
     """Take each frame once for each of its tags, in the order in which a conversion has them."""
-    images: list[Image] = []
-    left_out: dict[int, Reason] = {}
+    images, left_out = [], {}
     for number, (frame, tags) in enumerate(frames):
         if not tags and request.unlabelled is Unlabelled.ERROR:
             without = [name for name, none in frames if not none]
-            raise ToolkitError(
+            raise ProblemsFound(
                 f"there are images without a tag ({len(without)}): tag them in CVAT and export again, or use "
                 f"--unlabelled drop or keep: {some_names(without)}"
             )
@@ -208,8 +209,8 @@ def _select(request: IndexRequest, frames: Sequence[tuple[str, list[str]]]) -> S
             own = frame.removeprefix(f"{name}/")
             images.append(Image(f"{name}/{frame}", name, own, f"{name}/{own}", 0, number))
     if not images:
-        paths = some_names(map(str, request.base_files))
-        raise ToolkitError(f"{paths}: no image has a tag: tag images in CVAT, then export again")
+        shown = some_names(map(str, request.base_files), len(request.base_files))
+        raise ToolkitError(f"{shown} holds no image with a tag: tag images in CVAT, then export again")
     images.sort(key=lambda image: (image.class_name, *image.place.rpartition("/")))
     return Selection(sorted({image.class_name for image in images}), images, left_out)
 
