@@ -85,6 +85,11 @@ $(VENV)/.notebooks: requirements-notebooks.txt $(VENV)/.runtime
 	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-notebooks.txt
 	@touch "$@"
 
+$(VENV)/.distributed: requirements-distributed.txt $(VENV)/.runtime
+	@echo "Adding what a Dask cluster needs to $$VENV …" >&2
+	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-distributed.txt
+	@touch "$@"
+
 .PHONY: demo
 demo: $(VENV)/.runtime ## Go the whole way once, images to dataset, with a stand-in server: no Docker needed.
 	@$(RUN)/run_demo.py @ARGS
@@ -110,7 +115,7 @@ export: $(VENV)/.runtime ## Take the labelled dataset out of CVAT as a zip: [CON
 	@$(RUN)/export_dataset.py $(WITH_CONFIG) @ARGS
 
 .PHONY: convert
-convert: $(VENV)/.runtime ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
+convert: $(VENV)/.runtime $(if $(findstring --scheduler,$(ARGS)),$(VENV)/.distributed) ## Make training/, validation/ and labels.json of the zip: [CONFIG=configuration.json] [ARGS=--dry-run].
 	@$(RUN)/convert_dataset.py $(WITH_CONFIG) @ARGS
 
 .PHONY: verify
@@ -214,6 +219,10 @@ test: $(VENV)/.dev ## Run the whole test suite (no Docker needed).
 # Three for two cores: many tests wait for a limit in time, or for a server.
 TEST_PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
 
+.PHONY: test-distributed
+test-distributed: $(VENV)/.dev $(VENV)/.distributed ## Test convert on a Dask cluster of this machine, with workers that are killed.
+	@$(PYTEST) tests/distributed
+
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
 	@$(PYTEST) -m stack -n 2 tests/stack
@@ -251,7 +260,8 @@ test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
 	@FUZZ=1 $(PYTEST) -q -n auto --timeout=1800 tests/fuzz
 
-LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-bench.txt requirements-frameworks.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-distributed.txt requirements-bench.txt \
+	requirements-frameworks.txt
 
 .PHONY: audit
 audit: $(VENV)/.dev ## List the dependencies' licences and parts, and fail on a known vulnerability or on one nobody could ask about.

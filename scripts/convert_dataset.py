@@ -122,6 +122,16 @@ def main(
         bool, typer.Option("--exported/--no-exported", help="Keep the unpacked export, cvat_exported.")
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="How many zips are unpacked at a time on this machine.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="Address of a Dask cluster that unpacks the zips, such as tcp://host:8786.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, write nothing.")] = False,
     as_json: console.Json = False,
     debug: console.Debug = False,
@@ -171,6 +181,8 @@ def main(
         keep_junk=keep_junk,
         aliases=aliases is Switch.ON,
         exported=exported,
+        workers=workers,
+        scheduler=scheduler,
     )
     try:
         with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:

@@ -27,6 +27,7 @@ LOCKS = {
     ],
     # In the same environment as the tests' requirements, so in the same versions.
     "requirements-notebooks.txt": ["--group=notebook", "--constraints=requirements-dev.txt"],
+    "requirements-distributed.txt": ["--group=distributed", "--constraints=requirements-dev.txt"],
     "requirements-bench.txt": ["--group=bench"],
     # OpenCV is packed twice under one name of import; this one needs no screen, and its twin would overwrite it.
     "requirements-frameworks.txt": ["--group=frameworks", "--no-emit-package=opencv-python"],

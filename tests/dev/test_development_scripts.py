@@ -90,6 +90,7 @@ audit = []
 notebook = []
 bench = []
 frameworks = []
+distributed = []
 """
 
 
@@ -97,7 +98,8 @@ def test_every_lock_is_written(tree: Path) -> None:
     (tree / "pyproject.toml").write_text(NOTHING_NEEDED.format(""), "utf-8")
     answer = run(tree, "lock_requirements", "--upgrade")
     assert answer.returncode == 0, answer.stderr
-    names = [f"requirements{group}.txt" for group in ("", "-dev", "-notebooks", "-bench", "-frameworks")]
+    kinds = ("", "-dev", "-notebooks", "-distributed", "-bench", "-frameworks")
+    names = [f"requirements{kind}.txt" for kind in kinds]
     assert answer.stderr.splitlines() == [f"locked {name}" for name in names]
     assert all((tree / name).exists() for name in names)
 

@@ -40,6 +40,7 @@ def roots_of(lock: str) -> list[Requirement]:
             *groups["notebook"],
         ],
         "requirements-notebooks.txt": groups["notebook"],
+        "requirements-distributed.txt": groups["distributed"],
         "requirements-bench.txt": groups["bench"],
         "requirements-frameworks.txt": groups["frameworks"],
     }
@@ -122,8 +123,9 @@ def make(*words: str, **variables: str) -> str:
 
 def test_make_lets_pip_look_for_nothing(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    others = (f"{venv}-{name}/.done" for name in ("bench", "frameworks"))
-    commands = make("-n", f"VENV={venv}", f"{venv}/.dev", f"{venv}/.notebooks", *others).splitlines()
+    own = [f"{venv}/.{name}" for name in ("dev", "notebooks", "distributed")]
+    others = [f"{venv}-{name}/.done" for name in ("bench", "frameworks")]
+    commands = make("-n", f"VENV={venv}", *own, *others).splitlines()
     installs = [command.split() for command in commands if re.search(r"\bpip3? (install|download|wheel)\b", command)]
     assert sorted(words[-1] for words in installs) == LOCKS
     for words in installs:

@@ -8,6 +8,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from toolkit.core.errors import ToolkitError
@@ -106,6 +107,21 @@ OnDone = Callable[[int], None]
 """Called with how much of a job is done since the last call."""
 
 
+class Job(Protocol):
+    """Something to be done that needs nothing but what it holds, so that it can be done anywhere, and again."""
+
+    @property
+    def weight(self) -> int:
+        """How much is done when it is done."""
+
+
+_Job = TypeVar("_Job", bound=Job)
+
+
+def ignore(_count: int) -> None:
+    """Be told of nothing, where nobody watches."""
+
+
 class Engine(Protocol):
     """Where jobs are done that have nothing to do with one another.
 
@@ -116,22 +132,61 @@ class Engine(Protocol):
     parallel: int
 
     def run(
-        self, function: Callable[[_Item, OnDone], _Result], jobs: Sequence[_Item], on_done: OnDone = lambda _: None
+        self, function: Callable[[_Job, OnDone], _Result], jobs: Sequence[_Job], on_done: OnDone = ignore
     ) -> list[_Result]:
         """Call a function with each job and give the results in the order of the jobs; the first failure ends it."""
+
+    def settle(self) -> None:
+        """Wait, after a failure, until no job is at work any more."""
 
 
 class InTurn:
     """Does the jobs one after the other in this process."""
 
-    parallel = 4
-    """Beyond a few only the disk is fought over."""
+    def __init__(self, parallel: int = 4) -> None:
+        self.parallel = parallel  # beyond a few only the disk is fought over
 
     def run(
-        self, function: Callable[[_Item, OnDone], _Result], jobs: Sequence[_Item], on_done: OnDone = lambda _: None
+        self, function: Callable[[_Job, OnDone], _Result], jobs: Sequence[_Job], on_done: OnDone = ignore
     ) -> list[_Result]:
         """Do them; see :class:`Engine`."""
         return [function(job, on_done) for job in jobs]
+
+    def settle(self) -> None:
+        """Nothing is at work."""
+
+
+class InProcesses:
+    """Does the jobs in forked processes, the largest first; what one that dies was at is done again."""
+
+    parallel = 1
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def run(
+        self, function: Callable[[_Job, OnDone], _Result], jobs: Sequence[_Job], on_done: OnDone = ignore
+    ) -> list[_Result]:
+        """Do them; see :class:`Engine`."""
+        waiting = iter(sorted(range(len(jobs)), key=lambda number: -jobs[number].weight))
+        results: dict[int, _Result] = {}
+
+        def start() -> Callable[[int], tuple[int, _Result]]:
+            return lambda number: (number, function(jobs[number], ignore))
+
+        def keep(answer: tuple[int, _Result]) -> None:
+            number, results[number] = answer
+            on_done(jobs[number].weight)
+
+        run_processes(start, lambda _process: next(waiting, None), min(self._count, len(jobs)), keep, MOST_DEATHS)
+        return [results[number] for number in range(len(jobs))]
+
+    def settle(self) -> None:
+        """Whatever was at work has been killed."""
+
+
+MOST_DEATHS = 3
+"""How many workers may die before something must be wrong with the work."""
 
 
 _LENGTH = struct.Struct("<I")
@@ -142,36 +197,53 @@ def run_processes(
     take: Callable[[int], _Item | None],
     count: int,
     on_result: Callable[[_Result], None],
+    deaths: int = 0,
 ) -> None:
     """Share tasks out among forked processes, where threads would wait for one another's interpreter lock.
+
+    A single one would only be waited for, so this process does its work.
 
     Args:
         start: Called once in each process; gives what does a task there.
         take: Gives the next task for a process, by its number; None when there is none left. Called in this process.
         count: How many processes.
         on_result: Called in this process with each result, in the order in which they come.
+        deaths: How many processes may die; what one of them was at is done again by a new one.
 
     Raises:
         ToolkitError: A process died.
         Exception: What the first process to fail raised; the others have ended.
     """
+    if count == 1:
+        do = start()
+        while (task := take(0)) is not None:
+            on_result(do(task))
+        return
     workers: list[_Worker] = []
     try:
         for _ in range(count):
             workers.append(_Worker(start, workers))
-        by_pipe = {worker.results: (number, worker) for number, worker in enumerate(workers)}
-        ready = list(by_pipe)
+        ready = list(range(count))
         while ready:
-            for pipe in ready:
-                number, worker = by_pipe[pipe]
-                if worker.is_busy:
-                    on_result(worker.result())
+            for number in ready:
+                worker = workers[number]
+                if worker.task is not None:
+                    try:
+                        result = worker.result()
+                    except _Died:
+                        if not deaths:
+                            raise _died() from None
+                        deaths -= 1
+                        workers[number] = _Worker(start, workers)
+                        workers[number].give(worker.task)
+                        worker.end()
+                        continue
+                    on_result(result)
                 # It waits for us now, and reads: with a task ahead, both could wait with full pipes.
                 if (task := take(number)) is not None:
                     worker.give(task)
-            ready = [worker.results for worker in workers if worker.is_busy]
-            if ready:
-                ready = select.select(ready, (), ())[0]
+            busy = {worker.results: number for number, worker in enumerate(workers) if worker.task is not None}
+            ready = [busy[pipe] for pipe in select.select(list(busy), (), ())[0]] if busy else []
     finally:
         for worker in workers:
             worker.end()
@@ -183,7 +255,7 @@ class _Worker:
     def __init__(self, start: Callable[[], Callable[[Any], Any]], earlier: list["_Worker"]) -> None:
         tasks, self.tasks = os.pipe()
         self.results, results = os.pipe()
-        self.is_busy = False
+        self.task: object = None
         # Until the child ignores it, a signal waits: it is for this process, which then ends the child.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -201,16 +273,17 @@ class _Worker:
 
     def give(self, task: object) -> None:
         """Send a task."""
-        _send(self.tasks, task)
-        self.is_busy = True
+        self.task = task
+        with suppress(BrokenPipeError):  # it has died, as its result will tell
+            _send(self.tasks, task)
 
     def result(self) -> Any:
         """Receive what came of the task, or raise it."""
-        self.is_busy = False
         try:
             failure, result = _receive(self.results)
         except EOFError:
-            raise _died() from None
+            raise _Died from None
+        self.task = None
         if failure is not None:
             raise failure
         return result
@@ -221,6 +294,10 @@ class _Worker:
         os.close(self.results)
         os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
+
+
+class _Died(Exception):
+    """A worker ended before its task was done."""
 
 
 def _died() -> ToolkitError:

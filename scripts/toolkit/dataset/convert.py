@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.workers import Engine, InTurn
+from toolkit.core.workers import Engine
 from toolkit.dataset import labels
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
+from toolkit.dataset.cluster import open_engine
 from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import dropped_shapes
@@ -50,6 +51,8 @@ class Request:
         keep_junk: Take folders of junk for classes, and a folder around everything for a class, as the reference does.
         aliases: Make the links ``train`` and ``val``.
         exported: Keep the unpacked export beside the sides.
+        workers: How many exports are unpacked at a time on this machine; None takes one after the other.
+        scheduler: Address of a Dask cluster's scheduler that unpacks them, or None.
     """
 
     base_files: Sequence[Path]
@@ -63,6 +66,8 @@ class Request:
     keep_junk: bool = False
     aliases: bool = True
     exported: bool = True
+    workers: int | None = None
+    scheduler: str | None = None
 
     def options(self) -> dict[str, object]:
         """List all that has a say in the dataset, by the names of the command's options."""
@@ -126,7 +131,11 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     """
     recover(request.target)
     check_target(request.target, request.overwrite, ())
-    engine = InTurn()
+    with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
+        return _convert(request, engine, on_percent)
+
+
+def _convert(request: Request, engine: Engine, on_percent: Callable[[], None]) -> Converted:
     exports = _read(request, engine)
     if exports.are_boxes:
         return _convert_boxes(request, exports, engine, on_percent, dry_run=False)
@@ -166,18 +175,18 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         ToolkitError: As :func:`convert` does.
     """
     check_target(request.target, True, ())
-    engine = InTurn()
-    exports = _read(request, engine)
-    if exports.are_boxes:
-        return _convert_boxes(request, exports, engine, on_percent, dry_run=True)
-    check_target(request.target, True, request.parts)
-    plan = _plan(request, exports)
-    copies = request.link_mode is LinkMode.COPY and request.exported
-    check_space(exports.members, request.target, copies)
-    contents = unpack_exports(exports, None, None, engine, on_percent)
-    selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
-    manifest = _record(request, exports, plan.labels, selection, assignment, contents)
-    return Converted(manifest, None, needed_space(exports.members, copies), dataset_in(request.target))
+    with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
+        exports = _read(request, engine)
+        if exports.are_boxes:
+            return _convert_boxes(request, exports, engine, on_percent, dry_run=True)
+        check_target(request.target, True, request.parts)
+        plan = _plan(request, exports)
+        copies = request.link_mode is LinkMode.COPY and request.exported
+        check_space(exports.members, request.target, copies)
+        contents = unpack_exports(exports, None, None, engine, on_percent)
+        selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
+        manifest = _record(request, exports, plan.labels, selection, assignment, contents)
+        return Converted(manifest, None, needed_space(exports.members, copies), dataset_in(request.target))
 
 
 def _read(request: Request, engine: Engine) -> Exports:

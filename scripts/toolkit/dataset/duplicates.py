@@ -151,6 +151,11 @@ class _LookJob(NamedTuple):
     members: list[int]
     threads: int
 
+    @property
+    def weight(self) -> int:
+        """How many there are."""
+        return len(self.members)
+
 
 def find_near_duplicates(
     exports: Exports, images: Sequence[Image], clusters: Iterable[Cluster], engine: Engine

@@ -90,6 +90,7 @@ class _ReadJob(NamedTuple):
     path: Path
     prefix: str
     keep_junk: bool
+    weight: int = 0
 
 
 def read_exports(paths: Sequence[Path], keep_junk: bool, engine: Engine) -> Exports:

@@ -22,12 +22,14 @@ class _UnpackJob(NamedTuple):
         tree: The folder that all exports are unpacked into; None only checks and hashes.
         spare: A folder on the same file system for what is not finished.
         processes: How many it may take at most.
+        weight: The number of members.
     """
 
     archive: Archive
     tree: Path | None
     spare: Path | None
     processes: int
+    weight: int
 
 
 def unpack_exports(
@@ -53,8 +55,16 @@ def unpack_exports(
         if folder is not None:
             folder.mkdir()
     percent = _Percent(len(exports.members), on_percent)
-    jobs = [_UnpackJob(archive, tree, spare, engine.parallel) for archive in exports.archives]
-    found = results_of(engine.run(_unpack, jobs, percent.add))
+    jobs = [_UnpackJob(archive, tree, spare, engine.parallel, len(archive.members)) for archive in exports.archives]
+    if spare is not None:
+        (spare / _AT_WORK).touch()
+    try:
+        found = results_of(engine.run(_unpack, jobs, percent.add))
+    except BaseException:
+        if spare is not None:
+            (spare / _AT_WORK).unlink()
+            engine.settle()
+        raise
     if len(found) == 1:
         return found[0]
     merged = Contents([], {}, set())
@@ -66,17 +76,31 @@ def unpack_exports(
     return merged
 
 
+_AT_WORK = "at-work"
+"""A file that is there as long as anybody waits for the result: how else would a worker on another machine know?"""
+
+
 def _unpack(job: _UnpackJob, on_done: Callable[[int], None]) -> Contents | ToolkitError:
     """Unpack one export; one that a killed worker had begun is begun anew, in another place."""
     try:
         with reopen(job.archive) as archive:
             if job.tree is None or job.spare is None:
                 return unpack(archive, None, on_done, job.processes)
-            place = job.spare / secrets.token_hex(8)
+            spare = job.spare
+
+            def go_on(count: int) -> None:
+                if not (spare / _AT_WORK).exists():
+                    raise ToolkitError(
+                        f"{spare} is not there: the workers see another file system, or nobody waits any more"
+                    )
+                on_done(count)
+
+            go_on(0)
+            place = spare / secrets.token_hex(8)
             root = place / archive.prefix
             root.mkdir(parents=True)
             make_folders(root, archive.all_folders())
-            contents = unpack(archive, str(place), on_done, job.processes)
+            contents = unpack(archive, str(place), go_on, job.processes)
     except ToolkitError as error:
         return error
     try:
