@@ -1,18 +1,22 @@
 """Several exports become one dataset, as if they had been one."""
 
 import json
+import os
 import random
 import re
+import signal
+import subprocess
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.dataset.test_boxes import box, coco_boxes, cvat_zip, many, yolo_boxes
-from tests.support.conversions import converted, is_whole, make_zip, names_in, run, side, tree, two_classes
+from tests.support.conversions import command, converted, is_whole, make_zip, names_in, run, side, tree, two_classes
+from tests.support.waiting import GUARD, wait_until
 from toolkit.core.errors import ToolkitError
-from toolkit.core.workers import InTurn
+from toolkit.core.workers import InProcesses, InTurn
 from toolkit.dataset.exports import read_exports
 from toolkit.dataset.unpack_exports import unpack_exports
 
@@ -198,6 +202,66 @@ def test_a_zip_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
     make_zip(archive, two_classes(11))
     with pytest.raises(ToolkitError, match="was changed while it was converted"):
         unpack_exports(exports, tmp_path / "tree", tmp_path / "spare", InTurn(), lambda: None)
+
+
+# --- Several at a time --------------------------------------------------------------------------------------------
+
+
+def test_workers_make_the_same_dataset(tmp_path: Path) -> None:
+    archives = all_of(*task_zips(tmp_path))
+    for method in ("reference", "stable"):
+        convert_all(tmp_path / "one", *archives, "--split-method", method, "--overwrite")
+        convert_all(tmp_path / "two", *archives, "--split-method", method, "--overwrite", "--workers", 3)
+        assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    looks = ("--near-duplicates", "--dry-run", "--json")
+    answers = [convert_all(tmp_path / "no", *archives, *looks, *more) for more in ((), ("--workers", 2))]
+    assert all(answer.pop("seconds") >= 0 for answer in answers)
+    assert answers[0] == answers[1]
+    assert not (tmp_path / "no").exists()
+
+
+def children_of(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
+def test_a_killed_worker_costs_only_time(tmp_path: Path) -> None:
+    for number in range(4):
+        content = {name: bytes(400_000) + name.encode() for name in NAMES[number::4]}
+        make_zip(tmp_path / f"task-{number}.zip", content)
+    words = ("--base-file", tmp_path / "task-*.zip", "--output-dir")
+    convert_all(tmp_path / "here", *words[:2])
+    converting = subprocess.Popen(
+        command("convert_dataset", *words, tmp_path / "there", "--workers", 2),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: list(tmp_path.glob(".there.converting-*/spare/*/task-*/*/*.jpg")))
+    os.kill(children_of(converting.pid)[0], signal.SIGKILL)
+    _, errors = converting.communicate(timeout=GUARD)
+    assert converting.returncode == 0, errors
+    assert tree(tmp_path / "here") == tree(tmp_path / "there")
+    assert not list(tmp_path.glob(".there*"))
+
+
+def test_workers_that_die_again_and_again_end_it(tmp_path: Path) -> None:
+    class Deadly(NamedTuple):
+        weight: int = 1
+
+    def die(_job: Deadly, _on_done: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ToolkitError, match="a process of this run ended before its work was done"):
+        InProcesses(2).run(die, [Deadly(), Deadly()])
+
+
+def test_a_damaged_zip_among_those_of_workers_is_named(tmp_path: Path) -> None:
+    good = make_zip(tmp_path / "good.zip", two_classes())
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(good.read_bytes().replace(b"content of cat/003", b"content of cat/0O3"))
+    message = refused_all(tmp_path / "dataset", *all_of(good, damaged), "--workers", 2)
+    assert f"{damaged} has 1 member that cannot be unpacked safely" in message
 
 
 # --- Boxes --------------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class _Cluster:
         self._futures = [self._submit(function, jobs[number]) for number in order]
         numbers = {future.key: number for future, number in zip(self._futures, order, strict=True)}
         results: dict[int, _Result] = {}
-        for future in as_completed(self._futures):
+        for future in as_completed(self._futures, loop=self._client.loop):
             number = numbers[future.key]
             results[number] = self._result(future)
             on_done(jobs[number].weight)
@@ -104,10 +104,11 @@ class _Cluster:
 
     def settle(self) -> None:
         """Wait until what is at work has noticed that it is not needed any more."""
-        from distributed import wait
+        from distributed import as_completed
 
         with suppress(Exception):  # a cluster that does not answer has nothing to say either
-            wait(self._futures, timeout=_SETTLE_SECONDS)
+            for _ in as_completed(self._futures, loop=self._client.loop, timeout=_SETTLE_SECONDS):
+                pass
 
     def _submit(self, function: Callable[[_Job, OnDone], _Result], job: _Job) -> "Future[bytes]":
         """Send a job as bytes, so that the scheduler, which unpacks what it is given, need not have this toolkit."""
