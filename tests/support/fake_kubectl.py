@@ -85,7 +85,7 @@ def execute(words):
     sent = sys.stdin.buffer.read()
     for name, address in CLUSTER["network"].items():
         sent = sent.replace(name.encode(), address.encode())
-    environment = dict(PATH=CLUSTER["bin"], PYTHONPATH=CLUSTER["pythonpath"])
+    environment = dict(PATH=CLUSTER["bin"], PYTHONPATH=CLUSTER["pythonpath"], STANDIN_DATA=CLUSTER["data"])
     code = subprocess.run(command, input=sent, cwd=CLUSTER["home"], env=environment).returncode
     if code:
         end(f"command terminated with exit code {{code}}", code)
@@ -108,6 +108,15 @@ def main(words):
     dict(get=listing, exec=execute)[words[0]](words[1:])
 
 main(sys.argv[1:])
+"""
+
+_MANAGE = """\
+import sys
+from standin import manage
+if sys.argv[1:3] == ["shell", "-c"]:
+    exec(sys.argv[3], {})
+else:
+    sys.exit(manage.main())
 """
 
 
@@ -162,11 +171,10 @@ class FakeKubectl:
         home, bin_, self.path = folder / "home", folder / "container-bin", folder / "bin"
         for one in (home, bin_, self.path):
             one.mkdir(parents=True)
-        images = ROOT / "tests/stack/images"
-        shutil.copytree(images / "django", home / "django")
-        shutil.copy(images / "manage.py", home)
-        for file in (home / "manage.py", home / "django/contrib/auth.py"):
-            file.write_text(file.read_text().replace("/home/django/data", str(data)))
+        (home / "manage.py").write_text(_MANAGE)
+        shutil.copytree(ROOT / "tests/stack/images/django", home / "django")
+        users = home / "django/contrib/auth.py"
+        users.write_text(users.read_text().replace("/home/django/data", str(data)))
         (bin_ / "python3").symlink_to(sys.executable)
         (bin_ / "df").write_text(
             '#!/bin/sh\n[ "$*" = "-Pk /home/django/data" ] || exit 1\n'
@@ -187,6 +195,7 @@ class FakeKubectl:
             "context": "kind-team",
             "network": {"http://localhost:8080": server.url, "http://cvat-frontend-service:8000": server.url},
             "home": str(home),
+            "data": str(data),
             "bin": f"{bin_}:/usr/bin:/bin",
             "pythonpath": f"{home}:{ROOT / 'scripts'}",
             "log": str(self._log),
