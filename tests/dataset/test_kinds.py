@@ -88,6 +88,14 @@ def test_a_single_class_is_no_folder_around_everything(names: list[str], here: P
     assert converted(make_zip(here.parent / "export.zip", names), here)["labels"] == {"cat": 0}
 
 
+def test_one_class_in_one_folder_is_told_for_two_folders_may_lie_around_everything(here: Path) -> None:
+    answer = converted(make_zip(here.parent / "export.zip", [f"a/b/{name}" for name in two_classes()]), here)
+    assert answer["labels"] == {"a": 0}
+    assert (
+        "all images lie in a/b, so there is one class: pack the folders of the classes without it" in answer["warnings"]
+    )
+
+
 def test_a_zip_of_another_project_or_an_older_one_is_told(tmp_path: Path) -> None:
     old = make_zip(tmp_path / "project_id_1.zip", two_classes())
     new = make_zip(tmp_path / "project_id_13.zip", two_classes())

@@ -78,6 +78,7 @@ def check_export(made, export_format: str, drawn: dict[str, list[float]]) -> Non
     assert exported.error is None
     assert "daisy: 18 boxes in 18 images" in exported.text
     assert "warning: 6 images have no box" in exported.text
+    assert "no boxes: 6 images" in exported.text
     assert exported.html.count('class="box"') == 12
     assert f"read from {export_format}" in exported.text
 

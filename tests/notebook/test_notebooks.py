@@ -66,8 +66,12 @@ def test_the_whole_way(tutorial, standin):
     assert "daisy: 20\nrose: 20\ntulip: 20" in exported.text
     assert (made.dataset / f"project_id_{made.project_id}.zip").is_file()
 
+    newer = made.dataset / "project_id_999.zip"
+    newer.touch()
     converted = made.run("convert_dataset")
     assert converted.error is None
+    assert f"project_id_{made.project_id}.zip is older than {newer.name} beside it" in converted.text
+    newer.unlink()
     assert json.loads((made.dataset / "labels.json").read_text()) == {"daisy": 0, "rose": 1, "tulip": 2}
     sides = {side: len(list((made.dataset / side).rglob("*.jpg"))) for side in ("training", "validation")}
     assert sides == {"training": 48, "validation": 12}

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,18 @@ def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
     raise AssertionError(f"{words} was not said:\n{''.join(said)}")
 
 
+@contextmanager
+def held_at(words: str, process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """Stop a command where it says this, for as long as the block takes, and then see it end."""
+    wait_for(process, words)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.communicate()
+
+
 def check_agreement(cvat: Cvat, story: str = "") -> None:
     """Hold what the settings name against what the containers use and what the engine has."""
     used = {mount["Name"] for one in cvat.containers() for mount in one.attrs["Mounts"] if mount["Type"] == "volume"}
@@ -69,30 +83,27 @@ def test_nothing_comes_between_the_steps_of_a_backup_and_of_a_restore(cvat: Cvat
     file = cvat.root / "first.zip"
     restore = ("restore_cvat.py", f"--file={file}", f"--confirm={cvat.project}")
 
-    with start(cvat, "backup_cvat.py", f"--file={file}") as backup:
-        wait_for(backup, "Stopping the server")
+    with held_at("Stopping the server", start(cvat, "backup_cvat.py", f"--file={file}")) as backup:
         beside = cvat.up(code=1).stderr
         assert f"is being changed by `make backup` (process {backup.pid}, since" in beside
-        waits = start(cvat, "up_cvat.py", "--wait")
-        wait_for(waits, "Waiting for `make backup`")
-        assert backup.wait() == 0
-    with waits:
-        wait_for(waits, "CVAT is ready")
+        waiting = start(cvat, "up_cvat.py", "--wait")
+        wait_for(waiting, "Waiting for `make backup`")
+    assert backup.returncode == 0
+    wait_for(waiting, "CVAT is ready")
+    waiting.communicate()
     check_agreement(cvat)
 
-    with start(cvat, *restore) as first:
-        wait_for(first, "Taking the containers down")
+    with held_at("Taking the containers down", start(cvat, *restore)) as first:
         again = cvat.make("restore", f"FILE={file}", f"CONFIRM={cvat.project}", code=1).stderr
         assert "is being changed by `make restore`" in again
         assert "is being changed by `make restore`" in cvat.up(code=1).stderr
-        wait_for(first, "Restored CVAT")
+    assert first.returncode == 0
     check_agreement(cvat)
 
-    with start(cvat, "up_cvat.py") as up:
-        wait_for(up, "Starting CVAT")
+    with held_at("Starting CVAT", start(cvat, "up_cvat.py")) as up:
         again = cvat.make("restore", f"FILE={file}", f"CONFIRM={cvat.project}", code=1).stderr
         assert "is being changed by `make up`" in again
-        wait_for(up, "CVAT is ready")
+    assert up.returncode == 0
     check_agreement(cvat)
 
 
@@ -101,7 +112,7 @@ def test_what_a_killed_verification_left_is_removed_by_the_next(cvat: Cvat) -> N
     file = cvat.root / "first.zip"
     cvat.make("backup", f"FILE={file}")
     with start(cvat, "verify_backup.py", f"--file={file}") as killed:
-        wait_for(killed, "Restoring the database")
+        wait_for(killed, "Restoring /home/django/data")
         killed.send_signal(signal.SIGKILL)
     (left,) = throw_aways(cvat)
     assert f"Removing {left}, which" in cvat.make("backup-verify", f"FILE={file}").stderr

@@ -204,6 +204,10 @@ def other_format_warning(content: str, names: Sequence[str]) -> str:
 def _classes(
     selection: Selection, assignment: Assignment, sides: Sequence[str], numbers: Mapping[str, int]
 ) -> Iterator[str]:
+    if len(numbers) == 1 and len(inner := {tuple(image.name.split("/")[:-1][:2]) for image in selection.images}) == 1:
+        folders = "/".join(*inner)
+        if "/" in folders:
+            yield f"all images lie in {folders}, so there is one class: pack the folders of the classes without it"
     found = Counter(zip((image.class_name for image in selection.images), assignment.sides, strict=True))
     for name in numbers:
         by_side = {side: found[name, side] for side in sides}

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from toolkit.config.load import expand
+from toolkit.config.file import ConfigurationFile
+from toolkit.config.load import expand, stale_exports
 from toolkit.config.model import ConvertKeys
 from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
@@ -18,6 +19,17 @@ from toolkit.report.html import bar_chart
 from toolkit.report.read_folder import read_folder
 
 _INTERRUPTED = "the conversion was given up: the folder is as it was before"
+
+
+def warn_of_other_exports(configuration: ConfigurationFile, keys: ConvertKeys) -> None:
+    """Warn of exports that may not be those that are meant: another project's, or older than one beside it.
+
+    Args:
+        configuration: Names the project, if it does.
+        keys: What is to be converted.
+    """
+    for line in stale_exports(expand(keys.dataset_conversion_base_file), configuration.values.get("cvat_project_id")):
+        warn(line)
 
 
 def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool = False) -> Converted:

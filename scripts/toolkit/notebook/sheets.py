@@ -80,7 +80,7 @@ def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
         sections = [section for section in make_sheet(shown, per_class, TileMaker(shown, advance)) if section.total]
     output.show(
         "sheet",
-        f"{caption}\n" + "\n".join(f"{section.name}: {section.total} images" for section in sections),
+        f"{caption}\n" + "\n".join(f"{section.words}: {section.total} images" for section in sections),
         sections=sections,
         caption=caption,
         classes=dataset.classes,

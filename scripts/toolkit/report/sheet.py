@@ -73,6 +73,11 @@ class Section:
     tiles: list[Tile]
 
     @property
+    def words(self) -> str:
+        """The heading in words."""
+        return "no boxes" if self.name is None else self.name
+
+    @property
     def first(self) -> list[Tile]:
         """The tiles that are in the page from the start."""
         return self.tiles[:SHOWN_AT_ONCE]
