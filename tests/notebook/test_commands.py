@@ -46,8 +46,8 @@ SCRIPTS = {
     "report_dataset": "report",
     "verify_dataset": "verify",
 }
-DEVELOPERS = ("bench_convert", "describe_configuration", "lock_requirements")
-FOREIGN = ("docker", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
+DEVELOPERS = ("bench_convert", "compare_readers", "describe_configuration", "lock_requirements")
+FOREIGN = ("train.py", "docker", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
 """Whoever has one of these words before it has options of its own."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
