@@ -109,6 +109,7 @@ class _Cluster:
         with suppress(Exception):  # a cluster that does not answer has nothing to say either
             for _ in as_completed(self._futures, loop=self._client.loop, timeout=_SETTLE_SECONDS):
                 pass
+        self._futures = []
 
     def _submit(self, function: Callable[[_Job, OnDone], _Result], job: _Job) -> "Future[bytes]":
         """Send a job as bytes, so that the scheduler, which unpacks what it is given, need not have this toolkit."""
