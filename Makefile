@@ -90,6 +90,14 @@ $(VENV)/.distributed: requirements-distributed.txt $(VENV)/.runtime
 	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-distributed.txt
 	@touch "$@"
 
+.PHONY: storage
+storage: $(VENV)/.storage ## Add what shards and addresses such as s3://bucket/dataset need.
+
+$(VENV)/.storage: requirements-storage.txt $(VENV)/.runtime
+	@echo "Adding what shards and object storage need to $$VENV …" >&2
+	@"$$VENV"/bin/python -m $(PIP_INSTALL) requirements-storage.txt
+	@touch "$@"
+
 .PHONY: demo
 demo: $(VENV)/.runtime ## Go the whole way once, images to dataset, with a stand-in server: no Docker needed.
 	@$(RUN)/run_demo.py @ARGS
@@ -223,6 +231,15 @@ TEST_PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
 test-distributed: $(VENV)/.dev $(VENV)/.distributed ## Test convert on a Dask cluster of this machine, with workers that are killed.
 	@$(PYTEST) tests/distributed
 
+.PHONY: test-storage
+test-storage: $(VENV)-storage/.done ## Test shards and object storage, on an S3 server of the tests' own.
+	@PYTEST_ADDOPTS="$$ARGS" "$$VENV"-storage/bin/python -m pytest -n 2 tests/storage
+
+$(VENV)-storage/.done: requirements.txt requirements-dev.txt requirements-storage-test.txt
+	@$(call MAKE_VENV,"$$VENV"-storage)
+	@"$$VENV"-storage/bin/python -m $(PIP_INSTALL) requirements.txt -r requirements-dev.txt -r requirements-storage-test.txt
+	@touch "$@"
+
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
 	@$(PYTEST) -m stack -n 2 tests/stack
@@ -260,8 +277,8 @@ test-sweeps: $(VENV)/.dev ## Try every fault at every step, and stop what can be
 fuzz: $(VENV)/.dev ## Try thousands of odd configurations and damaged archives (some minutes).
 	@FUZZ=1 $(PYTEST) -q -n auto --timeout=1800 tests/fuzz
 
-LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-distributed.txt requirements-bench.txt \
-	requirements-frameworks.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-notebooks.txt requirements-distributed.txt requirements-storage.txt \
+	requirements-storage-test.txt requirements-bench.txt requirements-frameworks.txt
 
 .PHONY: audit
 audit: $(VENV)/.dev ## List the dependencies' licences and parts, and fail on a known vulnerability or on one nobody could ask about.

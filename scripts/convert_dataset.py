@@ -34,16 +34,24 @@ class Switch(StrEnum):
 def main(
     config: console.Config = None,
     base_file: Annotated[
-        list[Path] | None,
+        list[console.Location] | None,
         typer.Option(
             "--base-file",
             "--dataset-conversion-base-file",
+            parser=console.Location,
+            metavar="PATH",
             help="The exported zip, or a pattern of several; given again, all of them make one dataset.",
         ),
     ] = None,
     output_dir: Annotated[
-        Path | None,
-        typer.Option("--output-dir", "--dataset-conversion-dir", help="Folder for the dataset; made if missing."),
+        console.Location | None,
+        typer.Option(
+            "--output-dir",
+            "--dataset-conversion-dir",
+            parser=console.Location,
+            metavar="PATH",
+            help="Folder for the dataset, made if missing; or an address, such as s3://bucket/dataset.",
+        ),
     ] = None,
     validation_split: Annotated[
         float | None,
@@ -106,8 +114,14 @@ def main(
     ] = Layout.FLAT,
     format_: Annotated[
         Format,
-        typer.Option("--format", help="folders, or index: addresses, classes and splits of an export without images."),
+        typer.Option(
+            "--format",
+            help="folders; webdataset: tar files of samples; index: addresses and classes of an export without images.",
+        ),
     ] = Format.FOLDERS,
+    shard_size: Annotated[
+        str, typer.Option("--shard-size", help="For webdataset: bytes of a tar file, such as 500MB or 1GiB.")
+    ] = "1GB",
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="For an index: where the images lie, as s3://bucket/.")
     ] = None,
@@ -145,10 +159,12 @@ def main(
     """
     from toolkit.config.load import read_settings
     from toolkit.core.errors import UsageError
+    from toolkit.core.storage import local
     from toolkit.dataset import convert as conversion
     from toolkit.dataset import summary as dataset_summary
     from toolkit.dataset.assignment import Rules
     from toolkit.dataset.index import IndexRequest, make_index
+    from toolkit.dataset.shards import read_shard_size
     from toolkit.dataset.split import GroupRule
 
     started = time.monotonic()
@@ -164,7 +180,9 @@ def main(
             raise UsageError("--format index needs --base-url, which says where the images lie: s3://bucket/folder/")
         if layout is not Layout.FLAT or keep_junk:
             raise UsageError("--layout and --keep-junk are for folders, of which an index has none")
-        index = IndexRequest(settings.base_files, settings.target, rules, base_url, unlabelled, labels, overwrite)
+        zips = [local(place, "--format index") for place in settings.base_files]
+        target = local(settings.target, "--format index")
+        index = IndexRequest(zips, target, rules, base_url, unlabelled, labels, overwrite)
         _report_index(index, make_index(index, dry_run), as_json)
         return
     if base_url:
@@ -183,6 +201,8 @@ def main(
         exported=exported,
         workers=workers,
         scheduler=scheduler,
+        format=format_,
+        shard_size=read_shard_size(shard_size),
     )
     try:
         with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:

@@ -13,6 +13,7 @@ import typer
 
 from toolkit.cli import console
 from toolkit.core.errors import UsageError
+from toolkit.core.storage import Place, locate
 from toolkit.core.text import format_size, printable
 
 SHOWN = 3
@@ -21,8 +22,10 @@ SHOWN = 3
 
 def main(
     dataset: Annotated[
-        Path | None,
+        console.Location | None,
         typer.Argument(
+            parser=console.Location,
+            metavar="[DATASET]",
             help="Folder of a converted dataset, or zip of a detection export "
             "(COCO, YOLO, PASCAL VOC, CVAT for images, Datumaro, KITTI, LabelMe, MOT, Open Images or WiderFace); "
             "else what the configuration has.",
@@ -30,7 +33,14 @@ def main(
         ),
     ] = None,
     dataset_dir: Annotated[
-        Path | None, typer.Option("--dataset-dir", "--dataset-conversion-dir", help="The same as an option.")
+        console.Location | None,
+        typer.Option(
+            "--dataset-dir",
+            "--dataset-conversion-dir",
+            parser=console.Location,
+            metavar="PATH",
+            help="The same as an option.",
+        ),
     ] = None,
     config: console.Config = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page; an older report is replaced.")] = Path(
@@ -99,11 +109,12 @@ def _some(names: list[str]) -> str:
     return f": {', '.join(names[:SHOWN])}{more}" if names else ""
 
 
-def _source(dataset: Path | None, folder: Path | None, config: Path | None) -> Path:
+def _source(dataset: str | None, folder: str | None, config: Path | None) -> Place:
     if dataset is not None and folder is not None:
         raise UsageError("name the dataset once: report_dataset.py DATASET, or --dataset-dir DATASET")
     if (given := dataset or folder) is not None:
-        return given.absolute()
+        place = locate(given)
+        return place.absolute() if isinstance(place, Path) else place
     from toolkit.config.load import source_by_configuration
 
     source, warnings = source_by_configuration(config)

@@ -15,9 +15,21 @@ from toolkit.core.text import format_size, printable
 
 
 def main(
-    dataset: Annotated[Path | None, typer.Argument(help="Folder of the dataset.", show_default=False)] = None,
+    dataset: Annotated[
+        console.Location | None,
+        typer.Argument(
+            parser=console.Location, metavar="[DATASET]", help="Folder or address of the dataset.", show_default=False
+        ),
+    ] = None,
     dataset_dir: Annotated[
-        Path | None, typer.Option("--dataset-dir", "--dataset-conversion-dir", help="The same as an option.")
+        console.Location | None,
+        typer.Option(
+            "--dataset-dir",
+            "--dataset-conversion-dir",
+            parser=console.Location,
+            metavar="PATH",
+            help="The same as an option.",
+        ),
     ] = None,
     config: console.Config = None,
     as_json: console.Json = False,
@@ -31,13 +43,16 @@ def main(
     Example: `make verify DATASET=dataset`
     """
     from toolkit.config.load import read_settings
+    from toolkit.core.storage import locate
     from toolkit.dataset.summary import other_format_warning
     from toolkit.dataset.verify import verify
 
     if dataset is not None and dataset_dir is not None:
         raise UsageError("name the folder of the dataset once: verify_dataset.py FOLDER, or --dataset-dir FOLDER")
-    folder = dataset or dataset_dir
-    if folder is None:
+    given = dataset or dataset_dir
+    if given is not None:
+        folder = locate(given)
+    else:
         if config is None and not Path("configuration.json").exists():
             raise UsageError("name the folder of the dataset: verify_dataset.py FOLDER (make verify DATASET=FOLDER)")
         folder = read_settings(config, None, None, None, None).target

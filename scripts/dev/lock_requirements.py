@@ -28,6 +28,13 @@ LOCKS = {
     # In the same environment as the tests' requirements, so in the same versions.
     "requirements-notebooks.txt": ["--group=notebook", "--constraints=requirements-dev.txt"],
     "requirements-distributed.txt": ["--group=distributed", "--constraints=requirements-dev.txt"],
+    # Beside the others in an environment, as well.
+    "requirements-storage.txt": ["--group=storage", "--constraints=requirements-dev.txt"],
+    "requirements-storage-test.txt": [
+        "--group=storage-test",
+        "--constraints=requirements-dev.txt",
+        "--constraints=requirements-storage.txt",
+    ],
     "requirements-bench.txt": ["--group=bench"],
     # OpenCV is packed twice under one name of import; this one needs no screen, and its twin would overwrite it.
     "requirements-frameworks.txt": ["--group=frameworks", "--no-emit-package=opencv-python"],

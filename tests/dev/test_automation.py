@@ -98,7 +98,7 @@ def test_workflows_are_pinned_and_may_only_read(workflow: Path) -> None:
 def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
     content = workflow_named("test.yml")
     steps = " ".join(step.get("run", "") + "; " for job in content["jobs"].values() for step in job["steps"])
-    suites = {"test", "lint", "test-sweeps", "fuzz", "test-stack", "test-cvat", "test-frameworks"}
+    suites = {"test", "lint", "test-sweeps", "fuzz", "test-stack", "test-cvat", "test-frameworks", "test-storage"}
     assert suites <= called_targets(steps)
     for scheduled in ("sweeps", "frameworks"):
         assert "schedule" in content["jobs"][scheduled]["if"]

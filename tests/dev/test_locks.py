@@ -43,6 +43,8 @@ def roots_of(lock: str) -> list[Requirement]:
         "requirements-distributed.txt": groups["distributed"],
         "requirements-bench.txt": groups["bench"],
         "requirements-frameworks.txt": groups["frameworks"],
+        "requirements-storage.txt": groups["storage"],
+        "requirements-storage-test.txt": [*groups["storage"], *groups["storage-test"]],
     }
     return [Requirement(line) for line in wanted[lock]]
 
@@ -105,9 +107,9 @@ def test_a_lock_does_not_exchange_the_pip_of_its_environment(lock: str) -> None:
 
 def test_one_environment_gets_one_version_of_each_package() -> None:
     dev = by_name("requirements-dev.txt")
-    for lock in ("requirements.txt", "requirements-notebooks.txt"):
+    for lock in set(LOCKS) - {"requirements-dev.txt", "requirements-bench.txt"}:
         for name, pin in by_name(lock).items():
-            assert dev[name].specifier == pin.specifier
+            assert dev.setdefault(name, pin).specifier == pin.specifier
 
 
 # --- What make does with them -------------------------------------------------------------------------------------
@@ -123,8 +125,8 @@ def make(*words: str, **variables: str) -> str:
 
 def test_make_lets_pip_look_for_nothing(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    own = [f"{venv}/.{name}" for name in ("dev", "notebooks", "distributed")]
-    others = [f"{venv}-{name}/.done" for name in ("bench", "frameworks")]
+    own = [f"{venv}/.{name}" for name in ("dev", "notebooks", "distributed", "storage")]
+    others = [f"{venv}-{name}/.done" for name in ("bench", "frameworks", "storage")]
     commands = make("-n", f"VENV={venv}", *own, *others).splitlines()
     installs = [command.split() for command in commands if re.search(r"\bpip3? (install|download|wheel)\b", command)]
     assert sorted(words[-1] for words in installs) == LOCKS

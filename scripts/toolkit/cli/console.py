@@ -33,6 +33,11 @@ Debug = Annotated[
 ]
 """The option that every script takes: ``debug: console.Debug = False``."""
 
+
+class Location(str):
+    """A path or an address as typed; an option of it has ``parser=Location``."""
+
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="The configuration file; else configuration.json of this folder, if there is one."),

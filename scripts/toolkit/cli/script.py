@@ -142,6 +142,7 @@ def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> i
     try:
         arguments = _with_words_of_make(sys.argv[1:])
         refuse_empty_paths(command, arguments)
+        refuse_addresses(command, arguments)
         code = app(args=arguments, standalone_mode=False)
     except typer.Abort:
         code = INTERRUPTED
@@ -210,12 +211,36 @@ def refuse_empty_paths(command: Callable[..., None], arguments: Sequence[str]) -
             raise UsageError(f"{flag} is empty: is a variable of the shell not set?")
 
 
-def _path_options(command: Callable[..., None]) -> Iterator[str]:
+def refuse_addresses(command: Callable[..., None], arguments: Sequence[str]) -> None:
+    """Refuse addresses such as s3://bucket/x where a file or folder of this machine is meant.
+
+    Args:
+        command: The function behind a script, with typer's annotations.
+        arguments: What stands on its command line.
+
+    Raises:
+        UsageError: An option has one; it would become a local folder named s3:.
+    """
+    from itertools import pairwise
+    from pathlib import Path
+
+    flags = set(_path_options(command, (Path,)))
+    for before, argument in pairwise(["", *arguments]):
+        flag, equals, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        if equals and flag in flags and "://" in value:
+            raise UsageError(
+                f"{flag} takes a file or folder of this machine, not an address ({value.split('://')[0]}://)"
+            )
+
+
+def _path_options(command: Callable[..., None], types: tuple[type, ...] = ()) -> Iterator[str]:
     from pathlib import Path
     from typing import Annotated, get_args, get_origin, get_type_hints
 
+    from toolkit.cli.console import Location
+
     def holds_path(hint: object) -> bool:
-        return hint is Path or any(map(holds_path, get_args(hint)))
+        return hint in (types or (Path, Location)) or any(map(holds_path, get_args(hint)))
 
     for name, hint in get_type_hints(command, include_extras=True).items():
         if get_origin(hint) is Annotated and holds_path(hint.__origin__):

@@ -12,6 +12,7 @@ from toolkit.config.file import DEFAULT_FILE, ConfigurationFile, exposed_passwor
 from toolkit.core.errors import UsageError
 from toolkit.core.files import resolve
 from toolkit.core.formats import IMAGENET
+from toolkit.core.storage import Address, Place, locate
 
 
 class Found(NamedTuple):
@@ -57,15 +58,15 @@ class Settings(NamedTuple):
     """What is converted, to where, and how it is split.
 
     Attributes:
-        base_files: Absolute paths of the exported zips.
-        target: Absolute path of the folder for the dataset.
+        base_files: Absolute paths, or addresses, of the exported zips.
+        target: Absolute path of the folder for the dataset, or its address.
         share: Share of the validation side, between 0 and 1.
         seed: 0..4294967295.
         warnings: What to warn of: the configuration file, a zip that is not the newest.
     """
 
-    base_files: list[Path]
-    target: Path
+    base_files: list[Place]
+    target: Place
     share: float
     seed: int
     warnings: list[str]
@@ -73,8 +74,8 @@ class Settings(NamedTuple):
 
 def read_settings(
     config: Path | None,
-    base_files: Sequence[Path] | None,
-    target: Path | None,
+    base_files: Sequence[str] | None,
+    target: str | None,
     share: float | None,
     seed: int | None,
 ) -> Settings:
@@ -106,10 +107,10 @@ def read_settings(
     return _with_configuration(config, base_files, target, share, seed)
 
 
-def _without_configuration(base_files: Sequence[Path], target: Path, share: float, seed: int) -> Settings | None:
+def _without_configuration(base_files: Sequence[str], target: str, share: float, seed: int) -> Settings | None:
     try:
         given = (target, *base_files)
-        paths = [resolve(path, Path.cwd()) for path in given if path.parts and "\0" not in str(path)]
+        paths = [locate(path, Path.cwd()) for path in given if path and "\0" not in path]
     except UsageError:
         return None
     if len(paths) < len(given) or not (0 < share < 1 and 0 <= seed <= _LARGEST_SEED):
@@ -120,15 +121,15 @@ def _without_configuration(base_files: Sequence[Path], target: Path, share: floa
 
 def _with_configuration(
     config: Path | None,
-    base_files: Sequence[Path] | None,
-    target: Path | None,
+    base_files: Sequence[str] | None,
+    target: str | None,
     share: float | None,
     seed: int | None,
 ) -> Settings:
     from toolkit.config.model import ConvertKeys, read
 
     says_all = config is None and bool(base_files) and target is not None
-    given = [str(path) for path in base_files or ()]
+    given = list(base_files or ())
     file, warnings = Found(None, []) if says_all else find_configuration(config)
     keys = read(
         ConvertKeys,
@@ -151,19 +152,25 @@ def _with_configuration(
     )
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
+def expand(places: Sequence[Place]) -> list[Place]:
     """Find the files that patterns mean; each once.
 
     Args:
-        paths: Absolute paths; what is no file, and has one of ``*?[`` in it, is a pattern.
+        places: Addresses, and absolute paths; a path that is no file, and has one of ``*?[`` in it, is a pattern.
 
     Raises:
         UsageError: There is no file of a pattern, or one is a symbolic link.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.exists() or not glob.has_magic(str(path)):
+    found: dict[Place, None] = {}
+    for path in places:
+        if not glob.has_magic(str(path)) or (isinstance(path, Path) and path.exists()):
             found[path] = None
+            continue
+        if isinstance(path, Address):
+            matching = path.matches()
+            if not matching:
+                raise UsageError(f"there is no object {path}: export first, or correct the pattern (--base-file)")
+            found.update(dict.fromkeys(matching))
             continue
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # which takes absolute patterns
         if not matches:
@@ -175,7 +182,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 _EXPORT = re.compile(r"project_id_([0-9]+)\.zip")
 
 
-def stale_exports(base_files: Sequence[Path], project_id: object) -> list[str]:
+def stale_exports(base_files: Sequence[Place], project_id: object) -> list[str]:
     """Warn of zips that may not be those that are meant.
 
     Args:
@@ -196,6 +203,8 @@ def stale_exports(base_files: Sequence[Path], project_id: object) -> list[str]:
     if len(base_files) > 1:
         return warnings
     (path,) = base_files
+    if isinstance(path, Address):
+        return warnings
     with suppress(OSError):
         modified = path.stat().st_mtime
         exports = (other for other in path.parent.iterdir() if _EXPORT.fullmatch(other.name) and other.is_file())
@@ -205,7 +214,7 @@ def stale_exports(base_files: Sequence[Path], project_id: object) -> list[str]:
     return warnings
 
 
-def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:
+def source_by_configuration(config: Path | None) -> tuple[Place, list[str]]:
     """Find the dataset that a configuration speaks of.
 
     Args:
@@ -223,7 +232,7 @@ def source_by_configuration(config: Path | None) -> tuple[Path, list[str]]:
     return _source(found), found.warnings
 
 
-def _source(found: Found) -> Path:
+def _source(found: Found) -> Place:
     from toolkit.config.model import DatasetKeys, ExportKeys, read, target_in
 
     assert found.file is not None

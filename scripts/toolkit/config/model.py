@@ -17,7 +17,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from toolkit.config.file import DEFAULT_FILE, ConfigurationFile
 from toolkit.core.errors import UsageError
-from toolkit.core.files import resolve
+from toolkit.core.storage import Place, local, locate
 
 EXTENSIONS = (
     *("jpg", "JPG", "jpeg", "JPEG", "png", "PNG", "bmp", "BMP", "gif", "GIF", "tif", "TIF", "tiff", "TIFF"),
@@ -33,29 +33,37 @@ def _whole_number(value: object) -> object:
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
+    try:
+        return local(_place(value, info), info.field_name or "this key")
+    except UsageError as error:
+        raise PydanticCustomError("address", "{message}", {"message": error.message}) from None
+
+
+def _place(value: object, info: ValidationInfo) -> Place:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in os.fspath(value):
         raise ValueError  # rule() has the words
     folders: Mapping[str, Path] = info.context["folders"] if info.context else {}
     try:
-        return resolve(value, folders.get(info.field_name or "", Path.cwd()))
+        return locate(value, folders.get(info.field_name or "", Path.cwd()))
     except UsageError as error:
         raise PydanticCustomError("symbolic_link", "{message}", {"message": error.message}) from None
 
 
-def _paths(value: object, info: ValidationInfo) -> tuple[Path, ...]:
+def _places(value: object, info: ValidationInfo) -> tuple[Place, ...]:
     if not isinstance(value, list | tuple):
-        return (_path(value, info),)
+        return (_place(value, info),)
     if not value:
         raise ValueError  # rule() has the words
-    return tuple(_path(one, info) for one in value)
+    return tuple(_place(one, info) for one in value)
 
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+AnyPlace = Annotated[Place, BeforeValidator(_place), WithJsonSchema({"type": "string", "minLength": 1})]
 
-AbsolutePaths = Annotated[
-    tuple[Path, ...],
-    BeforeValidator(_paths),
+AnyPlaces = Annotated[
+    tuple[Place, ...],
+    BeforeValidator(_places),
     WithJsonSchema(
         {
             "anyOf": [
@@ -70,7 +78,9 @@ AbsolutePaths = Annotated[
 class Keys(BaseModel):
     """What the parts of the model share: values are taken as they are written, case sensitive and unconverted."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="ignore", hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
 
     file_defaults: ClassVar[Mapping[str, object]] = {}
     """Values for keys that may be absent when there is no configuration file at all."""
@@ -112,7 +122,7 @@ class ImportKeys(ProjectKeys):
 class DatasetKeys(Keys):
     """The one key that says where a converted dataset is."""
 
-    dataset_conversion_dir: AbsolutePath = Field()
+    dataset_conversion_dir: AnyPlace = Field()
 
 
 class ExportKeys(ProjectKeys):
@@ -138,12 +148,12 @@ class ConvertKeys(Keys):
         "dataset_conversion_seed": 123,
     }
 
-    dataset_conversion_base_file: AbsolutePaths = Field(
+    dataset_conversion_base_file: AnyPlaces = Field(
         description="The exported zip, or an array of several that make one dataset, patterns such as "
         "`exports/task-*.zip` included; relative to this file.",
         examples=["../../../_common/dataset/project_id_1.zip"],
     )
-    dataset_conversion_dir: AbsolutePath = Field(
+    dataset_conversion_dir: AnyPlace = Field(
         description="Folder that gets the dataset; made if missing; relative to this file.",
         examples=["../../../_common/dataset/"],
     )

@@ -70,6 +70,7 @@ def map_in_threads(
     items: Sequence[_Item],
     most: int,
     on_done: Callable[[], None] = lambda: None,
+    are_waiting: bool = False,
 ) -> list[_Result]:
     """Call a function for each item.
 
@@ -78,6 +79,7 @@ def map_in_threads(
         items: The items.
         most: Threads at most.
         on_done: Called once for each item that is done, in the calling thread.
+        are_waiting: Whether they wait for a network more than they compute, so that there may be more than cores.
 
     Returns:
         The results in the order of the items.
@@ -98,7 +100,7 @@ def map_in_threads(
             on_done()
             shown += 1
 
-    run_workers(work, worker_count(most, len(items)), show)
+    run_workers(work, min(most, len(items)) if are_waiting else worker_count(most, len(items)), show)
     show()
     return [results[at] for at in range(len(items))]
 

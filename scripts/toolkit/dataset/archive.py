@@ -7,11 +7,11 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
+from toolkit.core.storage import Address, Place
 from toolkit.core.text import format_size
 
 SHOWN = 100
@@ -65,23 +65,31 @@ class Archive(NamedTuple):
 
     Attributes:
         path: The file.
-        descriptor: The open file descriptor; worthless once the block that opened it has ended.
+        descriptor: The open file descriptor; worthless once the block that opened it has ended, and -1 at an address.
         size: Bytes of the whole file.
-        modified: When it was last written to, in nanoseconds.
+        modified: What is another when it has been written to.
         members: All files in it, in the order of their place in the archive.
         folders: The folders that have an entry of their own, without the slash at the end, behind the prefix.
         lookalikes: Names that are one name where case or Unicode form does not count.
         prefix: Folder that all is unpacked into, with a slash at the end; empty where the archive is the only one.
     """
 
-    path: Path
+    path: Place
     descriptor: int
     size: int
-    modified: int
+    modified: str
     members: list[Member]
     folders: list[str]
     lookalikes: Lookalikes
     prefix: str = ""
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read from a place on; gives how many bytes came, 0 at the end."""
+        if not isinstance(self.path, Address):
+            return os.preadv(self.descriptor, [buffer], offset)
+        content = self.path.read(offset, min(len(buffer), self.size - offset)) if offset < self.size else b""
+        buffer[: len(content)] = content
+        return len(content)
 
     def all_folders(self) -> set[str]:
         """Name the folders that members lie in, and those that have an entry of their own, without the prefix."""
@@ -99,7 +107,7 @@ class Archive(NamedTuple):
 
 
 @contextmanager
-def open_archive(path: Path, prefix: str = "") -> Iterator[Archive]:
+def open_archive(path: Place, prefix: str = "") -> Iterator[Archive]:
     """Open an export and vet what its directory says; the data themselves are checked when they are read.
 
     Args:
@@ -113,9 +121,8 @@ def open_archive(path: Path, prefix: str = "") -> Iterator[Archive]:
         UsageError: There is no such file.
         ToolkitError: It is no zip, is damaged, or has members that cannot be unpacked safely (all are listed).
     """
-    with _open(path) as stream:
-        state = os.fstat(stream.fileno())
-        yield _read_directory(path, stream.fileno(), state, prefix)
+    with _open(path) as (stream, found):
+        yield _read_directory(stream, found, prefix)
 
 
 @contextmanager
@@ -125,15 +132,21 @@ def reopen(archive: Archive) -> Iterator[Archive]:
     Raises:
         ToolkitError: It was changed since.
     """
-    with _open(archive.path) as stream:
-        state = os.fstat(stream.fileno())
-        if (state.st_size, state.st_mtime_ns) != (archive.size, archive.modified):
+    with _open(archive.path) as (_, found):
+        if (found.size, found.modified) != (archive.size, archive.modified):
             raise ToolkitError(f"{archive.path} was changed while it was converted: run again")
-        yield archive._replace(descriptor=stream.fileno())
+        yield archive._replace(descriptor=found.descriptor)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Place) -> Iterator[tuple[IO[bytes], Archive]]:
+    """Open an archive; what is known of it then has no members yet."""
+    if isinstance(path, Address):
+        if (size := path.size()) is None:
+            raise UsageError(f"{path} does not exist: name the exported zip (--base-file)")
+        with path.open() as stored:
+            yield stored, Archive(path, -1, size, path.version(), [], [], [])
+        return
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -142,16 +155,18 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
     with path.open("rb") as stream:
-        yield stream
+        state = os.fstat(stream.fileno())
+        yield stream, Archive(path, stream.fileno(), state.st_size, str(state.st_mtime_ns), [], [], [])
 
 
-def _read_directory(path: Path, descriptor: int, state: os.stat_result, prefix: str) -> Archive:
+def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
+    path, size = found.path, found.size
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(stream) as archive:
             entries = archive.infolist()
             end = archive.start_dir
             archive.NameToInfo.clear()
-        if not _is_count(path, len(entries)):
+        if not _is_count(stream, size, len(entries)):
             raise zipfile.BadZipFile("its directory has lost entries")
     except (
         zipfile.BadZipFile,
@@ -195,9 +210,9 @@ def _read_directory(path: Path, descriptor: int, state: os.stat_result, prefix: 
     problems.extend(unsafe_names(_all_names(folders, members), lookalikes))
     if problems:
         raise refused(path, problems)
-    if is_bomb(total := sum(member.size for member in members), state.st_size):
+    if is_bomb(total := sum(member.size for member in members), size):
         raise ToolkitError(
-            f"{path} would unpack to {format_size(total)} from {format_size(state.st_size)}, as a zip bomb does: "
+            f"{path} would unpack to {format_size(total)} from {format_size(size)}, as a zip bomb does: "
             "CVAT makes no such archive"
         )
     folders = [folder[:-1] for folder in folders]
@@ -205,18 +220,17 @@ def _read_directory(path: Path, descriptor: int, state: os.stat_result, prefix: 
         members = [member._replace(name=prefix + member.name) for member in members]
         folders = [prefix + folder for folder in folders]
         lookalikes = [(prefix + name, prefix + other) for name, other in lookalikes]
-    return Archive(path, descriptor, state.st_size, state.st_mtime_ns, members, folders, lookalikes, prefix)
+    return found._replace(members=members, folders=folders, lookalikes=lookalikes, prefix=prefix)
 
 
-def _is_count(path: Path, found: int) -> bool:
+def _is_count(stream: IO[bytes], size: int, found: int) -> bool:
     """Compare the entries found with the number that the end of the directory gives.
 
     A damaged length in one entry can swallow the next one whole, and ``zipfile`` does not notice that
     (APPNOTE.TXT 4.3.14 and 4.3.16 describe the two records).
     """
-    with path.open("rb") as stream:
-        stream.seek(-min(_LONGEST_END, path.stat().st_size), os.SEEK_END)
-        tail = stream.read()
+    stream.seek(-min(_LONGEST_END, size), os.SEEK_END)
+    tail = stream.read()
     at = tail[: len(tail) - _END_SIZE + 4].rfind(b"PK\5\6")  # not inside the record: its numbers can look the same
     told = int.from_bytes(tail[at + 10 : at + 12], "little")
     if told == 0xFFFF and (at := tail[:at].rfind(b"PK\6\6")) >= 0:
@@ -260,7 +274,7 @@ def _odd_kind(entry: zipfile.ZipInfo) -> str | None:
     return "is a folder by its attributes, but a file by its name" if kind == stat.S_IFDIR else None
 
 
-def refused(path: Path, problems: list[str]) -> ToolkitError:
+def refused(path: Place, problems: list[str]) -> ToolkitError:
     """Make the error that names the members that cannot be unpacked.
 
     Args:

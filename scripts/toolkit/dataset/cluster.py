@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from toolkit import __version__
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.storage import Place
 from toolkit.core.workers import Engine, InProcesses, InTurn, Job, OnDone, ignore
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ _Result = TypeVar("_Result")
 
 
 @contextmanager
-def open_engine(exports: Sequence[Path], target: Path, workers: int | None, scheduler: str | None) -> Iterator[Engine]:
+def open_engine(
+    exports: Sequence[Place], target: Place, workers: int | None, scheduler: str | None
+) -> Iterator[Engine]:
     """Choose where exports are read and unpacked.
 
     Args:
@@ -42,8 +45,10 @@ def open_engine(exports: Sequence[Path], target: Path, workers: int | None, sche
         if workers is not None:
             raise UsageError("--workers is for this machine and --scheduler for a cluster: name one of them")
         with _connected(scheduler) as client:
-            folder = next(folder for folder in (target, *target.parents) if folder.is_dir())
-            yield _Cluster(client, scheduler, [path for path in (*exports, folder) if path.exists()])
+            paths = [path for path in exports if isinstance(path, Path) and path.exists()]
+            if isinstance(target, Path):
+                paths.append(next(folder for folder in (target, *target.parents) if folder.is_dir()))
+            yield _Cluster(client, scheduler, paths)
     elif workers is None:
         yield InTurn()
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.storage import Address, Place
 from toolkit.core.workers import Engine
 from toolkit.dataset import labels
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
@@ -15,7 +16,7 @@ from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import dropped_shapes
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
 from toolkit.dataset.exports import Exports, read_exports
-from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST
+from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST, Format
 from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
 from toolkit.dataset.selection import Choice, Image, Layout, Selection, Unlabelled, select
@@ -30,6 +31,7 @@ from toolkit.dataset.sides import (
     write_sides,
 )
 from toolkit.dataset.split import SplitMethod
+from toolkit.dataset.streamed import DEFAULT_SHARD_SIZE, Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import find_warnings
 from toolkit.dataset.unpack import Contents
 from toolkit.dataset.unpack_exports import unpack_exports
@@ -53,10 +55,12 @@ class Request:
         exported: Keep the unpacked export beside the sides.
         workers: How many exports are unpacked at a time on this machine; None takes one after the other.
         scheduler: Address of a Dask cluster's scheduler that unpacks them, or None.
+        format: What the dataset is kept in; the four before this are for folders.
+        shard_size: Bytes of a shard.
     """
 
-    base_files: Sequence[Path]
-    target: Path
+    base_files: Sequence[Place]
+    target: Place
     rules: Rules
     unlabelled: Unlabelled = Unlabelled.DROP
     labels_file: Path | None = None
@@ -68,19 +72,34 @@ class Request:
     exported: bool = True
     workers: int | None = None
     scheduler: str | None = None
+    format: Format = Format.FOLDERS
+    shard_size: int = DEFAULT_SHARD_SIZE
 
     def options(self) -> dict[str, object]:
         """List all that has a say in the dataset, by the names of the command's options."""
-        return {
+        options = {
             **self.rules.options(),
             "unlabelled": self.unlabelled,
             "labels": self.labels_file.name if self.labels_file else None,
+        }
+        if self.format is Format.WEBDATASET and self.stream:
+            return {**options, "keep_junk": self.keep_junk, **self.stream.options()}
+        return {
+            **options,
             "link_mode": self.link_mode,
             "layout": self.layout,
             "keep_junk": self.keep_junk,
             "aliases": self.aliases,
             "exported": self.exported,
         }
+
+    @property
+    def stream(self) -> StreamRequest | None:
+        """How file after file is written; None if it is folders of this machine that are made."""
+        shard_size = self.shard_size if self.format is Format.WEBDATASET else None
+        if shard_size is None and isinstance(self.target, Path):
+            return None
+        return StreamRequest(self.target, self.overwrite, shard_size, self.rules.seed)
 
     @property
     def choice(self) -> Choice:
@@ -129,6 +148,8 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         ProblemsFound: A check found what the request calls an error.
         OSError: Reading or writing failed.
     """
+    if isinstance(request.target, Address):
+        request = replace(request, exported=False, aliases=False)
     recover(request.target)
     check_target(request.target, request.overwrite, ())
     with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
@@ -139,6 +160,9 @@ def _convert(request: Request, engine: Engine, on_percent: Callable[[], None]) -
     exports = _read(request, engine)
     if exports.are_boxes:
         return _convert_boxes(request, exports, engine, on_percent, dry_run=False)
+    if request.stream:
+        return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run=False)
+    assert isinstance(request.target, Path)
     check_target(request.target, request.overwrite, request.parts)
     plan = _plan(request, exports)
     copies = request.link_mode is LinkMode.COPY and request.exported
@@ -174,11 +198,16 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
+    if isinstance(request.target, Address):
+        request = replace(request, exported=False, aliases=False)
     check_target(request.target, True, ())
     with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
         exports = _read(request, engine)
         if exports.are_boxes:
             return _convert_boxes(request, exports, engine, on_percent, dry_run=True)
+        if request.stream:
+            return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run=True)
+        assert isinstance(request.target, Path)
         check_target(request.target, True, request.parts)
         plan = _plan(request, exports)
         copies = request.link_mode is LinkMode.COPY and request.exported
@@ -192,10 +221,38 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
 def _read(request: Request, engine: Engine) -> Exports:
     replaced = {*SPECIFIED, *recorded_parts(request.target / MANIFEST), TEST} - {MANIFEST}
     for path in request.base_files:
-        inside = [name for name in replaced if path.is_relative_to(request.target / name)]
+        inside = [name for name in replaced if f"{path}/".startswith(f"{request.target}/{name}/")]
         if inside:
             raise UsageError(f"{path} lies in the dataset that would be replaced: move it out of {inside[0]}")
     return read_exports(request.base_files, request.keep_junk, engine)
+
+
+def _convert_streamed(
+    request: Request,
+    stream: StreamRequest,
+    exports: Exports,
+    engine: Engine,
+    on_percent: Callable[[], None],
+    dry_run: bool,
+) -> Converted:
+    """Convert in two passes: one to know what there is, one to write file after file."""
+    if stream.shard_size is not None and request.layout is not Layout.FLAT:
+        raise UsageError("--layout nested is for folders: shards have none")
+    stream.check(request.parts, dry_run)
+    plan = _plan(request, exports)
+    if isinstance(request.target, Path):
+        check_space(exports.members, request.target, copies=False)
+    on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
+    contents = unpack_exports(exports, None, None, engine, on_read)
+    selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
+    in_folders = _record(request, exports, plan.labels, selection, assignment, contents)
+    facts = [
+        {"path": image.frame, "class": image.class_name, "class_id": plan.labels[image.class_name]}
+        for image in selection.images
+    ]
+    what = Stream(exports, contents, [image.member for image in selection.images], facts)
+    manifest, size, replaced = write_stream(stream, in_folders, what, on_written, dry_run)
+    return Converted(manifest, None, size, replaced)
 
 
 def _convert_boxes(
@@ -212,10 +269,13 @@ def _convert_boxes(
             raise UsageError(
                 f"{option} is for tags, but {first.archive.path} is an export of boxes ({first.kind.name})"
             )
-    boxes = BoxRequest(request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite)
+    boxes = BoxRequest(
+        request.target, request.rules, request.unlabelled, request.labels_file, request.overwrite, request.stream
+    )
     find_near = _near_finder(exports, engine)
     manifest, size, replaced = convert_boxes(boxes, exports, engine, find_near, on_percent, dry_run)
-    dropped = dropped_shapes(exports.each[0].archive.path) if len(exports.each) == 1 else None
+    path = exports.each[0].archive.path
+    dropped = dropped_shapes(path) if len(exports.each) == 1 and isinstance(path, Path) else None
     return Converted(manifest, None, size, replaced, dropped)
 
 

@@ -15,16 +15,18 @@ from typing import NamedTuple
 from toolkit import __version__
 from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
 from toolkit.core.safe_names import fold, is_junk
+from toolkit.core.storage import Place
 from toolkit.core.workers import Engine
 from toolkit.dataset import labels, split
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
 from toolkit.dataset.completed import list_beside, read_completed
-from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, FileRecord, lines
+from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, lines
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
-from toolkit.dataset.detection_write import coco, data_yaml, flat_names, label_lines
+from toolkit.dataset.detection_write import coco, data_yaml, flat_names, label_lines, sample_facts
 from toolkit.dataset.duplicates import Cluster, OnLeak
 from toolkit.dataset.exports import Exports, in_several
 from toolkit.dataset.layout import (
+    ALL_SIDES,
     ANNOTATIONS,
     BOXES,
     DATA_YAML,
@@ -39,11 +41,12 @@ from toolkit.dataset.layout import (
     TRAINING,
     VALIDATION,
 )
-from toolkit.dataset.manifest import DuplicateRecord, LeftOutRecord, sources_of
+from toolkit.dataset.manifest import DuplicateRecord, FileRecord, LeftOutRecord, sources_of
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
 from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
 from toolkit.dataset.sides import check_names, check_space, needed_space, write_sides
 from toolkit.dataset.split import SplitMethod
+from toolkit.dataset.streamed import Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents
 from toolkit.dataset.unpack_exports import unpack_exports
@@ -57,11 +60,17 @@ FindNear = Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]
 class BoxRequest:
     """What is to be converted, and how; see :class:`toolkit.dataset.convert.Request`."""
 
-    target: Path
+    target: Place
     rules: Rules
     unlabelled: Unlabelled = Unlabelled.DROP
     labels_file: Path | None = None
     overwrite: bool = False
+    stream: StreamRequest | None = None
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether it is shards that are made."""
+        return self.stream is not None and self.stream.shard_size is not None
 
 
 class _Plan(NamedTuple):
@@ -109,9 +118,24 @@ def convert_boxes(
         ProblemsFound: A check found what the request calls an error.
         OSError: Reading or writing failed.
     """
-    check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
+    if request.stream:
+        request.stream.check(DETECTION_PARTS, dry_run)
+    else:
+        check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
     plan = _plan(request, exports)
-    check_space(exports.members, request.target, copies=False)
+    if isinstance(request.target, Path):
+        check_space(exports.members, request.target, copies=False)
+    if request.stream:
+        on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
+        contents = unpack_exports(exports, None, None, engine, on_read)
+        files: list[tuple[str, bytes]] = []
+        in_folders = _Dataset(request, exports, plan, contents, find_near).manifest(
+            lambda path, content: files.append((path, content))
+        )
+        facts = [sample_facts(frame, plan.numbers) for frame in plan.export.frames] if request.has_shards else ()
+        what = Stream(exports, contents, [image.member for image in plan.images], facts, files)
+        return write_stream(request.stream, in_folders, what, on_written, dry_run)
+    assert isinstance(request.target, Path)
     size = needed_space(exports.members, copies=False)
     if dry_run:
         contents = unpack_exports(exports, None, None, engine, on_percent)
@@ -281,8 +305,9 @@ class _Dataset:
         if request.rules.method is not SplitMethod.SUBSETS:
             check_sides(request.rules, assignment)
         self._clusters = assignment.clusters
-        self._sides = [DETECTION_SIDES[side] for side in assignment.sides]
-        self._used_sides = [side for side in DETECTION_SIDES.values() if side in self._sides]
+        names = dict(zip(ALL_SIDES, ALL_SIDES, strict=True)) if request.has_shards else DETECTION_SIDES
+        self._sides = [names[side] for side in assignment.sides]
+        self._used_sides = [side for side in names.values() if side in self._sides]
 
     def move_images(self, unpacked: Path, tree: Path) -> None:
         """Give the images of the unpacked export their places, and make all folders."""
@@ -303,7 +328,7 @@ class _Dataset:
         export_of = exports.finder()
         frames = plan.export.frames
         files = []
-        for path, content in self._files():
+        for path, content in self._files() if not self._request.has_shards else ():
             write(path, content)
             files.append(FileRecord(path, len(content), hashlib.sha256(content).hexdigest()))
         rules = {name: value for name, value in self._request.rules.options().items() if name != "multi_label"}
@@ -316,6 +341,7 @@ class _Dataset:
                 **rules,
                 "unlabelled": self._request.unlabelled,
                 "labels": labels_file.name if labels_file else None,
+                **(self._request.stream.options() if self._request.stream and self._request.has_shards else {}),
             },
             labels=plan.numbers,
             warnings=[],

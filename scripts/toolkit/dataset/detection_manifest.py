@@ -3,17 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.formats import TaskType
-from toolkit.dataset.layout import DETECTION_PARTS, DETECTION_SIDES
+from toolkit.core.storage import Place
+from toolkit.dataset.layout import ALL_SIDES, DETECTION_PARTS, DETECTION_SIDES, entries_of
 from toolkit.dataset.manifest import (
     FORMAT,
     VERSION,
     VERSION_OF_SEVERAL,
     DuplicateRecord,
+    FileRecord,
     LeftOutRecord,
     Source,
     source_entry,
@@ -25,8 +26,8 @@ class DetectionImage(NamedTuple):
     """An image of the dataset.
 
     Attributes:
-        path: Below the dataset's folder, such as ``images/train/garden__1.jpg``.
-        side: ``train``, ``val`` or ``test``.
+        path: Below the dataset's folder, such as ``images/train/garden__1.jpg``, or shard and name in it.
+        side: ``train``, ``val`` or ``test``; in shards ``training``, ``validation`` or ``test``.
         frame: Its path in CVAT, such as ``garden/1.jpg``.
         subset: Its subset in CVAT.
         width: Pixels, as the boxes count them.
@@ -35,6 +36,7 @@ class DetectionImage(NamedTuple):
         size: Bytes.
         sha256: In hexadecimal digits.
         source: The folder of its export, if there are several.
+        offset: Where in its shard its bytes begin; 0 for a file of its own.
     """
 
     path: str
@@ -47,18 +49,11 @@ class DetectionImage(NamedTuple):
     size: int
     sha256: str
     source: str = ""
+    offset: int = 0
 
     def entry(self) -> dict[str, Any]:
         """Give what the manifest has of it."""
-        return {key: value for key, value in self._asdict().items() if value or key != "source"}
-
-
-class FileRecord(NamedTuple):
-    """A file that was written from the labels; its path is below the dataset's folder."""
-
-    path: str
-    size: int
-    sha256: str
+        return {key: value for key, value in self._asdict().items() if value != self._field_defaults.get(key)}
 
 
 class DetectionManifest(NamedTuple):
@@ -74,8 +69,9 @@ class DetectionManifest(NamedTuple):
         findings: Labels and images that are otherwise than in the export or left out, counted by kind.
         duplicates: All images of equal bytes, on one side or several.
         left_out: Images of the export that are on no side, by their path in it.
-        files: All that was written from the labels.
+        files: All that was written from the labels; or the shards and their index.
         images: All images in listing order.
+        parts: Names of all that was made in the dataset's folder.
     """
 
     tool: str
@@ -89,25 +85,27 @@ class DetectionManifest(NamedTuple):
     left_out: Sequence[LeftOutRecord]
     files: Sequence[FileRecord]
     images: Sequence[DetectionImage]
+    parts: Sequence[str] = DETECTION_PARTS
 
     def all_files(self) -> Iterator[FileRecord]:
-        """Name every file of the dataset but labels.json and the manifest itself."""
+        """Name every file of the dataset but those of labels and the manifest itself."""
         for image in self.images:
-            yield FileRecord(image.path, image.size, image.sha256)
+            if not image.offset:
+                yield FileRecord(image.path, image.size, image.sha256)
         yield from self.files
 
     @property
     def sides(self) -> list[str]:
         """The sides that have an image."""
         found = {image.side for image in self.images}
-        return [side for side in DETECTION_SIDES.values() if side in found]
+        return [side for side in dict.fromkeys((*DETECTION_SIDES.values(), *ALL_SIDES)) if side in found]
 
 
 def lines(manifest: DetectionManifest) -> Iterator[str]:
     """Write a manifest as JSON, in pieces."""
     yield f'{{\n"format": {json.dumps(FORMAT)},\n"version": {version_of(manifest.sources)},\n'
     for key, value in (
-        ("parts", DETECTION_PARTS),
+        ("parts", manifest.parts),
         ("task", TaskType.DETECTION),
         ("tool", {"name": "cvat-toolkit", "version": manifest.tool}),
         source_entry(manifest.sources),
@@ -134,7 +132,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def is_detection(path: Path) -> bool:
+def is_detection(path: Place) -> bool:
     """Tell by its first lines whether a file is the manifest of a detection dataset."""
     try:
         with path.open("rb") as stream:
@@ -144,7 +142,7 @@ def is_detection(path: Path) -> bool:
     return head[:2] == ["{", f'"format": {json.dumps(FORMAT)},'] and '"task": "detection",' in head
 
 
-def read(path: Path) -> DetectionManifest:
+def read(path: Place) -> DetectionManifest:
     """Read the manifest of a detection dataset.
 
     Args:
@@ -172,6 +170,7 @@ def read(path: Path) -> DetectionManifest:
             left_out=[LeftOutRecord(**record) for record in values["left_out"]],
             files=[FileRecord(**record) for record in values["files"]],
             images=[DetectionImage(**record) for record in values["images"]],
+            parts=values["parts"],
         )
         _check(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -180,9 +179,10 @@ def read(path: Path) -> DetectionManifest:
 
 
 def _check(manifest: DetectionManifest) -> None:
+    known = {*entries_of(manifest.parts)}
     for record in manifest.all_files():
         inside = record.path.split("/")
-        if inside[0] not in DETECTION_PARTS or ".." in inside or type(record.size) is not int:
+        if inside[0] not in known or ".." in inside or type(record.size) is not int:
             raise ValueError(f"{record.path} is no file of a detection dataset")
 
 

@@ -63,6 +63,29 @@ def _yaml_text(text: str) -> str:
     return "".join(it if it.isprintable() else f"\\U{ord(it):08x}" for it in quoted)
 
 
+def sample_facts(frame: Frame, numbers: Mapping[str, int]) -> dict[str, object]:
+    """Tell of an image what a shard has beside it.
+
+    Returns:
+        Path, size and boxes; ``bbox`` is left, top, width and height in pixels as in COCO, ``bbox_normalized`` the
+        centre, width and height in shares of the picture as in YOLO.
+    """
+    width, height = frame.size
+    boxes = [
+        {
+            "class": label,
+            "class_id": numbers[label],
+            "bbox": [round(value, 2) for value in (left, top, right - left, bottom - top)],
+            "bbox_normalized": [
+                *(round((left + right) / 2 / width, 6), round((top + bottom) / 2 / height, 6)),
+                *(round((right - left) / width, 6), round((bottom - top) / height, 6)),
+            ],
+        }
+        for label, left, top, right, bottom in frame.boxes
+    ]
+    return {"path": frame.name, "width": width, "height": height, "boxes": boxes}
+
+
 def coco(frames: Sequence[tuple[int, str, Frame]], names: Mapping[int, str], numbers: Mapping[str, int]) -> bytes:
     """Write the annotations of one side in COCO's form.
 

@@ -4,15 +4,14 @@ Reading one is a pure function of a job that can be sent elsewhere, as is unpack
 how often if a worker dies, changes nothing in the dataset.
 """
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
+from toolkit.core.storage import Place
 from toolkit.core.text import some_names
 from toolkit.core.workers import Engine
 from toolkit.dataset.archive import Archive, Member, open_archive
@@ -87,13 +86,13 @@ class Exports(NamedTuple):
 class _ReadJob(NamedTuple):
     """What is to be read."""
 
-    path: Path
+    path: Place
     prefix: str
     keep_junk: bool
     weight: int = 0
 
 
-def read_exports(paths: Sequence[Path], keep_junk: bool, engine: Engine) -> Exports:
+def read_exports(paths: Sequence[Place], keep_junk: bool, engine: Engine) -> Exports:
     """Read the directories of some exports, and the labels of boxes.
 
     Args:
@@ -164,7 +163,7 @@ def results_of(found: Sequence[_Result | ToolkitError]) -> list[_Result]:
     return [one for one in found if not isinstance(one, ToolkitError)]
 
 
-def _prefixes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def _prefixes(paths: Sequence[Place]) -> Iterator[tuple[Place, str]]:
     """Name the folder of each export among the others, in an order that is the same however they were given."""
     if len(paths) == 1:
         yield paths[0], ""
@@ -180,7 +179,7 @@ def _prefixes(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         yield path, f"{name}/"
 
 
-def _natural_order(path: Path) -> tuple[list[tuple[str, int]], str]:
+def _natural_order(path: Place) -> tuple[list[tuple[str, int]], str]:
     """Sort task-2 before task-10."""
     parts = re.split(r"([0-9]+)", path.name)
-    return [(part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)], os.fspath(path)
+    return [(part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)], str(path)

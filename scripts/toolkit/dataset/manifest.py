@@ -12,21 +12,24 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from toolkit import __version__
 from toolkit.core.errors import ToolkitError
+from toolkit.core.storage import Place
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import (
-    ALL_PARTS,
     ALL_SIDES,
     CLASSES,
     CLASSIFICATION_PARTS,
     EXPORTED,
     FIRST_PARTS,
     INDEX_LINES,
+    INDEX_TABLE,
     LABELS,
     MANIFEST,
     SIDES,
+    entries_of,
+    side_of_shards,
 )
 from toolkit.dataset.selection import Selection
 
@@ -54,7 +57,8 @@ class ImageRecord(NamedTuple):
     """An image of the dataset.
 
     Attributes:
-        path: Below the dataset's folder, such as ``training/cat/garden__1.jpg``.
+        path: Below the dataset's folder, such as ``training/cat/garden__1.jpg``, or shard and name in it, such as
+            ``training-000000.tar/000000012.jpg``.
         side: ``training``, ``validation`` or ``test``.
         class_name: Its class; ``class`` in the file.
         exported: The member of the export, such as ``cat/garden/1.jpg``.
@@ -62,6 +66,7 @@ class ImageRecord(NamedTuple):
         size: Bytes.
         sha256: In hexadecimal digits.
         source: The folder of its export, if there are several.
+        offset: Where in its shard its bytes begin; 0 for a file of its own.
     """
 
     path: str
@@ -72,6 +77,7 @@ class ImageRecord(NamedTuple):
     size: int
     sha256: str
     source: str = ""
+    offset: int = 0
 
     @property
     def exported_path(self) -> str:
@@ -84,6 +90,14 @@ class LeftOutRecord(NamedTuple):
 
     path: str
     reason: str
+    size: int
+    sha256: str
+
+
+class FileRecord(NamedTuple):
+    """A file that is neither an image nor one of labels; its path is below the dataset's folder."""
+
+    path: str
     size: int
     sha256: str
 
@@ -116,6 +130,7 @@ class Manifest(NamedTuple):
         folders: Folders of the unpacked export that have no file in them.
         images: All images by path in listing order.
         left_out: All other files of the export.
+        files: The shards and their index, if there are any.
     """
 
     tool: str
@@ -128,11 +143,13 @@ class Manifest(NamedTuple):
     folders: Sequence[str]
     images: Sequence[ImageRecord]
     left_out: Sequence[LeftOutRecord]
+    files: Sequence[FileRecord] = ()
 
     @property
     def sides(self) -> list[str]:
         """The sides that there are."""
-        return [side for side in ALL_SIDES if side in self.parts]
+        found = {side_of_shards(part) or part for part in self.parts}
+        return [side for side in ALL_SIDES if side in found]
 
 
 def record_dataset(
@@ -232,6 +249,8 @@ def lines(manifest: Manifest) -> Iterator[str]:
     yield from _list("duplicates", (_json(record._asdict()) for record in manifest.duplicates))
     yield from _list("folders", map(_json, manifest.folders))
     yield from _list("left_out", (_json(record._asdict()) for record in manifest.left_out))
+    if manifest.files:
+        yield from _list("files", (_json(record._asdict()) for record in manifest.files))
     yield from _list("images", map(_image_line, manifest.images), last=True)
     yield "}\n"
 
@@ -253,12 +272,13 @@ def _json(value: object) -> str:
 
 
 def _image_line(record: ImageRecord) -> str:
-    path, side, class_name, exported, frame, size, sha256, source = record
+    path, side, class_name, exported, frame, size, sha256, source, offset = record
     origin = f', "source": {encode_basestring(source)}' if source else ""
+    place = f', "offset": {offset}' if offset else ""
     return (
         f'{{"path": {encode_basestring(path)}, "side": "{side}", "class": {encode_basestring(class_name)}, '
         f'"exported": {encode_basestring(exported)}, "frame": {encode_basestring(frame)}, '
-        f'"size": {size}, "sha256": "{sha256}"{origin}}}'
+        f'"size": {size}, "sha256": "{sha256}"{origin}{place}}}'
     )
 
 
@@ -271,12 +291,12 @@ def _list(key: str, items: Iterable[str], last: bool = False) -> Iterator[str]:
     yield ("" if separator == "\n" else "\n") + ("]\n" if last else "],\n")
 
 
-def is_manifest(path: Path) -> bool:
+def is_manifest(path: Place) -> bool:
     """Tell whether a file begins as the manifests of this toolkit do."""
     return bool(recorded_parts(path))
 
 
-def recorded_parts(path: Path) -> tuple[str, ...]:
+def recorded_parts(path: Place) -> tuple[str, ...]:
     """Read which entries of a dataset's folder were made by a conversion, from the first lines of its manifest.
 
     Returns:
@@ -293,7 +313,7 @@ def recorded_parts(path: Path) -> tuple[str, ...]:
         return ()
     try:
         named = json.loads(b"{%s}" % line.rstrip(b",\n"))["parts"]
-        return tuple(name for name in ALL_PARTS if name in named)
+        return tuple(entries_of(named))
     except (ValueError, KeyError, TypeError, RecursionError):
         return FIRST_PARTS
 
@@ -305,14 +325,14 @@ class _Damaged(ValueError):
     """A manifest has something else where it should have what the text names."""
 
 
-def read(path: Path) -> Manifest:
+def read(path: Place) -> Manifest:
     """Read a manifest.
 
     Raises:
         ToolkitError: There is no such file, or it is no manifest that this version of the toolkit knows.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ToolkitError(f"{path} is no regular file: convert the export again")
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -355,8 +375,13 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     parts = _texts(values, "parts")
     if CLASSES in parts and not all(0 <= number < labels.MOST_IDS for number in numbers.values()):
         raise _Damaged("an id in labels is too large or too small")
-    if not {*SIDES, LABELS, MANIFEST} <= {*parts} <= {*CLASSIFICATION_PARTS}:
+    files = [_record(FileRecord, entry, "files") for entry in _objects({"files": [], **values}, "files")]
+    of_shards = {CLASSES, LABELS, MANIFEST, INDEX_TABLE, *filter(side_of_shards, parts)}
+    known = of_shards if files else {*CLASSIFICATION_PARTS}
+    if not {LABELS, MANIFEST, *(() if files else SIDES)} <= {*parts} <= known:
         raise _Damaged("parts are not those of a dataset")
+    if not {record.path for record in files} <= {*entries_of(parts)}:
+        raise _Damaged("files are not those of its parts")
     images = [_image(entry, numbers) for entry in _objects(values, "images")]
     return Manifest(
         tool=_of_type(_of_type(values, "tool", dict), "version", str),
@@ -374,17 +399,19 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         folders=_texts(values, "folders"),
         images=images,
         left_out=[_record(LeftOutRecord, entry, "left_out") for entry in _objects(values, "left_out")],
+        files=files,
     )
 
 
-_KINDS = {record: get_type_hints(record) for record in (Source, ImageRecord, LeftOutRecord)}
-_Record = TypeVar("_Record", Source, ImageRecord, LeftOutRecord)
+_KINDS = {record: get_type_hints(record) for record in (Source, ImageRecord, LeftOutRecord, FileRecord)}
+_Record = TypeVar("_Record", Source, ImageRecord, LeftOutRecord, FileRecord)
 
 
 def _image(entry: dict[str, Any], numbers: Mapping[str, int]) -> ImageRecord:
     entry["class_name"] = entry.get("class")
     image = _record(ImageRecord, entry, "images")
-    if image.class_name not in numbers or not image.path.startswith(f"{image.side}/{image.class_name}/"):
+    folder = f"{image.side}-" if image.offset else f"{image.side}/{image.class_name}/"
+    if image.class_name not in numbers or not image.path.startswith(folder) or image.offset < 0:
         raise _Damaged("path, side and class of one of the images do not fit")
     return image
 

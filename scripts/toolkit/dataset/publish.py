@@ -15,16 +15,19 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import remove_abandoned, temporary_folder, write_atomically
-from toolkit.dataset.layout import ALL_PARTS, DETECTION_PARTS, FIRST_PARTS, LABELS, MANIFEST, SPECIFIED
+from toolkit.core.storage import Address, Place
+from toolkit.dataset.layout import DETECTION_PARTS, FIRST_PARTS, INDEX_TABLE, LABELS, MANIFEST, SPECIFIED, entries_of
 from toolkit.dataset.manifest import recorded_parts
+from toolkit.dataset.publish_stored import StoredPublisher, check_stored_target, stored_dataset_in
 
 _INSIDE = ".converting"
 _NEW, _OLD = "new", "old"
@@ -33,11 +36,11 @@ _LONGEST_PREFIX = 60
 """Characters of the folder's name in that of the temporary one, so that no name gets too long for a file system."""
 
 
-def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_PARTS) -> None:
+def check_target(target: Place, overwrite: bool, parts: tuple[str, ...] = FIRST_PARTS) -> None:
     """Check that a dataset may be written into a folder.
 
     Args:
-        target: The folder; it need not exist.
+        target: The folder, or the address; it need not exist.
         overwrite: Whether a dataset that is there may be replaced.
         parts: Names of what will be written into it.
 
@@ -45,6 +48,9 @@ def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_P
         UsageError: The target is no folder, or belongs to another dataset.
         ToolkitError: There is a dataset already, or a file that is in the way.
     """
+    if isinstance(target, Address):
+        check_stored_target(target, overwrite, parts)
+        return
     if os.path.lexists(target) and not target.is_dir():
         raise UsageError(f"{target} is not a folder: name the folder for the dataset (--output-dir)")
     if (outer := _dataset_around(target)) is not None:
@@ -63,10 +69,13 @@ def check_target(target: Path, overwrite: bool, parts: tuple[str, ...] = FIRST_P
             raise ToolkitError(f"{target / name} is a mount point, which cannot be replaced: mount {target} instead")
 
 
-def dataset_in(target: Path) -> list[str]:
+def dataset_in(target: Place) -> list[str]:
     """Name what makes a folder one with a dataset: what is specified, and the folders of recorded boxes."""
+    if isinstance(target, Address):
+        return stored_dataset_in(target)
     recorded = recorded_parts(target / MANIFEST)
-    parts = [*SPECIFIED, *(name for name in DETECTION_PARTS if name in recorded and name not in (LABELS, MANIFEST))]
+    more = (name for name in (*DETECTION_PARTS, INDEX_TABLE) if name in recorded and name not in (LABELS, MANIFEST))
+    parts = [*SPECIFIED, *more]
     return [name for name in parts if os.path.lexists(target / name)]
 
 
@@ -82,7 +91,7 @@ def _dataset_around(target: Path) -> Path | None:
     )
 
 
-def recover(target: Path) -> None:
+def recover(target: Place) -> None:
     """Complete what a killed conversion had begun to publish, and remove what else it left in the folder.
 
     Args:
@@ -91,6 +100,8 @@ def recover(target: Path) -> None:
     Raises:
         ToolkitError: A conversion into this folder is at work right now, or what is left is not to be trusted.
     """
+    if isinstance(target, Address):
+        return
     remove_abandoned(target.parent, _prefix(target))
     if os.path.lexists(target / _INSIDE):
         with _work_folder(target) as work:
@@ -144,6 +155,10 @@ class DatasetPublisher:
             path.mkdir(exist_ok=True)
             self._stack.callback(_remove_if_empty, path)
 
+    def create(self, path: str) -> BinaryIO:
+        """Open a new file of the dataset."""
+        return (self.tree / path).open("xb")
+
     def publish(self) -> None:
         """Let the finished tree become the dataset.
 
@@ -162,6 +177,13 @@ class DatasetPublisher:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise ToolkitError(f"{self._target} was made by another program meanwhile: run again") from None
+
+
+def publisher_for(target: Place, overwrite: bool, parts: Sequence[str]) -> DatasetPublisher | StoredPublisher:
+    """Give what publishes files that are written one after the other; parts are as a manifest has them."""
+    if isinstance(target, Address):
+        return StoredPublisher(target, overwrite, parts)
+    return DatasetPublisher(target, overwrite, tuple(entries_of(parts)))
 
 
 def _prefix(target: Path) -> str:
@@ -239,9 +261,9 @@ def _finish(work: Path, target: Path, keep: bool = False) -> None:
 
 def _note_plan(work: Path, target: Path) -> None:
     """Write down that parts are about to change places, and which; the note appears as a whole."""
-    made = [name for name in ALL_PARTS if os.path.lexists(work / _NEW / name)]
+    made = sorted((path.name for path in (work / _NEW).iterdir()), key=lambda name: (name == MANIFEST, name))
     replaced = {*SPECIFIED, *recorded_parts(target / MANIFEST)}
-    gone = [name for name in ALL_PARTS if name in replaced and name not in made and os.path.lexists(target / name)]
+    gone = [name for name in sorted(replaced) if name not in made and os.path.lexists(target / name)]
     write_atomically(work / _NOTE, json.dumps({"folder": target.stat().st_ino, "made": made, "gone": gone}))
 
 

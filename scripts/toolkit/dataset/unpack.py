@@ -65,7 +65,7 @@ class Reader:
         wanted = min(end - start, self._size)
         self._filled = 0
         while self._filled < wanted:
-            got = os.preadv(self._archive.descriptor, [self._buffer[self._filled : wanted]], start + self._filled)
+            got = self._archive.read_into(self._buffer[self._filled : wanted], start + self._filled)
             if not got:
                 break
             self._filled += got

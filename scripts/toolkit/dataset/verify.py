@@ -4,14 +4,16 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
-from toolkit.core.workers import run_workers, worker_count
+from toolkit.core.storage import Address, Place
+from toolkit.core.workers import map_in_threads, run_workers, worker_count
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset.detection_manifest import DetectionManifest, is_detection
 from toolkit.dataset.layout import (
@@ -23,11 +25,15 @@ from toolkit.dataset.layout import (
     EXPORTED,
     LABELS,
     MANIFEST,
+    has_shards,
+    is_shard,
 )
 from toolkit.dataset.manifest import Manifest, read
 from toolkit.dataset.publish import recover
+from toolkit.dataset.publish_stored import is_unfinished
 
 _READ_SIZE = 1024 * 1024
+_STORED_SIZE = 8 * 1024 * 1024
 _MOST_THREADS = 8
 _CACHES = {f"{BOXES}/{side}.cache" for side in DETECTION_SIDES.values()}
 """What ultralytics leaves beside the labels that it has read."""
@@ -79,21 +85,24 @@ class _Expected(NamedTuple):
     sha256: str
 
 
-def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verdict:
+def verify(dataset: Place, on_percent: Callable[[], None] = lambda: None) -> Verdict:
     """Compare a dataset with its manifest; what else lies in the same folder is nobody's business.
 
     Args:
-        dataset: The folder.
+        dataset: The folder, or the address.
         on_percent: Called for every hundredth of the hashing.
 
     Raises:
         UsageError: There is no such folder.
         ToolkitError: It has no manifest, or one that cannot be read.
+        ProblemsFound: It lies at an address, and is not complete.
     """
+    if isinstance(dataset, Address):
+        return _verify_stored(dataset, on_percent)
     if not dataset.is_dir():
         raise UsageError(f"{dataset} is not a folder: name the folder of the dataset (--dataset-dir)")
     recover(dataset)
-    manifest = _read(dataset / MANIFEST)
+    manifest = read_manifest(dataset / MANIFEST)
     tops = _tops(manifest)
     files = {expected.path: expected for expected in _expected_files(manifest)}
     count = len(files)
@@ -117,17 +126,23 @@ def verify(dataset: Path, on_percent: Callable[[], None] = lambda: None) -> Verd
     problems.extend(Problem(Kind.MISSING, f"{path}/") for path in folders)
     hashing = _Hashing(dataset, to_hash)
     problems.extend(hashing.run(on_percent))
+    if has_shards(manifest.parts):
+        problems.extend(_other_shards((path.name for path in dataset.glob("*.tar")), tops))
+        problems.extend(_changed_samples(dataset, manifest, _changed(problems)))
     hashed = sum(group[0].size for group in to_hash.values())
     formats = {content: sorted(paths) for content, paths in sorted(hashing.formats.items())}
     return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), count + 1, hashed, formats)
 
 
-def _read(path: Path) -> Manifest | DetectionManifest:
+def read_manifest(path: Place) -> Manifest | DetectionManifest:
+    """Read the manifest of a dataset of either kind; raises what the two readers raise."""
     return detection_manifest.read(path) if is_detection(path) else read(path)
 
 
 def _tops(manifest: Manifest | DetectionManifest) -> list[str]:
     """Name the entries of the dataset's folder that are compared by their records."""
+    if has_shards(manifest.parts):
+        return [record.path for record in manifest.files]
     if isinstance(manifest, DetectionManifest):
         return [name for name in DETECTION_PARTS if name not in (LABELS, MANIFEST)]
     return [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
@@ -136,6 +151,9 @@ def _tops(manifest: Manifest | DetectionManifest) -> list[str]:
 def _expected_files(manifest: Manifest | DetectionManifest) -> Iterator[_Expected]:
     if isinstance(manifest, DetectionManifest):
         yield from (_Expected(*record) for record in manifest.all_files())
+        return
+    yield from (_Expected(*record) for record in manifest.files)
+    if manifest.files:
         return
     has_exported = EXPORTED in manifest.parts
     for image in manifest.images:
@@ -150,8 +168,8 @@ def _expected_files(manifest: Manifest | DetectionManifest) -> Iterator[_Expecte
 def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str], files: Iterable[str]) -> set[str]:
     folders = set()
     if isinstance(manifest, Manifest):
-        folders = {*tops, *(manifest.folders if EXPORTED in tops else ())}
-        folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels)
+        folders = {*manifest.sides, EXPORTED} & {*tops} | {*(manifest.folders if EXPORTED in tops else ())}
+        folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels if side in tops)
     folders.update({folder for path in files if (folder := path.rpartition("/")[0])})
     for folder in tuple(folders):
         while folder := folder.rpartition("/")[0]:
@@ -162,7 +180,7 @@ def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str
 def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Iterator[Problem]:
     """Compare what is neither a side nor the export: the files of labels, and the links."""
     texts = {LABELS: labels.as_json, CLASSES: labels.as_lines}
-    for name in (LABELS,) if isinstance(manifest, DetectionManifest) else manifest.parts:
+    for name in manifest.parts:
         path = dataset / name
         if (side := ALIASES.get(name)) is not None:
             if not path.is_symlink() or str(path.readlink()) != side:
@@ -177,7 +195,7 @@ def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Itera
 
 
 def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    there = [name for name in tops if os.path.lexists(dataset / name)]
+    there = {name for name in tops if os.path.lexists(dataset / name)}
     with os.scandir(dataset) as entries:
         yield from ((entry.name, entry) for entry in entries if entry.name in there)
     waiting = [name for name in there if (dataset / name).is_dir() and not (dataset / name).is_symlink()]
@@ -189,6 +207,83 @@ def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, os.DirEntry
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 yield path, entry
+
+
+def _other_shards(names: Iterable[str], known: Iterable[str]) -> Iterator[Problem]:
+    """Find shards that the manifest does not tell of: a reader that takes all of a side would take them too."""
+    for name in {*names} - {*known}:
+        if is_shard(name):
+            yield Problem(Kind.EXTRA, name)
+
+
+def _changed(problems: Iterable[Problem]) -> set[str]:
+    return {problem.path for problem in problems if problem.kind is Kind.CHANGED}
+
+
+def _changed_samples(
+    dataset: Place, manifest: Manifest | DetectionManifest, differing: Container[str]
+) -> Iterator[Problem]:
+    """Name the images that are otherwise in the shards that are otherwise."""
+    for image in manifest.images:
+        shard = image.path.partition("/")[0]
+        if shard in differing:
+            with (dataset / shard).open("rb") as stream:
+                stream.seek(image.offset)
+                if hashlib.sha256(stream.read(image.size)).hexdigest() != image.sha256:
+                    yield Problem(Kind.CHANGED, image.path, f"has other content than {image.frame}")
+
+
+def _verify_stored(dataset: Address, on_percent: Callable[[], None]) -> Verdict:
+    """Compare a dataset in object storage with its manifest; no folders are there, and no links."""
+    if is_unfinished(dataset):
+        raise ProblemsFound(
+            f"{dataset} is not complete: a conversion into it is at work, or was stopped: convert again"
+        )
+    manifest = read_manifest(dataset / MANIFEST)
+    tops = _tops(manifest)
+    files = {expected.path: expected for expected in _expected_files(manifest)}
+    texts = {LABELS: labels.as_json, CLASSES: labels.as_lines}
+    for name in {*texts} & {*manifest.parts}:
+        text = texts[name](manifest.labels).encode("utf-8", "surrogatepass")
+        files[name] = _Expected(name, len(text), hashlib.sha256(text).hexdigest())
+    found = dataset.files()
+    problems = [
+        Problem(Kind.EXTRA, path)
+        for path in found.keys() - files.keys() - _CACHES
+        if path.partition("/")[0] in tops and path != MANIFEST
+    ]
+    problems.extend(Problem(Kind.MISSING, path) for path in files.keys() - found.keys())
+    formats: dict[str, list[str]] = {}
+
+    def look(expected: _Expected) -> Problem | None:
+        if found[expected.path] != expected.size:
+            detail = f"{found[expected.path]} bytes instead of {expected.size}"
+            return Problem(Kind.CHANGED, expected.path, detail)
+        sha256, head = hashlib.sha256(), b""
+        for start in range(0, expected.size, _STORED_SIZE):
+            piece = (dataset / expected.path).read(start, min(_STORED_SIZE, expected.size - start))
+            head = head or piece[:HEAD_SIZE]
+            sha256.update(piece)
+        if (content := other_format(expected.path, head)) is not None:
+            formats.setdefault(content, []).append(expected.path)
+        same = sha256.hexdigest() == expected.sha256
+        return None if same else Problem(Kind.CHANGED, expected.path, "has other content")
+
+    there = [expected for path, expected in files.items() if path in found]
+    done = count(1)
+
+    def show() -> None:
+        number = next(done)
+        for _ in range(100 * number // len(there) - 100 * (number - 1) // len(there)):
+            on_percent()
+
+    problems.extend(filter(None, map_in_threads(look, there, _MOST_THREADS, show, are_waiting=True)))
+    if has_shards(manifest.parts):
+        problems.extend(_other_shards(found, tops))
+        problems.extend(_changed_samples(dataset, manifest, _changed(problems)))
+    hashed = sum(expected.size for expected in there)
+    named = {content: sorted(paths) for content, paths in sorted(formats.items())}
+    return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), len(files) + 1, hashed, named)
 
 
 def _visible_difference(entry: os.DirEntry[str], expected: _Expected) -> str | None:

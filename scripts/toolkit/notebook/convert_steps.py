@@ -5,6 +5,7 @@ import dataclasses
 from toolkit.config.file import ConfigurationFile
 from toolkit.config.load import expand, stale_exports
 from toolkit.config.model import ConvertKeys
+from toolkit.core.storage import local
 from toolkit.core.text import format_size
 from toolkit.dataset import convert as conversion
 from toolkit.dataset import detection_manifest
@@ -50,7 +51,7 @@ def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool 
     rules = Rules(keys.dataset_conversion_validation_split, keys.dataset_conversion_seed, SplitMethod(split_method))
     request = Request(
         base_files=expand(keys.dataset_conversion_base_file),
-        target=keys.dataset_conversion_dir,
+        target=local(keys.dataset_conversion_dir, "the notebook"),
         rules=rules,
         overwrite=overwrite,
     )
@@ -70,7 +71,8 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         converted: What was made.
     """
     manifest = converted.manifest
-    text = f"{from_top(keys.dataset_conversion_dir)}, {format_size(converted.bytes_needed)}"
+    folder = local(keys.dataset_conversion_dir, "the notebook")
+    text = f"{from_top(folder)}, {format_size(converted.bytes_needed)}"
     show("finished", text, text=text, good=True)
     for line in manifest.warnings:
         warn(line)
@@ -96,7 +98,7 @@ def show_dataset(keys: ConvertKeys, converted: Converted) -> None:
         numbers=tuple(range(1, len(sides) + 2)),
         total=("all", "", *(sum(column) for column in zip(*found.values(), strict=True))),
     )
-    dataset = read_folder(keys.dataset_conversion_dir)
+    dataset = read_folder(folder)
     for side in sides:
         images = [image for image in dataset.images if image.side == side]
         show_sheet(dataclasses.replace(dataset, images=images), f"{side}: {len(images):,} images", per_class=8)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import temporary_folder
+from toolkit.core.storage import Address, Place
 from toolkit.report import html
 from toolkit.report.facts import DatasetFacts, gather
 from toolkit.report.model import Dataset, Finding
 from toolkit.report.outliers import choose, find_outliers
 from toolkit.report.pictures import read_sizes
-from toolkit.report.read_folder import read_folder
+from toolkit.report.read_folder import read_folder, read_stored
 from toolkit.report.sheet import TileMaker, count_thumbnails, make_outlier_sections, make_sheet
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -29,11 +30,11 @@ class Report(NamedTuple):
     page: str
 
 
-def make_report(source: Path, title: str | None, thumbnails: int, examine: int | None, progress: Progress) -> Report:
+def make_report(source: Place, title: str | None, thumbnails: int, examine: int | None, progress: Progress) -> Report:
     """Look at a dataset and write its page.
 
     Args:
-        source: The folder of a converted dataset, or the zip of a detection export.
+        source: The folder of a converted dataset, or the zip of a detection export; or the address of one.
         title: Title of the page; None names it after the source.
         thumbnails: Thumbnails for each class at most.
         examine: Images to measure for outliers at most; None chooses so many that it does not take long.
@@ -67,8 +68,10 @@ def make_report(source: Path, title: str | None, thumbnails: int, examine: int |
 
 
 @contextmanager
-def _open(source: Path) -> Iterator[Dataset]:
-    if source.is_dir():
+def _open(source: Place) -> Iterator[Dataset]:
+    if isinstance(source, Address) and not source.is_file():
+        yield read_stored(source)
+    elif isinstance(source, Path) and source.is_dir():
         yield read_folder(source)
     elif source.is_file():
         from toolkit.report.read_export import open_export
@@ -76,7 +79,7 @@ def _open(source: Path) -> Iterator[Dataset]:
         with open_export(source) as dataset:
             yield dataset
     else:
-        problem = "is neither a folder nor a file" if source.exists() else "does not exist"
+        problem = "is neither a folder nor a file" if os.path.lexists(str(source)) else "does not exist"
         raise UsageError(f"{source} {problem}: name the folder of a dataset, or the zip of a detection export")
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, NamedTuple
 
 from toolkit.core.formats import TaskType
+from toolkit.core.storage import Place
 from toolkit.dataset.detection_labels import Box
 
 
@@ -74,7 +74,7 @@ class Dataset:
 
     kind: TaskType
     format_name: str
-    source: Path
+    source: Place
     sides: list[str]
     classes: list[str]
     images: list[DatasetImage]

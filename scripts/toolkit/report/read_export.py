@@ -1,11 +1,13 @@
 """A detection dataset: the zip of an export, or the folder of a converted one, with its images and their boxes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import IMAGENET, TaskType
+from toolkit.core.storage import Place
 from toolkit.dataset.archive import open_archive
 from toolkit.dataset.archive_kind import recognise
 from toolkit.dataset.detection_files import LabelFiles
@@ -16,7 +18,7 @@ from toolkit.report.model import Dataset, DatasetImage, Finding
 
 
 @contextmanager
-def open_export(path: Path) -> Iterator[Dataset]:
+def open_export(path: Place) -> Iterator[Dataset]:
     """Read a detection export.
 
     Args:
@@ -46,7 +48,13 @@ def read_detection_folder(folder: Path) -> Dataset:
     return _read(folder, LabelFiles.of_folder(folder))
 
 
-def _read(path: Path, files: LabelFiles) -> Dataset:
+def read_detection_files(source: Place, lengths: Mapping[str, int], open_file: Callable[[str], IO[bytes]]) -> Dataset:
+    """Read the same of files that are found otherwise; see :func:`read_detection_folder`."""
+    sizes = {name: (length, length) for name, length in lengths.items()}
+    return _read(source, LabelFiles(sizes, recognise(list(sizes)), open_file))
+
+
+def _read(path: Place, files: LabelFiles) -> Dataset:
     format_name = files.kind.name
     if format_name == IMAGENET:
         raise UsageError(f"{path} looks like a classification export: convert it, then report on the dataset's folder")

@@ -1,6 +1,7 @@
 """A converted dataset, read from its folder: its images, and what its manifest tells of where it comes from."""
 
 import hashlib
+import io
 import json
 import os
 from collections import defaultdict
@@ -11,10 +12,13 @@ from typing import IO, Any, TypeVar
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED, TaskType
 from toolkit.core.safe_names import is_junk
+from toolkit.core.storage import Address, Place
 from toolkit.dataset import manifest
 from toolkit.dataset.duplicates import name_equal
-from toolkit.dataset.layout import ALL_SIDES, LABELS, MANIFEST, SIDES
+from toolkit.dataset.layout import ALL_SIDES, IMAGES, LABELS, MANIFEST, SIDES, is_shard
+from toolkit.dataset.verify import read_manifest
 from toolkit.report.model import Dataset, DatasetImage, Finding
+from toolkit.report.read_shards import dataset_of, read_shards
 
 _TEST = "test"
 
@@ -32,12 +36,46 @@ def read_folder(folder: Path) -> Dataset:
         UsageError: There is no dataset in it.
         ToolkitError: Its labels cannot be read.
     """
-    if not any((folder / side).is_dir() for side in SIDES) and _looks_like_detection(folder):
+    if any(map(is_shard, manifest.recorded_parts(folder / MANIFEST))):
+        dataset = read_shards(folder)
+    elif not any((folder / side).is_dir() for side in SIDES) and _looks_like_detection(folder):
         from toolkit.report.read_export import read_detection_folder
 
         dataset = read_detection_folder(folder)
     else:
         dataset = read_tree(folder)
+    _add_provenance(dataset)
+    return dataset
+
+
+def read_stored(address: Address) -> Dataset:
+    """Read a converted dataset at an address.
+
+    Raises:
+        UsageError: There is none.
+        ToolkitError: Its labels or its manifest cannot be read.
+    """
+
+    def open_part(name: str, start: int, size: int) -> IO[bytes]:
+        return io.BytesIO((address / name).read(start, size))
+
+    parts = manifest.recorded_parts(address / MANIFEST)
+    if not parts:
+        raise UsageError(f"{address} holds no dataset: no {MANIFEST} is there (make convert makes one)")
+    if any(map(is_shard, parts)):
+        dataset = dataset_of(read_manifest(address / MANIFEST), address, open_part)
+    else:
+        files = address.files()
+
+        def open_file(name: str) -> IO[bytes]:
+            return open_part(name, 0, files[name])
+
+        if IMAGES in parts:
+            from toolkit.report.read_export import read_detection_files
+
+            dataset = read_detection_files(address, files, open_file)
+        else:
+            dataset = dataset_of(read_manifest(address / MANIFEST), address, open_part, "image classification")
     _add_provenance(dataset)
     return dataset
 
@@ -172,7 +210,7 @@ def _add_provenance(dataset: Dataset) -> None:
         dataset.provenance = [("Folder", dataset.source.name), ("Manifest", origin)]
 
 
-def _add_record(dataset: Dataset, path: Path) -> None:
+def _add_record(dataset: Dataset, path: Place) -> None:
     """Add what a manifest says; nothing is added if a value in it has a wrong type."""
     differing = {str(image.location) for image in dataset.images if image.location is not None}
     record = _read_manifest(path, differing)
@@ -208,7 +246,7 @@ def _source(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield words, _of_type(source[key], str)
 
 
-def _read_manifest(path: Path, differing: set[str]) -> dict[str, Any]:
+def _read_manifest(path: Place, differing: set[str]) -> dict[str, Any]:
     """Read a manifest but for its images, which stand on a line each: a million of them are not in memory at once.
 
     Args:
@@ -225,7 +263,7 @@ def _read_manifest(path: Path, differing: set[str]) -> dict[str, Any]:
             absent.append(image["path"])
 
     in_images = False
-    with path.open(encoding="utf-8") as lines:
+    with io.TextIOWrapper(path.open("rb"), encoding="utf-8") as lines:
         for line in lines:
             if in_images and line.startswith("{"):
                 compare(json.loads(line.rstrip().removesuffix(",")))

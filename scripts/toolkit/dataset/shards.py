@@ -1,0 +1,305 @@
+"""A dataset as WebDataset reads it: tar files of about one size, each sample an image and a JSON of the same key.
+
+Everything but the images' bytes is known before the first shard is written: which image is where, and how large each
+shard becomes. The bytes depend on content, labels and options alone, so the same export gives the same shards.
+"""
+
+import hashlib
+import json
+import re
+import tarfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+from toolkit.core.errors import UsageError
+from toolkit.core.workers import run_workers, worker_count
+from toolkit.dataset.detection_manifest import DetectionManifest
+from toolkit.dataset.layout import (
+    ALL_SIDES,
+    CLASSES,
+    INDEX_TABLE,
+    LABELS,
+    MANIFEST,
+    MOST_SHARDS,
+    shard_name,
+    shards_part,
+)
+from toolkit.dataset.manifest import FileRecord, Manifest
+
+MOST_WORKERS = 4
+_BLOCK = tarfile.BLOCKSIZE
+_KEY_DIGITS = 9
+_LARGEST_FACTS = 64 * 1024**2
+_USUAL_FACTS = 4096
+_ZEROS = bytes(tarfile.RECORDSIZE)
+_SPELLINGS = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif", "dib": "bmp", "apng": "png"}
+_CONTENTS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP")
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+Piece = bytes | memoryview
+ReadImage = Callable[[int], Iterable[Piece]]
+"""Gives the bytes of an image by its index; a piece is valid until the next one is asked for."""
+
+
+def read_shard_size(text: str) -> int:
+    """Read a number of bytes such as "1GB", "500 MB" or "64MiB".
+
+    Raises:
+        UsageError: It is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,15}) ?([KMG]I?B)?", text.strip().upper())
+    size = int(found[1]) * _UNITS[found[2] or ""] if found else 0
+    if not size:
+        raise UsageError(f"--shard-size must be a size such as 1GB or 500MB, found {text}")
+    return size
+
+
+class Sample(NamedTuple):
+    """What a shard has of an image.
+
+    Attributes:
+        side: ``training``, ``validation`` or ``test``.
+        extension: Of its content, such as ``jpg``.
+        size: Bytes.
+        sha256: In hexadecimal digits.
+        name: Its path in the export.
+        facts: What its JSON tells.
+    """
+
+    side: str
+    extension: str
+    size: int
+    sha256: str
+    name: str
+    facts: Mapping[str, object]
+
+
+class _Placed(NamedTuple):
+    """An image in its shard.
+
+    Attributes:
+        image: Its index.
+        key: What image and JSON are called.
+        offset: Where the image's bytes begin.
+    """
+
+    image: int
+    key: str
+    offset: int
+
+
+class Shard(NamedTuple):
+    """A shard to be: its name, its images in their order, and its bytes."""
+
+    name: str
+    images: list[_Placed]
+    size: int
+
+
+class Shards(NamedTuple):
+    """All shards of a dataset, and the samples that are in them, by image."""
+
+    samples: Sequence[Sample]
+    each: Sequence[Shard]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all shards together."""
+        return sum(shard.size for shard in self.each)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is made in the dataset's folder."""
+        counts = {side: sum(shard.name.startswith(f"{side}-") for shard in self.each) for side in ALL_SIDES}
+        of_sides = (shards_part(side, count) for side, count in counts.items() if count)
+        return (*of_sides, INDEX_TABLE, CLASSES, LABELS, MANIFEST)
+
+
+def extension_of(name: str, content: str | None) -> str:
+    """Spell the extension of an image in one way, by its content if that is a picture of another format."""
+    extension = (content if content in _CONTENTS else name.rpartition(".")[2]).lower()
+    return _SPELLINGS.get(extension, extension)
+
+
+def plan_shards(samples: Sequence[Sample], shard_size: int, seed: int) -> Shards:
+    """Give every image its shard.
+
+    The images of a side are in an order that looks random, so that each shard has something of every class, and readers
+    need not shuffle among many shards. It follows from the seed, their content and their names.
+
+    Args:
+        samples: The images.
+        shard_size: Bytes of a shard, which one image alone may exceed.
+        seed: Another one gives another order.
+
+    Raises:
+        UsageError: There would be too many.
+    """
+    ranks = [
+        hashlib.sha256(f"{seed} {sample.sha256} {sample.name}".encode("utf-8", "surrogatepass")).digest()
+        for sample in samples
+    ]
+    of_side: dict[str, list[int]] = {side: [] for side in ALL_SIDES}
+    for index, sample in enumerate(samples):
+        of_side[sample.side].append(index)
+    shards: list[Shard] = []
+    first_key = 0
+    for side, indices in of_side.items():
+        indices.sort(key=ranks.__getitem__)
+        shards += _shards_of_side(side, indices, samples, shard_size, first_key)
+        first_key += len(indices)
+    return Shards(samples, shards)
+
+
+def _shards_of_side(
+    side: str, indices: Sequence[int], samples: Sequence[Sample], shard_size: int, first_key: int
+) -> Iterator[Shard]:
+    number = size = 0
+    images: list[_Placed] = []
+    for key, index in enumerate(indices, first_key):
+        sample = samples[index]
+        needed = 2 * _BLOCK + _padded(sample.size) + _padded(len(_facts(sample)))
+        if images and _whole(size + needed) > shard_size:
+            yield Shard(shard_name(side, number), images, _whole(size))
+            number, size, images = number + 1, 0, []
+            if number == MOST_SHARDS:
+                raise UsageError(f"there would be more than {MOST_SHARDS} shards of {side}: give a larger --shard-size")
+        images.append(_Placed(index, f"{key:0{_KEY_DIGITS}}", size + _BLOCK))
+        size += needed
+    if images:
+        yield Shard(shard_name(side, number), images, _whole(size))
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _whole(size: int) -> int:
+    """Add the end of a tar, two blocks of zeros, and fill the last record up."""
+    return -(-(size + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
+def _facts(sample: Sample) -> bytes:
+    return json.dumps(sample.facts).encode()
+
+
+def _header(name: str, size: int) -> bytes:
+    """Make a header that says nothing of when, where and by whom it was made."""
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
+
+
+def pieces_of(shard: Shard, samples: Sequence[Sample], read: ReadImage) -> Iterator[Piece]:
+    """Make the bytes of a shard."""
+    total = 0
+    for image, key, _ in shard.images:
+        sample = samples[image]
+        yield _header(f"{key}.{sample.extension}", sample.size)
+        yield from read(image)
+        facts = _facts(sample)
+        yield _ZEROS[: _padded(sample.size) - sample.size] + _header(f"{key}.json", len(facts)) + facts
+        yield _ZEROS[: _padded(len(facts)) - len(facts)]
+        total += 2 * _BLOCK + _padded(sample.size) + _padded(len(facts))
+    yield _ZEROS[:_BLOCK]
+    yield _ZEROS[: shard.size - total - _BLOCK]
+
+
+def write_shards(
+    shards: Shards,
+    read: ReadImage,
+    create: Callable[[str], AbstractContextManager[BinaryIO]],
+    on_percent: Callable[[], None] = lambda: None,
+) -> list[FileRecord]:
+    """Write all shards, some at a time.
+
+    Args:
+        shards: What goes where.
+        read: Gives the images, in any thread.
+        create: Opens a new file of the dataset by its name.
+        on_percent: Called for every hundredth of the work.
+
+    Returns:
+        What was written, in the order of the shards.
+    """
+    records: dict[str, FileRecord] = {}
+    waiting = deque(shards.each)
+    written = shown = 0
+
+    def work(_number: int, stopped: threading.Event) -> None:
+        nonlocal written
+        while not stopped.is_set():
+            try:
+                shard = waiting.popleft()
+            except IndexError:
+                return
+            sha256 = hashlib.sha256()
+            with create(shard.name) as stream:
+                for piece in pieces_of(shard, shards.samples, read):
+                    if stopped.is_set():
+                        raise _Stopped
+                    sha256.update(piece)
+                    stream.write(piece)
+                    written += len(piece)
+            records[shard.name] = FileRecord(shard.name, shard.size, sha256.hexdigest())
+
+    def show() -> None:
+        nonlocal shown
+        for _ in range(min(100, 100 * written // (shards.size or 1)) - shown):
+            on_percent()
+            shown += 1
+
+    run_workers(work, worker_count(MOST_WORKERS, len(shards.each)), show)
+    return [records[shard.name] for shard in shards.each]
+
+
+class _Stopped(Exception):
+    """Another thread has failed, so that this one's shard is not to look whole."""
+
+
+_AnyManifest = TypeVar("_AnyManifest", Manifest, DetectionManifest)
+
+
+def in_shards(manifest: _AnyManifest, shards: Shards, files: Iterable[FileRecord]) -> _AnyManifest:
+    """Turn the record of a dataset in folders into that of the same dataset in shards.
+
+    Args:
+        manifest: The record; its images are in the order of the samples.
+        shards: The shards.
+        files: The shards and their index, as written.
+    """
+    paths: dict[str, str] = {}
+    images = []
+    for shard in shards.each:
+        for index, key, offset in shard.images:
+            image = manifest.images[index]
+            path = f"{shard.name}/{key}.{shards.samples[index].extension}"
+            paths[image.path] = path
+            images.append(image._replace(path=path, offset=offset))
+    duplicates = [record._replace(paths=[paths[path] for path in record.paths]) for record in manifest.duplicates]
+    return manifest._replace(parts=shards.parts, images=images, duplicates=duplicates, files=list(files))
+
+
+def read_facts(read: Callable[[int, int], bytes], offset: int, size: int) -> dict[str, Any]:
+    """Read the JSON behind an image of a shard.
+
+    Args:
+        read: Gives bytes of the shard, from a place on and as many as that.
+        offset: Where the image's bytes begin.
+        size: How many they are.
+
+    Raises:
+        ValueError: There is none.
+    """
+    start = offset + _padded(size)
+    piece = read(start, _BLOCK + _USUAL_FACTS)
+    try:
+        length = tarfile.TarInfo.frombuf(piece[:_BLOCK], "utf-8", "strict").size
+    except tarfile.HeaderError as error:
+        raise ValueError(error) from None
+    text = piece[_BLOCK:] if length <= _USUAL_FACTS else read(start + _BLOCK, min(length, _LARGEST_FACTS))
+    facts: dict[str, Any] = json.loads(text[:length])
+    return facts
