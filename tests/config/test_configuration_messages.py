@@ -92,7 +92,7 @@ def test_paths_count_from_the_file_options_from_here(monkeypatch, tmp_path):
         "dataset_conversion_seed": 1,
     }
     keys = read(ConvertKeys, file_with(**values), environ={})
-    assert keys.dataset_conversion_base_file == Path("/nowhere/a/x.zip")
+    assert keys.dataset_conversion_base_file == (Path("/nowhere/a/x.zip"),)
     assert keys.dataset_conversion_dir == Path("/nowhere/y")
     keys = read(ConvertKeys, file_with(**values), {"dataset_conversion_dir": Path("z")}, {})
     assert keys.dataset_conversion_dir == tmp_path / "z"

@@ -47,7 +47,7 @@ SCRIPTS = {
     "verify_dataset": "verify",
 }
 DEVELOPERS = ("bench_convert", "compare_readers", "describe_configuration", "lock_requirements")
-FOREIGN = ("train.py", "docker", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
+FOREIGN = ("docker", "kubectl", "helm", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
 """Whoever has one of these words before it has options of its own."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
@@ -220,7 +220,7 @@ def copy_repository(target: Path) -> Path:
     target.mkdir()
     copy_tutorials(target)
     shutil.copytree(TOP / "config", target / "config", ignore=shutil.ignore_patterns("cvat.env", "access-token"))
-    for name in ("Makefile", "compose", "requirements.txt", "requirements-dev.txt", "requirements-notebooks.txt"):
+    for name in ("Makefile", "compose", *(path.name for path in TOP.glob("requirements*.txt"))):
         (target / name).symlink_to(TOP / name)
     (target / "README.md").write_bytes((TOP / "README.md").read_bytes())
     (target / ".venv").symlink_to(sys.prefix)

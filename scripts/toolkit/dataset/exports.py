@@ -154,7 +154,7 @@ def results_of(found: Sequence[_Result | ToolkitError]) -> list[_Result]:
     """Give the results of what was done with each export, or raise what was wrong with some, all at once."""
     errors = [one for one in found if isinstance(one, ToolkitError)]
     if len(errors) == 1:
-        # Another one, for that in the list would hold the list: a ring that keeps a cluster's connection to Python's end.
+        # A new one: that in the list would hold the list, a ring that keeps a cluster's connection open to the end.
         raise type(errors[0])(errors[0].message, errors[0].details)
     if errors:
         kind = UsageError if all(isinstance(error, UsageError) for error in errors) else ToolkitError
