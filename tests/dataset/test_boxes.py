@@ -302,6 +302,7 @@ def test_subsets_are_sides(tmp_path: Path) -> None:
         ({"a.jpg": "", "b.jpg": ""}, [], "holds no box"),
         ({"a.jpg": box()}, [], "would be empty"),
         ({"a.jpg": "<track></track>"}, [], "CVAT for video 1.1"),
+        ({"a.jpg": "<a>" * 50_000 + "</a>" * 50_000}, [], "more than 32 deep"),
     ],
 )
 def test_what_cannot_be_a_dataset_is_refused(

@@ -4,9 +4,11 @@ import copy
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tests.support.conversions import (
     two_classes,
 )
 from toolkit.core.errors import ToolkitError
+from toolkit.dataset import duplicates
 from toolkit.dataset.manifest import read
 from toolkit.dataset.verify import verify
 
@@ -253,6 +256,30 @@ def test_pictures_that_look_the_same_count_as_duplicates_if_asked_for(tmp_path: 
     pairs = {tuple(sorted(path.partition("/")[2] for path in record["paths"])) for record in found}
     assert pairs == {(f"cat/{number}.jpg", f"dog/{number}.jpg") for number in range(10)}
     assert {record["kind"] for record in found} == {"near-duplicate"}
+
+
+@pytest.mark.parametrize("many", [0, 10**9])
+@pytest.mark.parametrize("share", [0.5, 0.08])
+def test_looks_are_put_together_as_if_each_was_compared_with_each(
+    share: float, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "_MANY_PAIRS", many)
+    chance = random.Random(3)
+
+    def changed(bits: int, count: int) -> int:
+        return bits ^ sum(1 << place for place in chance.sample(range(64), count))
+
+    looks = []
+    for _ in range(60):
+        look = tuple(sum((chance.random() < share) << place for place in range(64)) for _ in range(2))
+        looks += [look, (changed(look[0], chance.randrange(7)), changed(look[1], chance.randrange(7)))]
+    alike = {number: {number} for number in range(len(looks))}
+    for (one, first), (other, second) in combinations(enumerate(looks), 2):
+        if all((a ^ b).bit_count() <= 4 for a, b in zip(first, second, strict=True)) and alike[one] is not alike[other]:
+            joined = alike[one] | alike[other]
+            alike.update(dict.fromkeys(joined, joined))
+    expected = sorted(sorted(group) for group in {id(group): group for group in alike.values()}.values())
+    assert duplicates.alike(looks) == [group for group in expected if len(group) > 1]
 
 
 def test_copies_within_one_split_are_counted_and_named(tmp_path: Path) -> None:

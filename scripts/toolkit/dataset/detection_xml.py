@@ -15,6 +15,9 @@ from toolkit.dataset.detection_labels import (
     read_size,
 )
 
+_DEEPEST = 32
+"""Elements in one another: CVAT's own are six deep."""
+
 _CVAT_TERMS = {
     "project/name": "Project",
     "project/id": "Project id",
@@ -36,6 +39,8 @@ def read_cvat(found: Annotations) -> None:
                         "is an export in CVAT for video 1.1, whose tracks are not read: "
                         "export it again as CVAT for images 1.1 or COCO 1.0"
                     )
+                if len(parents) == _DEEPEST:
+                    raise LabelProblem(f"has elements in elements, more than {_DEEPEST} deep")
                 parents.append(element)
                 continue
             parents.pop()

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from itertools import product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 from toolkit.core.images import DifferenceHash, difference_hash
@@ -20,8 +20,8 @@ _NAMED = 4
 _DISTANCE = 4
 """Bits of 64, in each direction, that may differ between pictures that look the same."""
 _MOST_PIXELS = 100_000_000
-_BAND_BITS = 13
-_MASK = (1 << _BAND_BITS) - 1
+_MANY_PAIRS = 3000
+"""So many comparisons for each look pay for more bands."""
 
 
 class Kind(StrEnum):
@@ -202,8 +202,9 @@ def _look_at(job: _LookJob, _on_done: Callable[[int], None]) -> list[DifferenceH
 def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
     """Put the numbers of looks together that differ by at most four bits in each direction.
 
-    Two such 64-bit numbers are equal in one of five 13-bit bands at least, so only those are compared that share a
-    band in each direction; equal looks are compared once for all.
+    Two such 64-bit numbers are equal in one of five bands at least, and in two of six, so only those are compared that
+    are so in each direction; equal looks are compared once for all. One in five is faster to make, but where many
+    pictures have much in common (the same sky, the same frame), those of two in six leave far less to compare.
     """
     of_look: dict[DifferenceHash, list[int]] = {}
     for number, look in enumerate(looks):
@@ -218,19 +219,39 @@ def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
             number = parent[number]
         return number
 
-    for row_shift, column_shift in product(range(0, 64, _BAND_BITS), repeat=2):
-        bands: dict[tuple[int, int], list[int]] = {}
+    masks = _masks(_DISTANCE + 1)
+    if sum(_pairs(distinct, *both) for both in product(masks, repeat=2)) > _MANY_PAIRS * len(distinct):
+        masks = _masks(_DISTANCE + 2)
+    for row_mask, column_mask in product(masks, repeat=2):
+        banded: dict[DifferenceHash, list[int]] = {}
         for number, (rows, columns) in enumerate(distinct):
-            others = bands.setdefault((rows >> row_shift & _MASK, columns >> column_shift & _MASK), [])
-            for other in others:
-                if (
-                    (rows ^ distinct[other][0]).bit_count() <= _DISTANCE
-                    and (columns ^ distinct[other][1]).bit_count() <= _DISTANCE
-                    and root(other) != root(number)
-                ):
-                    parent[root(number)] = root(other)
-            others.append(number)
+            banded.setdefault((rows & row_mask, columns & column_mask), []).append(number)
+        for members in banded.values():
+            if len(members) == 1 or len({root(number) for number in members}) == 1:
+                continue
+            all_rows = [distinct[number][0] for number in members]
+            for at, number in enumerate(members):
+                rows, columns = distinct[number]
+                for near in [
+                    place for place, other in enumerate(all_rows[:at]) if (rows ^ other).bit_count() <= _DISTANCE
+                ]:
+                    other = members[near]
+                    if (columns ^ distinct[other][1]).bit_count() <= _DISTANCE:
+                        parent[root(number)] = root(other)
     groups: dict[int, list[int]] = {}
     for number, look in enumerate(distinct):
         groups.setdefault(root(number), []).extend(of_look[look])
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def _masks(bands: int) -> list[int]:
+    """Return the masks of which one at least shows equal bits in 64-bit numbers that differ by at most four."""
+    edges = [64 * band // bands for band in range(bands + 1)]
+    single = [(1 << last) - (1 << first) for first, last in pairwise(edges)]
+    return [sum(chosen) for chosen in combinations(single, bands - _DISTANCE)]
+
+
+def _pairs(looks: Sequence[DifferenceHash], row_mask: int, column_mask: int) -> int:
+    """Count the pairs that are equal under two masks."""
+    counts = Counter((rows & row_mask, columns & column_mask) for rows, columns in looks)
+    return sum(count * (count - 1) // 2 for count in counts.values())
