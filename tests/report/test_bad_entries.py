@@ -94,6 +94,14 @@ def test_the_rest_is_shown(tmp_path: Path, files: dict[str, str | bytes], said: 
     assert said in page.findings["bad_label"]
 
 
+def test_a_box_of_a_class_that_is_not_listed_is_named(tmp_path: Path) -> None:
+    files = cvat(GOOD)
+    labels = "<meta><project><labels><label><name>dog</name></label></labels></project></meta><image"
+    files["annotations.xml"] = str(files["annotations.xml"]).replace("<image", labels, 1)
+    _, page = report(write_zip(tmp_path / "x.zip", files), tmp_path)
+    assert "a.jpg: cat" in page.findings["unknown_class"]
+
+
 def test_labels_of_other_shapes_are_drawn_as_the_box_around_them(tmp_path: Path) -> None:
     facts, page = report(write_zip(tmp_path / "x.zip", yolo("1 .1 .1 .3 .1 .3 .3")), tmp_path)
     assert facts["boxes"] == 2

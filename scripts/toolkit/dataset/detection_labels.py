@@ -254,7 +254,7 @@ def _reason(error: BaseException) -> str:
         return f"has no {error.args[0]!s}"
     if isinstance(error, LabelProblem | ElementTree.ParseError | json.JSONDecodeError):
         return f"{error}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+    return f"is not written as the format wants it ({' '.join(str(error).split()) or type(error).__name__})"[:200]
 
 
 def half_sides(across: float, down: float, rotation: float) -> tuple[float, float]:

@@ -108,6 +108,10 @@ def _findings(found: Annotations) -> Iterator[Finding]:
     if found.problems:
         one, many = "entry of the labels is wrong", "entries of the labels are wrong"
         yield Finding.of("bad_label", found.problems, one, many)
+    named = ((image.name, box.label) for image in found.images.values() for box in image.boxes)
+    if unknown := [f"{name}: {label}" for name, label in named if label not in found.classes]:
+        nobody = "of a class that the labels do not list"
+        yield Finding.of("unknown_class", unknown, f"box is {nobody}", f"boxes are {nobody}")
     if missing := sorted(image.name for image in found.images.values() if image.location is None):
         yield Finding.of("missing_image", missing, "image is not in the zip", "images are not in the zip")
     if unlisted := found.unlisted():
