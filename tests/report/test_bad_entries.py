@@ -79,6 +79,9 @@ GOOD = 'xtl="1" ytl="2" xbr="30" ybr="40"'
         pytest.param(coco([BOX, 5]), "entry of annotations", id="number for an object"),
         pytest.param(coco([BOX, BOX | {"image_id": [1]}]), "entry of annotations", id="list for an id"),
         pytest.param(coco([BOX], [A, {"id": 1, "file_name": "b.jpg"}]), "is that of a.jpg too", id="id given twice"),
+        pytest.param(
+            coco([BOX], categories=[*CAT, {"id": 1, "name": "dog"}]), "the id 1 of dog is that of cat", id="id of two"
+        ),
         pytest.param(voc("", size=""), "there is no <size>", id="no size"),
         pytest.param(voc("<xmin>1</xmin>"), "a box of cat lacks a corner", id="voc corner"),
         pytest.param(yolo("7 0.3 0.3 0.1 0.1"), "line 3: there is no class with the number 7", id="class number"),

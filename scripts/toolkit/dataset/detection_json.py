@@ -145,7 +145,9 @@ class _CocoFile:
             raise LabelProblem("it has no list of images")
 
     def _category(self, entry: Any) -> None:
-        self._labels[entry["id"]] = read_text(entry["name"], "name")
+        name = read_text(entry["name"], "name")
+        if self._labels.setdefault(entry["id"], name) != name:
+            raise LabelProblem(f"the id {entry['id']} of {name} is that of {self._labels[entry['id']]} too")
         if entry.get("supercategory") != entry["name"]:
             self._above.add(str(entry.get("supercategory")))
         self._found.add_classes([entry["name"]])
