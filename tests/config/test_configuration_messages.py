@@ -96,7 +96,7 @@ def test_paths_count_from_the_file_options_from_here(monkeypatch, tmp_path):
     assert keys.dataset_conversion_dir == Path("/nowhere/y")
     keys = read(ConvertKeys, file_with(**values), {"dataset_conversion_dir": Path("z")}, {})
     assert keys.dataset_conversion_dir == tmp_path / "z"
-    assert ConvertKeys.model_validate(values).dataset_conversion_base_file == tmp_path / "x.zip"
+    assert ConvertKeys.model_validate(values).dataset_conversion_base_file == (tmp_path / "x.zip",)
 
 
 def test_the_nearest_known_name_is_one():

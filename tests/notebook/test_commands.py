@@ -49,6 +49,8 @@ SCRIPTS = {
 DEVELOPERS = ("bench_convert", "compare_readers", "describe_configuration", "lock_requirements")
 FOREIGN = ("docker", "kubectl", "helm", "git", "cvat-cli", "pip", "apt-get", "gh", "ssh", "jupyter", "-m ipykernel")
 """Whoever has one of these words before it has options of its own."""
+ELSEWHERE = re.compile(r"s3://|--from-storage|--format webdataset|/task-\*|--scheduler")
+"""What a command has that needs a bucket, a cluster, more packages or several exports."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 ALL = [command for page in pages() for command in commands(page)]
@@ -139,7 +141,7 @@ def test_code_in_sentences_exists(page):
 
 def can_run(command: Command) -> str | None:
     """Tell which state of the workspace a command needs; None if it is not for running here."""
-    if not command.is_run or re.search(r"…|<\w|\.\.\.", command.line):
+    if not command.is_run or re.search(r"…|<\w|\.\.\.", command.line) or ELSEWHERE.search(command.line):
         return None
     words = [word for word in command.words if not re.match(r"\w+=", word)]
     if words[:1] == ["make"]:
