@@ -1,6 +1,7 @@
 """What docs/reading.md promises: its snippets, run as they stand, and whether each reads every image right."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.secrets import without_secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reading.md"
@@ -226,7 +226,7 @@ def python_of(snippet: Snippet, environment: Path) -> Path:
 def read(python: Path, snippet: Snippet, datasets: Sequence[Path], home: Path) -> list[Outcome]:
     """Run a snippet in the folder of each dataset, and compare what it has with what the dataset holds.
 
-    There is no network for it, and nothing of the person's own settings.
+    There is no network for it, and nothing of the environment: tools keep settings, and do otherwise in CI.
 
     Args:
         python: The interpreter that has the tool.
@@ -238,7 +238,7 @@ def read(python: Path, snippet: Snippet, datasets: Sequence[Path], home: Path) -
     answer = home / "seen.json"
     answer.unlink(missing_ok=True)
     environment = {
-        **without_secrets(),
+        **{name: os.environ[name] for name in ("LANG", "PATH", "TMPDIR") if name in os.environ},
         "HOME": str(home),
         "CUDA_VISIBLE_DEVICES": "",
         "HF_DATASETS_OFFLINE": "1",
