@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.secrets import without_secrets
 
 CONVERT = Path(__file__).parents[1] / "convert_dataset.py"
 WIDTH, HEIGHT = 80, 64
@@ -69,7 +70,7 @@ def make_dataset(layout: Layout, folder: Path) -> Path:
     if layout.labels is not None:
         (folder / "pinned.json").write_text(json.dumps(layout.labels), "utf-8")
         command += ["--labels", str(folder / "pinned.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=without_secrets())
     if done.returncode:
         raise ToolkitError(f"the dataset for {layout.name} could not be made: {done.stderr.strip()}")
     return folder / "dataset"

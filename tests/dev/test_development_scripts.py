@@ -91,6 +91,8 @@ notebook = []
 bench = []
 frameworks = []
 distributed = []
+storage = []
+storage-test = []
 """
 
 
@@ -98,7 +100,7 @@ def test_every_lock_is_written(tree: Path) -> None:
     (tree / "pyproject.toml").write_text(NOTHING_NEEDED.format(""), "utf-8")
     answer = run(tree, "lock_requirements", "--upgrade")
     assert answer.returncode == 0, answer.stderr
-    kinds = ("", "-dev", "-notebooks", "-distributed", "-bench", "-frameworks")
+    kinds = ("", "-dev", "-notebooks", "-distributed", "-storage", "-storage-test", "-bench", "-frameworks")
     names = [f"requirements{kind}.txt" for kind in kinds]
     assert answer.stderr.splitlines() == [f"locked {name}" for name in names]
     assert all((tree / name).exists() for name in names)

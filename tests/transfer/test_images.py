@@ -239,7 +239,7 @@ def test_several_extensions_and_all_that_cvat_opens(tmp_path):
         find_images(tmp_path, "jpg")
 
 
-@pytest.mark.parametrize(("form", "ending"), [("PNG", "png"), ("BMP", "bmp"), ("GIF", "gif"), ("WEBP", "webp")])
+@pytest.mark.parametrize(("form", "ending"), [("PNG", "png"), ("BMP", "bmp"), ("GIF", "gif"), ("WebP", "webp")])
 def test_other_kinds_of_images_are_looked_into(tmp_path, form, ending):
     stream = io.BytesIO()
     Picture.effect_noise((32, 32), 90).convert("RGB").save(stream, form)

@@ -19,7 +19,7 @@ from toolkit.core.errors import ToolkitError, UsageError
 _LOCK = ".lock"
 _TRIES = 5
 _ABANDONED_AFTER = 3600.0
-"""Seconds after which nobody writes a part of a small file any more."""
+"""Seconds after which nobody writes a part of a small file any more, where locks do not tell."""
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _remove(folder: Path) -> bool:
 def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
     """Write a file beside its place and move it there.
 
-    The file beside has a name that nobody can foresee; what a killed run has left of an hour ago is removed.
+    The file beside has a name that nobody can foresee; what a killed run has left is removed.
 
     Args:
         path: The file; an older one is replaced.
@@ -107,8 +107,7 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
         OSError: It could not be written; what was there before is unchanged.
     """
     _remove_parts(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600 if is_private else 0o666)
+    part, descriptor = _new_part(path, 0o600 if is_private else 0o666)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             if is_private:
@@ -116,18 +115,43 @@ def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        part.replace(path)
+            part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _new_part(path: Path, mode: int) -> tuple[Path, int]:
+    """Open a new file beside a path and lock it, so that no other run takes it for what a killed one has left."""
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with suppress(OSError):  # on a file system without locks only the age tells
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # removed before it was locked
 
 
 def _remove_parts(path: Path) -> None:
     for part in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}.part"):
         with suppress(OSError):
             state = part.lstat()
-            if state.st_uid == os.geteuid() and time.time() - state.st_mtime > _ABANDONED_AFTER:
+            if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and _is_abandoned(part, state.st_mtime):
                 part.unlink()
+
+
+def _is_abandoned(part: Path, modified: float) -> bool:
+    if time.time() - modified > _ABANDONED_AFTER:
+        return True
+    descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def read_own(path: Path, largest: int = 16 * 1024**2) -> bytes:
