@@ -242,7 +242,7 @@ $(VENV)-storage/.done: requirements.txt requirements-dev.txt requirements-storag
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## Test the CVAT server targets on a real Docker engine, with small images in CVAT's place.
-	@$(PYTEST) -m stack -n 2 tests/stack
+	@$(PYTEST) -m stack -n 3 tests/stack
 
 .PHONY: test-cvat
 test-cvat: $(VENV)/.dev ## Test everything against the real CVAT in throw-away containers: [CVAT_VERSION=…].

@@ -17,7 +17,7 @@ from tests.support.image_builder import NEW, OLD
 from tests.support.throw_away import PROJECT_LABEL, Cvat
 from toolkit.stack.lock import ABANDONED_SECONDS
 
-PAIRS = 50 if os.environ.get("SWEEPS") else 3
+PAIRS = 50 if os.environ.get("SWEEPS") else 2
 LONGEST_PAUSE = 5.0
 KILLED = 0.15
 """The share of the commands that are killed at a random moment."""
