@@ -32,16 +32,7 @@ def main(
             show_default=False,
         ),
     ] = None,
-    dataset_dir: Annotated[
-        console.Location | None,
-        typer.Option(
-            "--dataset-dir",
-            "--dataset-conversion-dir",
-            parser=console.Location,
-            metavar="PATH",
-            help="The same as an option.",
-        ),
-    ] = None,
+    dataset_dir: console.DatasetDir = None,
     config: console.Config = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page; an older report is replaced.")] = Path(
         "report.html"

@@ -21,16 +21,7 @@ def main(
             parser=console.Location, metavar="[DATASET]", help="Folder or address of the dataset.", show_default=False
         ),
     ] = None,
-    dataset_dir: Annotated[
-        console.Location | None,
-        typer.Option(
-            "--dataset-dir",
-            "--dataset-conversion-dir",
-            parser=console.Location,
-            metavar="PATH",
-            help="The same as an option.",
-        ),
-    ] = None,
+    dataset_dir: console.DatasetDir = None,
     config: console.Config = None,
     as_json: console.Json = False,
     debug: console.Debug = False,

@@ -38,6 +38,16 @@ class Location(str):
     """A path or an address as typed; an option of it has ``parser=Location``."""
 
 
+DatasetDir = Annotated[
+    Location | None,
+    typer.Option(
+        "--dataset-dir",
+        "--dataset-conversion-dir",
+        parser=Location,
+        metavar="PATH",
+        help="The same as an option.",
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="The configuration file; else configuration.json of this folder, if there is one."),

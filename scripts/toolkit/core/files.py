@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import glob
+import io
 import os
 import re
 import secrets
@@ -10,11 +11,15 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.core.errors import ToolkitError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LOCK = ".lock"
 _TRIES = 5
@@ -274,3 +279,54 @@ def file_system(folder: Path) -> str | None:
         if folder.absolute().is_relative_to(place) and len(place.parts) >= found[0]:
             found = len(place.parts), f"{after.split(' ')[0]} at {place}"
     return found[1]
+
+
+class RangedFile(io.RawIOBase):
+    """A file to read from, of which any range can be had."""
+
+    def __init__(
+        self, read_range: Callable[[int, int], bytes], size: int, close: Callable[[], None] | None = None
+    ) -> None:
+        """Make one.
+
+        Args:
+            read_range: Gives bytes, by their offset and number.
+            size: Bytes in all.
+            close: Called when it is closed.
+        """
+        super().__init__()
+        self._read_range = read_range
+        self._size = size
+        self._close = close
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read from any place."""
+        return True
+
+    def tell(self) -> int:
+        """Tell where it is read next."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place; one behind the end has nothing to read."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence])
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Read into a buffer; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        content = self._read_range(self._at, max(0, min(len(view), self._size - self._at)))
+        view[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        """Close it, and what is behind it."""
+        if self._close is not None and not self.closed:
+            self._close()
+        super().close()

@@ -35,3 +35,24 @@ class Watch:
     status: Callable[[], AbstractContextManager[Callable[[str], None]]]
     say: Callable[[str], None]
     warn: Callable[[str], None]
+
+
+class Percent:
+    """Counts in hundredths of a whole."""
+
+    def __init__(self, total: int, on_percent: Callable[[], None]) -> None:
+        self._total = total or 1
+        self._on_percent = on_percent
+        self._count = self._shown = 0
+
+    def add(self, count: int = 1) -> None:
+        """Count some more."""
+        self.reach(self._count + count)
+
+    def reach(self, count: int) -> None:
+        """Tell how much is done in all."""
+        self._count = count
+        percent = min(100, 100 * count // self._total)
+        for _ in range(percent - self._shown):
+            self._on_percent()
+        self._shown = max(self._shown, percent)

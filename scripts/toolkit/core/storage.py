@@ -11,17 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
+from typing import IO, Any, BinaryIO, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.extras import import_extra
-from toolkit.core.files import resolve
+from toolkit.core.files import RangedFile, resolve
 from toolkit.core.secrets import redact, remember
 from toolkit.core.text import printable
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 SCHEMES = ("s3", "gs", "az")
 _MARK = "://"
@@ -237,7 +234,7 @@ class Address:
         """
         if (size := self.size()) is None:
             raise FileNotFoundError(str(self))
-        return io.BufferedReader(_Stored(self, size), _READ_PART)
+        return io.BufferedReader(RangedFile(self.read, size), _READ_PART)
 
     @contextmanager
     def create(self) -> Iterator[BinaryIO]:
@@ -271,36 +268,6 @@ class Address:
         """Remove objects below it."""
         if names:
             _system(self.scheme).rm([f"{self.key}/{name}" for name in names])
-
-
-class _Stored(io.RawIOBase):
-    """An object as a file to read from."""
-
-    def __init__(self, address: Address, size: int) -> None:
-        super().__init__()
-        self._address = address
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence])
-        return self._at
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer).cast("B")
-        content = self._address.read(self._at, max(0, min(len(view), self._size - self._at)))
-        view[: len(content)] = content
-        self._at += len(content)
-        return len(content)
 
 
 Place = Path | Address

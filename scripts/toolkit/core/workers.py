@@ -232,9 +232,9 @@ def run_processes(
                 if worker.task is not None:
                     try:
                         result = worker.result()
-                    except _Died:
+                    except _WorkerDied:
                         if not deaths:
-                            raise _died() from None
+                            raise
                         deaths -= 1
                         workers[number] = _Worker(start, workers)
                         workers[number].give(worker.task)
@@ -284,7 +284,7 @@ class _Worker:
         try:
             failure, result = _receive(self.results)
         except EOFError:
-            raise _Died from None
+            raise _WorkerDied from None
         self.task = None
         if failure is not None:
             raise failure
@@ -298,12 +298,13 @@ class _Worker:
         os.waitpid(self.process, 0)
 
 
-class _Died(Exception):
+class _WorkerDied(ToolkitError):
     """A worker ended before its task was done."""
 
-
-def _died() -> ToolkitError:
-    return ToolkitError("a process of this run ended before its work was done; if memory ran out, free some; run again")
+    def __init__(self) -> None:
+        super().__init__(
+            "a process of this run ended before its work was done; if memory ran out, free some; run again"
+        )
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

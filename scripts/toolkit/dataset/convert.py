@@ -148,41 +148,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         ProblemsFound: A check found what the request calls an error.
         OSError: Reading or writing failed.
     """
-    if isinstance(request.target, Address):
-        request = replace(request, exported=False, aliases=False)
-    recover(request.target)
-    check_target(request.target, request.overwrite, ())
-    with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
-        return _convert(request, engine, on_percent)
-
-
-def _convert(request: Request, engine: Engine, on_percent: Callable[[], None]) -> Converted:
-    exports = _read(request, engine)
-    if exports.are_boxes:
-        return _convert_boxes(request, exports, engine, on_percent, dry_run=False)
-    if request.stream:
-        return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run=False)
-    assert isinstance(request.target, Path)
-    check_target(request.target, request.overwrite, request.parts)
-    plan = _plan(request, exports)
-    copies = request.link_mode is LinkMode.COPY and request.exported
-    check_space(exports.members, request.target, copies)
-    with DatasetPublisher(request.target, request.overwrite, request.parts) as publisher:
-        tree = publisher.tree
-        check_names(exports, tree)
-        mode = usable_mode(request.link_mode, tree) if request.exported else None
-        aliased = replace(request, aliases=request.aliases and write_aliases(tree))
-        exported = tree / EXPORTED if request.exported else publisher.spare / EXPORTED
-        contents = unpack_exports(exports, exported, publisher.spare, engine, on_percent)
-        selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
-        classes = dict.fromkeys(request.rules.sides, plan.labels)
-        link = linker(mode) if mode else os.rename
-        write_sides(tree, exported, selection.images, assignment.sides, classes, link)
-        manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
-        write_records(tree, manifest)
-        replaced = dataset_in(request.target)
-        publisher.publish()
-    return Converted(manifest, mode, needed_space(exports.members, mode is LinkMode.COPY), replaced)
+    return _convert(request, on_percent, dry_run=False)
 
 
 def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
@@ -198,24 +164,53 @@ def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
     Raises:
         ToolkitError: As :func:`convert` does.
     """
+    return _convert(request, on_percent, dry_run=True)
+
+
+def _convert(request: Request, on_percent: Callable[[], None], dry_run: bool) -> Converted:
     if isinstance(request.target, Address):
         request = replace(request, exported=False, aliases=False)
-    check_target(request.target, True, ())
+    if not dry_run:
+        recover(request.target)
+    check_target(request.target, request.overwrite or dry_run, ())
     with open_engine(request.base_files, request.target, request.workers, request.scheduler) as engine:
         exports = _read(request, engine)
         if exports.are_boxes:
-            return _convert_boxes(request, exports, engine, on_percent, dry_run=True)
+            return _convert_boxes(request, exports, engine, on_percent, dry_run)
         if request.stream:
-            return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run=True)
-        assert isinstance(request.target, Path)
-        check_target(request.target, True, request.parts)
+            return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run)
+        check_target(request.target, request.overwrite or dry_run, request.parts)
         plan = _plan(request, exports)
         copies = request.link_mode is LinkMode.COPY and request.exported
+        assert isinstance(request.target, Path)
         check_space(exports.members, request.target, copies)
+        if not dry_run:
+            return _write(request, request.target, plan, exports, engine, on_percent)
         contents = unpack_exports(exports, None, None, engine, on_percent)
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         manifest = _record(request, exports, plan.labels, selection, assignment, contents)
         return Converted(manifest, None, needed_space(exports.members, copies), dataset_in(request.target))
+
+
+def _write(
+    request: Request, target: Path, plan: "_Plan", exports: Exports, engine: Engine, on_percent: Callable[[], None]
+) -> Converted:
+    with DatasetPublisher(target, request.overwrite, request.parts) as publisher:
+        tree = publisher.tree
+        check_names(exports, tree)
+        mode = usable_mode(request.link_mode, tree) if request.exported else None
+        aliased = replace(request, aliases=request.aliases and write_aliases(tree))
+        exported = tree / EXPORTED if request.exported else publisher.spare / EXPORTED
+        contents = unpack_exports(exports, exported, publisher.spare, engine, on_percent)
+        selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
+        classes = dict.fromkeys(request.rules.sides, plan.labels)
+        link = linker(mode) if mode else os.rename
+        write_sides(tree, exported, selection.images, assignment.sides, classes, link)
+        manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
+        write_records(tree, manifest)
+        replaced = dataset_in(target)
+        publisher.publish()
+    return Converted(manifest, mode, needed_space(exports.members, mode is LinkMode.COPY), replaced)
 
 
 def _read(request: Request, engine: Engine) -> Exports:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from toolkit.core.errors import UsageError
+from toolkit.core.progress import Percent
 from toolkit.core.workers import run_workers, worker_count
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.layout import (
@@ -227,7 +228,8 @@ def write_shards(
     """
     records: dict[str, FileRecord] = {}
     waiting = deque(shards.each)
-    written = shown = 0
+    percent = Percent(shards.size, on_percent)
+    written = 0
 
     def work(_number: int, stopped: threading.Event) -> None:
         nonlocal written
@@ -246,13 +248,7 @@ def write_shards(
                     written += len(piece)
             records[shard.name] = FileRecord(shard.name, shard.size, sha256.hexdigest())
 
-    def show() -> None:
-        nonlocal shown
-        for _ in range(min(100, 100 * written // (shards.size or 1)) - shown):
-            on_percent()
-            shown += 1
-
-    run_workers(work, worker_count(MOST_WORKERS, len(shards.each)), show)
+    run_workers(work, worker_count(MOST_WORKERS, len(shards.each)), lambda: percent.reach(written))
     return [records[shard.name] for shard in shards.each]
 
 

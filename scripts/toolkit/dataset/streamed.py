@@ -3,12 +3,12 @@
 For tags and boxes alike: what is in the files was decided before, by the same code as for folders of this machine.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple, TypeVar
 
+from toolkit.core.progress import Percent
 from toolkit.core.storage import Address, Place
 from toolkit.core.workers import map_in_threads
 from toolkit.dataset import detection_manifest, labels
@@ -158,7 +158,6 @@ def _write_files(
     manifest: Manifest | DetectionManifest, stream: Stream, publisher: StoredPublisher, on_percent: Callable[[], None]
 ) -> None:
     """Write each image, and each file of labels, as an object of its own."""
-    done = 0
     total = len(manifest.images) + len(stream.label_files)
 
     def write(number: int) -> None:
@@ -168,15 +167,9 @@ def _write_files(
         else:
             publisher.write(manifest.images[number].path, b"".join(map(bytes, read(number))))
 
-    def show() -> None:
-        nonlocal done
-        done += 1
-        for _ in range(100 * done // total - 100 * (done - 1) // total):
-            on_percent()
-
     with ExitStack() as stack:
         read = _reader(stream, stack)
-        map_in_threads(write, range(total), _MOST_UPLOADS, show, are_waiting=True)
+        map_in_threads(write, range(total), _MOST_UPLOADS, Percent(total, on_percent).add, are_waiting=True)
 
 
 def _write_records(manifest: Manifest | DetectionManifest, publisher: DatasetPublisher | StoredPublisher) -> None:
@@ -199,12 +192,12 @@ def _records_of(manifest: Manifest | DetectionManifest) -> Iterator[tuple[str, I
 def _reader(stream: Stream, stack: ExitStack) -> ReadImage:
     """Give the bytes of images, in any thread, until the stack is closed."""
     exports, members = stream.exports, stream.members
-    archives = [stack.enter_context(reopen(archive)) for archive in exports.archives]
-    starts = [start for start, _ in exports.numbered()]
+    archives = {export.folder: stack.enter_context(reopen(export.archive)) for export in exports.each}
+    export_of = exports.finder()
 
     def read(image: int) -> Iterator[Piece]:
         member = exports.members[members[image]]
-        archive = archives[bisect_right(starts, members[image]) - 1]
+        archive = archives[export_of(members[image]).folder]
         reader = Reader(archive, min(READ_SIZE, member.limit - member.offset))
         reader.load(member.offset, member.limit)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.progress import Percent
 from toolkit.core.workers import Engine
 from toolkit.dataset.archive import Archive, reopen
 from toolkit.dataset.exports import Exports, results_of
@@ -54,7 +55,7 @@ def unpack_exports(
     for folder in (spare, tree):
         if folder is not None:
             folder.mkdir()
-    percent = _Percent(len(exports.members), on_percent)
+    percent = Percent(len(exports.members), on_percent)
     jobs = [_UnpackJob(archive, tree, spare, engine.parallel, len(archive.members)) for archive in exports.archives]
     if spare is not None:
         (spare / _AT_WORK).touch()
@@ -109,20 +110,3 @@ def _unpack(job: _UnpackJob, on_done: Callable[[int], None]) -> Contents | Toolk
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise  # else: a worker that was taken for dead has finished before us
     return contents
-
-
-class _Percent:
-    """Counts in hundredths of a whole."""
-
-    def __init__(self, total: int, on_percent: Callable[[], None]) -> None:
-        self._total = total or 1
-        self._on_percent = on_percent
-        self._count = self._shown = 0
-
-    def add(self, count: int) -> None:
-        """Count some more."""
-        self._count += count
-        percent = min(100, 100 * self._count // self._total)
-        for _ in range(percent - self._shown):
-            self._on_percent()
-        self._shown = max(self._shown, percent)

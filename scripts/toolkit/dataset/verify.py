@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
+from toolkit.core.progress import Percent
 from toolkit.core.storage import Address, Place
 from toolkit.core.workers import map_in_threads, run_workers, worker_count
 from toolkit.dataset import detection_manifest, labels
@@ -270,13 +270,7 @@ def _verify_stored(dataset: Address, on_percent: Callable[[], None]) -> Verdict:
         return None if same else Problem(Kind.CHANGED, expected.path, "has other content")
 
     there = [expected for path, expected in files.items() if path in found]
-    done = count(1)
-
-    def show() -> None:
-        number = next(done)
-        for _ in range(100 * number // len(there) - 100 * (number - 1) // len(there)):
-            on_percent()
-
+    show = Percent(len(there), on_percent).add
     problems.extend(filter(None, map_in_threads(look, there, _MOST_THREADS, show, are_waiting=True)))
     if has_shards(manifest.parts):
         problems.extend(_other_shards(found, tops))
@@ -299,21 +293,13 @@ class _Hashing:
     def __init__(self, dataset: Path, groups: Mapping[tuple[int, int], list[_Expected]]) -> None:
         self._dataset = dataset
         self._groups = deque(groups[inode] for inode in sorted(groups))
-        self._total = len(self._groups)
         self._problems: list[Problem] = []
         self.formats: dict[str, list[str]] = {}
 
     def run(self, on_percent: Callable[[], None]) -> list[Problem]:
-        shown = 0
-
-        def show() -> None:
-            nonlocal shown
-            percent = 100 - 100 * len(self._groups) // self._total
-            for _ in range(percent - shown):
-                on_percent()
-            shown = max(shown, percent)
-
-        run_workers(self._work, worker_count(_MOST_THREADS, self._total), show if self._total else lambda: None)
+        total = len(self._groups)
+        percent = Percent(total, on_percent)
+        run_workers(self._work, worker_count(_MOST_THREADS, total), lambda: percent.reach(total - len(self._groups)))
         return self._problems
 
     def _work(self, _number: int, stopped: threading.Event) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.files import RangedFile
 from toolkit.core.formats import TaskType
 from toolkit.core.storage import Place
 from toolkit.core.workers import map_in_threads
@@ -30,7 +31,13 @@ def read_shards(folder: Path) -> Dataset:
     """
 
     def open_part(name: str, start: int, size: int) -> IO[bytes]:
-        return io.BufferedReader(_Slice((folder / name).open("rb", buffering=0), start, size))
+        stream = (folder / name).open("rb", buffering=0)
+
+        def read(offset: int, length: int) -> bytes:
+            stream.seek(start + offset)
+            return stream.read(length)
+
+        return io.BufferedReader(RangedFile(read, size, stream.close))
 
     return dataset_of(read_manifest(folder / MANIFEST), folder, open_part)
 
@@ -86,38 +93,3 @@ def _add_boxes(record: DetectionManifest, images: list[DatasetImage], open_part:
         image.size = known.width, known.height
 
     map_in_threads(add, range(len(images)), _MOST_THREADS, are_waiting=True)
-
-
-class _Slice(io.RawIOBase):
-    """A part of a file as a file of its own; it closes the other one."""
-
-    def __init__(self, stream: IO[bytes], start: int, size: int) -> None:
-        self._stream = stream
-        self._start = start
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
-        return self._at
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
-        self._stream.seek(self._start + self._at)
-        content = self._stream.read(min(len(view), max(0, self._size - self._at)))
-        view[: len(content)] = content
-        self._at += len(content)
-        return len(content)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
