@@ -235,9 +235,10 @@ test-distributed: $(VENV)/.dev $(VENV)/.distributed ## Test convert on a Dask cl
 test-storage: $(VENV)-storage/.done ## Test shards and object storage, on an S3 server of the tests' own.
 	@PYTEST_ADDOPTS="$$ARGS" "$$VENV"-storage/bin/python -m pytest -n 2 tests/storage
 
-$(VENV)-storage/.done: requirements.txt requirements-dev.txt requirements-storage-test.txt
+$(VENV)-storage/.done: requirements.txt requirements-dev.txt requirements-storage-test.txt requirements-distributed.txt
 	@$(call MAKE_VENV,"$$VENV"-storage)
-	@"$$VENV"-storage/bin/python -m $(PIP_INSTALL) requirements.txt -r requirements-dev.txt -r requirements-storage-test.txt
+	@"$$VENV"-storage/bin/python -m $(PIP_INSTALL) requirements.txt -r requirements-dev.txt -r requirements-storage-test.txt \
+		-r requirements-distributed.txt
 	@touch "$@"
 
 .PHONY: test-stack

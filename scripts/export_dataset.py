@@ -4,7 +4,6 @@ from toolkit.cli.script import run_script
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +26,10 @@ def main(
         str | None, typer.Option("--format", "--export-format", help='Such as "ImageNet 1.0" or "COCO 1.0".')
     ] = None,
     export_dir: Annotated[
-        Path | None, typer.Option("--export-dir", help="Folder that gets project_id_<id>.zip; made if missing.")
+        str | None,
+        typer.Option(
+            "--export-dir", help="Folder that gets project_id_<id>.zip; made if missing. Or s3://…, gs://…, az://…"
+        ),
     ] = None,
     task_type: Annotated[
         TaskType | None, typer.Option("--task-type", help="What formats may be asked for; else told by the labels.")
@@ -55,6 +57,7 @@ def main(
     from toolkit.config.model import ExportKeys, target_in
     from toolkit.core.errors import UsageError
     from toolkit.core.progress import Watch
+    from toolkit.core.storage import size_of
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.compare import compare_with_server
@@ -95,7 +98,7 @@ def main(
         )
     for line in difference.warnings():
         console.warn(printable(line))
-    size = target.stat().st_size
+    size = size_of(target) or 0
     if as_json:
         answer = {"file": str(target), "format": keys.export_format, "size": size, "frames": frames}
         answer |= {"missing": difference.missing, "doubled": difference.doubled, "deleted": difference.deleted}

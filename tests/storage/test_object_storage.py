@@ -209,7 +209,7 @@ def test_what_is_not_there_is_said_in_one_line(server: S3Server) -> None:
         ("verify_dataset", "--dataset-dir", "ftp://a.example/x", "is no address that is known here"),
         ("report_dataset", "--output", "s3://data/report.html", "not an address"),
         ("import_images", "--import-dir", "gs://data/images", "not an address"),
-        ("export_dataset", "--export-dir", "s3://data/exports", "not an address"),
+        ("export_dataset", "--export-dir", "http://a.example/x", "is no address that is known here"),
         ("restore_cvat", "--file", "az://data/backup", "not an address"),
     ],
 )

@@ -134,7 +134,7 @@ class ExportKeys(ProjectKeys):
         'such as "COCO 1.0" or "Ultralytics YOLO Detection 1.0" for detection.',
         examples=["ImageNet 1.0"],
     )
-    export_dir: AbsolutePath = Field(
+    export_dir: AnyPlace = Field(
         description="Folder that gets project_id_<id>.zip; made if missing; relative to this file.",
         examples=["../../../_common/dataset/"],
     )
@@ -363,6 +363,6 @@ def unknown_keys(file: ConfigurationFile) -> list[str]:
     return warnings
 
 
-def target_in(export_dir: Path, project_id: int) -> Path:
+def target_in(export_dir: Place, project_id: int) -> Place:
     """Return the path that the export of a project has, whatever its format (as specified)."""
     return export_dir / f"project_id_{project_id}.zip"

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.extras import import_extra
-from toolkit.core.files import RangedFile, resolve
+from toolkit.core.files import RangedFile, resolve, write_atomically
 from toolkit.core.secrets import redact, remember
 from toolkit.core.text import printable
 
@@ -239,18 +239,18 @@ class Address:
     @contextmanager
     def create(self) -> Iterator[BinaryIO]:
         """Write it; it is there when the block has ended, and not at all if that fails."""
-        with _errors(self), self._written():
+        with self._written():
             stream: Any = _system(self.scheme).open(self.key, "wb", block_size=_UPLOAD_PART)
-            try:
-                yield stream
-                stream.close()
-            except BaseException:
-                with suppress(Exception):
-                    stream.discard()
-                stream.closed = True  # or the garbage collection would send what there is
-                raise
+        stream.write = self._written()(stream.write)  # what else fails in the block is not the storage's doing
+        try:
+            yield stream
+            self._written()(stream.close)()
+        except BaseException:
+            with suppress(Exception):
+                stream.discard()
+            stream.closed = True  # or the garbage collection would send what there is
+            raise
 
-    @_said
     def write_bytes(self, content: bytes) -> None:
         """Write it in one go."""
         with self._written():
@@ -258,10 +258,25 @@ class Address:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
+        with _errors(self):
+            try:
+                yield
+            except FileNotFoundError:
+                raise ToolkitError(f"{self}: there is no such bucket: make it with the cloud's own tools") from None
+
+    @_said
+    def rename(self, target: "Address") -> None:
+        """Give it another name; object storage copies it, without it travelling."""
+        _system(self.scheme).mv(self.key, target.key)
+
+    @_said
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove it."""
         try:
-            yield
+            _system(self.scheme).rm_file(self.key)
         except FileNotFoundError:
-            raise ToolkitError(f"{self}: there is no such bucket: make it with the cloud's own tools") from None
+            if not missing_ok:
+                raise
 
     @_said
     def remove(self, names: Mapping[str, object]) -> None:
@@ -272,6 +287,21 @@ class Address:
 
 Place = Path | Address
 """Where something is: on this machine, or in object storage."""
+
+
+def size_of(place: Place) -> int | None:
+    """Tell the bytes of a file or object; None if there is none."""
+    if isinstance(place, Address):
+        return place.size()
+    return place.stat().st_size if place.is_file() else None
+
+
+def write(place: Place, text: str) -> None:
+    """Write a small text whole or not at all."""
+    if isinstance(place, Address):
+        place.write_bytes(text.encode("utf-8"))
+    else:
+        write_atomically(place, text)
 
 
 def locate(given: str | os.PathLike[str], folder: Path | None = None) -> Place:

@@ -19,12 +19,14 @@ from typing import IO
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.secrets import redact, without_secrets
+from toolkit.core.storage import Address
 from toolkit.cvat.cli_launcher import FAILURE, NOTICE
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.errors import Failure, Kind, translate_error
 
 _LAUNCHER = Path(__file__).with_name("cli_launcher.py")
 
+NO_FILE = os.devnull
 _GRACE = 3.0
 _TELL_EVERY = 0.5
 
@@ -46,6 +48,7 @@ def run(
     may_stop: Callable[[], bool] = lambda: True,
     notice: Callable[[str], None] = lambda line: None,
     stop: threading.Event | None = None,
+    store: Address | None = None,
 ) -> str:
     """Run cvat-cli and wait for its end.
 
@@ -59,6 +62,8 @@ def run(
             is stopped between asking for a task and hearing its number leaves a task that nobody knows of.
         notice: Called with a line when a request is tried again.
         stop: Set by another thread to stop the client, which counts as an interrupt.
+        store: What gets a file that the client downloads, past this machine's disk; the client is to be given
+            :data:`NO_FILE` for its path.
 
     Returns:
         What it printed to standard output, without white space at the ends.
@@ -69,7 +74,7 @@ def run(
         ToolkitError: It failed; the message says why.
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
-    client = _Client(connection, arguments)
+    client = _Client(connection, arguments, store)
     failure: Failure | None = None
     last_line = ""
 
@@ -103,10 +108,11 @@ def run(
 class _Client:
     """A running cvat-cli, its standard error read line by line."""
 
-    def __init__(self, connection: Connection, arguments: Sequence[str]) -> None:
+    def __init__(self, connection: Connection, arguments: Sequence[str], store: Address | None) -> None:
+        own = [connection.url, "" if store is None else str(store)]
         self._process = subprocess.Popen(
             # -P: a file of the working directory must not be taken for a module.
-            [sys.executable, "-P", _LAUNCHER, connection.url, *_sign_in_arguments(connection), *arguments],
+            [sys.executable, "-P", _LAUNCHER, *own, *_sign_in_arguments(connection), *arguments],
             env=_environment(connection),
             stdin=subprocess.PIPE,  # its end tells the client that we are gone, even by SIGKILL
             stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
 """cvat-cli in a process of its own, with limits that it has not itself; :mod:`toolkit.cvat.cli` starts it.
 
-It is run as a script, its arguments those of cvat-cli behind the address of the server. It ends when the process that
-started it does, however that one ends: standard input is a pipe that nobody writes to.
+It is run as a script, its arguments those of cvat-cli behind two addresses: of the server, and of the object that gets
+a download, if any. It ends when the process that started it does, however that one ends: standard input is a pipe that
+nobody writes to.
 """
 
 import os
@@ -50,6 +51,15 @@ def _set_limits(url: str) -> None:
     Client.login = sign_in_or_explain(Client.login)
 
 
+def _store_downloads(address: str) -> None:
+    """Have what is downloaded written to object storage; cvat-sdk knows files alone."""
+    from cvat_sdk.core import downloading
+
+    from toolkit.core.storage import Address
+
+    downloading.atomic_writer = lambda path, mode: Address.parse(address).create()
+
+
 def _cvat_cli() -> Callable[[], int]:
     """Load cvat-cli's main function; what it would print of a failure we hand on as data instead."""
     from cvat_cli import __main__ as program  # type: ignore[import-untyped]
@@ -63,9 +73,11 @@ def main() -> int:
     """Run cvat-cli and return its exit code."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    url = sys.argv.pop(1)
+    url, store = sys.argv.pop(1), sys.argv.pop(1)
     try:
         _set_limits(url)
+        if store:
+            _store_downloads(store)
         return _cvat_cli()()
     except Exception as error:
         _tell_failure(error)

@@ -90,6 +90,8 @@ def classify(error: BaseException) -> Failure:
 
     if isinstance(error, SignInWithoutCookies):
         return Failure(Kind.NO_COOKIES)
+    if isinstance(error, ToolkitError):  # of the storage that a download goes to
+        return Failure(Kind.OTHER, text=error.message)
     if isinstance(error, BackgroundRequestException):
         return Failure(Kind.BACKGROUND, text=str(error))
     if isinstance(error, ApiException) and error.status:

@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
-from toolkit.core.files import write_atomically
-from toolkit.core.storage import Address, Place
+from toolkit.core.storage import Place, size_of, write
 from toolkit.dataset.archive import Archive, open_archive
 
 _LARGEST = 256 << 20
@@ -19,18 +17,18 @@ def list_beside(path: Place) -> Place:
     return path.with_suffix(_ENDING)
 
 
-def write_completed(path: Path, frames: Iterable[str]) -> None:
+def write_completed(path: Place, frames: Iterable[str]) -> None:
     """Write the list of an export; it is known to be of this export by the directory of the zip."""
     with open_archive(path) as archive:
         content = {"directory_sha256": archive.directory_sha256(), "completed": sorted(frames)}
-    write_atomically(path.with_suffix(_ENDING), json.dumps(content, ensure_ascii=False, indent=0) + "\n")
+    write(list_beside(path), json.dumps(content, ensure_ascii=False, indent=0) + "\n")
 
 
 def read_completed(archive: Archive) -> frozenset[str] | None:
     """Read the frames of completed jobs; None if there is no list of this very export."""
     path = list_beside(archive.path)
     try:
-        size = path.size() if isinstance(path, Address) else path.stat().st_size if path.is_file() else None
+        size = size_of(path)
         if size is None or size > _LARGEST:
             return None
         content = json.loads(path.read_text("utf-8"))

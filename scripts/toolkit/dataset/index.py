@@ -14,6 +14,7 @@ from urllib.parse import quote
 from toolkit import __version__
 from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
+from toolkit.core.storage import Place
 from toolkit.core.text import some_names
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive, open_archive
@@ -152,7 +153,7 @@ def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
     return Index(numbers, counts, left_out, warnings, files)
 
 
-def read_frames(path: Path) -> list[tuple[str, list[str]]]:
+def read_frames(path: Place) -> list[tuple[str, list[str]]]:
     """Read the frames of an export without images, each with the names of its tags.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.config.model import ExportKeys, target_in
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import IMAGENET, UNLABELLED
+from toolkit.core.storage import local
 from toolkit.core.text import format_size
 from toolkit.cvat.api import Label, session
 from toolkit.cvat.connection import Connection
@@ -33,12 +34,16 @@ def check_export(connection: Connection, keys: ExportKeys, labels: list[Label], 
     Raises:
         ToolkitError: There is an older export, or the format does not fit.
     """
-    check_target(target_in(keys.export_dir, keys.cvat_project_id), overwrite)
+    check_target(_target(keys), overwrite)
     check_format(keys.export_format, None, labels)
     with session(connection) as api:
         check_offered(api, keys.export_format, keys.cvat_project_id)
-    text = f'"{keys.export_format}" can be exported to {from_top(keys.export_dir)}'
+    text = f'"{keys.export_format}" can be exported to {from_top(_target(keys).parent)}'
     show("finished", text, text=text, good=True)
+
+
+def _target(keys: ExportKeys) -> Path:
+    return local(target_in(keys.export_dir, keys.cvat_project_id), "the notebook")
 
 
 def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) -> Path:
@@ -56,7 +61,7 @@ def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) ->
         ToolkitError: It failed; nothing is left behind.
         KeyboardInterrupt: It was interrupted; nothing is left behind.
     """
-    target = target_in(keys.export_dir, keys.cvat_project_id)
+    target = _target(keys)
     request = Export(keys.cvat_project_id, keys.export_format, target, overwrite)
     try:
         with status("exporting") as update:

@@ -5,10 +5,11 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.formats import IMAGENET, UNLABELLED
+from toolkit.core.storage import Place
 from toolkit.core.text import some_names
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
@@ -104,7 +105,7 @@ class Difference:
 def compare_with_server(
     connection: Connection,
     project_id: int,
-    archive: Path,
+    archive: Place,
     format_name: str,
     task_id: int | None = None,
     with_images: bool = True,
@@ -172,7 +173,7 @@ def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], form
     return listed
 
 
-def compare(listed: ProjectFrames, archive: Path, format_name: str) -> Difference:
+def compare(listed: ProjectFrames, archive: Place, format_name: str) -> Difference:
     """Hold an export against what the server lists.
 
     Args:
@@ -186,8 +187,8 @@ def compare(listed: ProjectFrames, archive: Path, format_name: str) -> Differenc
     return _compare_by_names(listed, members)
 
 
-def _images_in(archive: Path) -> list[str]:
-    with zipfile.ZipFile(archive) as opened:
+def _images_in(archive: Place) -> list[str]:
+    with archive.open("rb") as stream, zipfile.ZipFile(stream) as opened:
         return [name for name in opened.namelist() if _is_image(name)]
 
 

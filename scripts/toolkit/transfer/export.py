@@ -17,6 +17,7 @@ from toolkit.core.errors import ToolkitError, TransientError, UsageError
 from toolkit.core.files import temporary_folder
 from toolkit.core.formats import FORMATS, IMAGENET, TaskType, kinds_of
 from toolkit.core.retry import RetryPolicy, retry
+from toolkit.core.storage import Address, Place, size_of
 from toolkit.core.text import format_size
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import Api, Label, session
@@ -44,7 +45,7 @@ _DAMAGE = (
 _FAREWELL = RetryPolicy(answer=5.0, attempts=1)
 
 
-def check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Place, overwrite: bool) -> None:
     """Check that an export can be put where it belongs.
 
     Args:
@@ -54,15 +55,22 @@ def check_target(target: Path, overwrite: bool) -> None:
     Raises:
         ToolkitError: It exists already, or its folder is a file or cannot be written.
     """
+    if isinstance(target, Address):
+        _refuse_existing(target, target.is_file() and not overwrite)
+        return
     folder = target.parent
     if folder.exists() and not folder.is_dir():
         raise ToolkitError(f"{folder} is a file: export_dir must name a folder")
     if target.is_dir():
         raise ToolkitError(f"{target} is a folder: remove it, or set another export_dir")
-    if os.path.lexists(target) and not overwrite:
-        raise ToolkitError(f"{target} exists already: remove it, set another export_dir, or give --overwrite")
+    _refuse_existing(target, os.path.lexists(target) and not overwrite)
     if not os.access(_nearest_existing(folder), os.W_OK | os.X_OK):
         raise ToolkitError(f"{_nearest_existing(folder)} cannot be written: set another export_dir")
+
+
+def _refuse_existing(target: Place, exists: bool) -> None:
+    if exists:
+        raise ToolkitError(f"{target} exists already: remove it, set another export_dir, or give --overwrite")
 
 
 def check_format(format_name: str, task_type: TaskType | None, labels: Sequence[Label]) -> None:
@@ -176,7 +184,7 @@ class Export:
     Attributes:
         project_id: The project.
         format_name: The format.
-        target: The zip to be; its folder is made if missing.
+        target: The zip to be; its folder is made if missing. At an address, nothing of it touches this machine's disk.
         overwrite: Whether an older one is replaced.
         timeout: Seconds that the server and the download may take together.
         task_id: The one task of the project that is exported; None for all.
@@ -185,7 +193,7 @@ class Export:
 
     project_id: int
     format_name: str
-    target: Path
+    target: Place
     overwrite: bool = False
     timeout: float = 1800.0
     task_id: int | None = None
@@ -209,11 +217,27 @@ def fetch(
     Raises:
         ToolkitError: It failed or took too long, or the zip is not whole; nothing is left behind.
     """
-    with temporary_folder(_nearest_existing(export.target.parent), ".cvat-export-") as folder:
-        partial = folder / export.target.name
+    target = export.target
+    if isinstance(target, Address):
+        _fetch_stored(connection, export, target, progress, stop)
+        return
+    with temporary_folder(_nearest_existing(target.parent), ".cvat-export-") as folder:
+        partial = folder / target.name
         _Attempts(connection, export, progress, partial, stop).make()
-        export.target.parent.mkdir(parents=True, exist_ok=True)
-        _give_name(partial, export.target, export.overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _give_name(partial, target, export.overwrite)
+
+
+def _fetch_stored(
+    connection: Connection, export: Export, target: Address, progress: ExportProgress, stop: threading.Event | None
+) -> None:
+    partial = target.with_suffix(".zip.part")  # a killed run leaves it, the next one replaces it
+    try:
+        _Attempts(connection, export, progress, partial, stop).make()
+        check_target(target, export.overwrite)  # may have appeared meanwhile
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class _Attempts:
@@ -224,7 +248,7 @@ class _Attempts:
         connection: Connection,
         export: Export,
         progress: ExportProgress,
-        partial: Path,
+        partial: Place,
         stop: threading.Event | None,
     ) -> None:
         self._stop = stop
@@ -257,7 +281,8 @@ class _Attempts:
         export, progress = self._export, self._progress
         self._partial.unlink(missing_ok=True)
         what, number = ("project", export.project_id) if export.task_id is None else ("task", export.task_id)
-        arguments = [what, "export-dataset", str(number), str(self._partial)]
+        store = self._partial if isinstance(self._partial, Address) else None
+        arguments = [what, "export-dataset", str(number), cvat_cli.NO_FILE if store else str(self._partial)]
         arguments += [f"--with-images={'yes' if export.with_images else 'no'}"]
         arguments += [f"--format={export.format_name}", f"--completion_verification_period={_POLL_EVERY}"]
         cvat_cli.run(
@@ -268,14 +293,14 @@ class _Attempts:
             on_idle=self._look,
             notice=progress.warn,
             stop=self._stop,
+            store=store,
         )
         check_archive(self._partial, export.format_name, export.with_images)
 
     def _look(self) -> None:
-        if shutil.disk_usage(self._partial.parent).free < _LEAST_FREE:
-            raise ToolkitError(
-                f"the disk of {self._export.target.parent} is full: make room, or set another export_dir"
-            )
+        target = self._export.target
+        if isinstance(target, Path) and shutil.disk_usage(_nearest_existing(target.parent)).free < _LEAST_FREE:
+            raise ToolkitError(f"the disk of {target.parent} is full: make room, or set another export_dir")
         self._progress.on_idle()
 
     def _await_running(self) -> None:
@@ -322,7 +347,7 @@ class DamagedExport(TransientError):
     """What was downloaded is not what the server made, or no whole zip."""
 
 
-def check_archive(path: Path, format_name: str, with_images: bool = True) -> None:
+def check_archive(path: Place, format_name: str, with_images: bool = True) -> None:
     """Check that an export is a whole zip with something in it.
 
     Args:
@@ -334,8 +359,8 @@ def check_archive(path: Path, format_name: str, with_images: bool = True) -> Non
         ToolkitError: It is damaged or holds nothing.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_bomb(archive, path.stat().st_size)
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            _refuse_bomb(archive, size_of(path) or 0)
             damaged = archive.testzip()
             members = [name for name in archive.namelist() if not name.endswith("/")]
     except _DAMAGE as error:

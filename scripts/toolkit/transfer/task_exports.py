@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.files import read_own, write_atomically
+from toolkit.core.files import read_own
 from toolkit.core.progress import Watch
+from toolkit.core.storage import Address, Place, size_of, write
 from toolkit.cvat.api import Task, session
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.compare import compare_with_server
@@ -39,7 +39,7 @@ class TaskExport:
     frames: int
 
 
-def index_file(export_dir: Path, project_id: int) -> Path:
+def index_file(export_dir: Place, project_id: int) -> Place:
     """Return the list of what is done."""
     return export_dir / f"project_id_{project_id}.tasks.json"
 
@@ -61,7 +61,7 @@ class TaskExports:
         connection: Connection,
         project_id: int,
         format_name: str,
-        export_dir: Path,
+        export_dir: Place,
         watch: Watch,
         timeout: float,
     ) -> None:
@@ -109,7 +109,7 @@ class TaskExports:
         self._export(waiting, len(tasks), parallel)
         return [self._done[task.id] for task in tasks]
 
-    def _target(self, task: Task) -> Path:
+    def _target(self, task: Task) -> Place:
         return self._folder / f"task-{task.id}.zip"
 
     def _is_current(self, task: Task, done: TaskExport | None) -> bool:
@@ -120,12 +120,13 @@ class TaskExports:
         ):
             return False
         path = self._target(task)
-        return path.is_file() and not path.is_symlink() and path.stat().st_size == done.size
+        is_link = not isinstance(path, Address) and path.is_symlink()
+        return not is_link and size_of(path) == done.size
 
     def _read_index(self) -> dict[int, TaskExport]:
         path = index_file(self._folder, self._project_id)
         try:
-            values = json.loads(read_own(path))
+            values = json.loads(path.read_bytes() if isinstance(path, Address) else read_own(path))
             exports = [TaskExport(**one) for one in values.pop("tasks")]
         except FileNotFoundError:
             return {}
@@ -166,10 +167,10 @@ class TaskExports:
         frames, difference = compare_with_server(self._connection, self._project_id, target, self._format, task.id)
         for line in difference.warnings():
             self._watch.warn(f"task {task.id}: {line}")
-        done = TaskExport(task.id, task.name, task.updated, target.name, target.stat().st_size, frames)
+        done = TaskExport(task.id, task.name, task.updated, target.name, size_of(target) or 0, frames)
         with self._lock:
             self._done[task.id] = done
             exports = [asdict(self._done[number]) for number in sorted(self._done)]
             text = json.dumps({**self._heading, "tasks": exports}, ensure_ascii=False, indent=1)
-            write_atomically(index_file(self._folder, self._project_id), text + "\n")
+            write(index_file(self._folder, self._project_id), text + "\n")
             self._watch.say(f"{target.name}: {done.frames} frames of {task.name} ({len(self._done)} of {total})")
