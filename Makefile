@@ -237,8 +237,7 @@ test-storage: $(VENV)-storage/.done ## Test shards and object storage, on an S3 
 
 $(VENV)-storage/.done: requirements.txt requirements-dev.txt requirements-storage-test.txt requirements-distributed.txt
 	@$(call MAKE_VENV,"$$VENV"-storage)
-	@"$$VENV"-storage/bin/python -m $(PIP_INSTALL) requirements.txt -r requirements-dev.txt -r requirements-storage-test.txt \
-		-r requirements-distributed.txt
+	@"$$VENV"-storage/bin/python -m $(PIP_INSTALL) requirements.txt -r requirements-dev.txt -r requirements-distributed.txt -r requirements-storage-test.txt
 	@touch "$@"
 
 .PHONY: test-stack
@@ -315,6 +314,10 @@ STRIP_NOTEBOOKS = git ls-files -z '*.ipynb' | xargs -0 "$$VENV"/bin/nbstripout -
 .PHONY: bench
 bench: $(VENV)/.runtime $(VENV)-bench/.done ## Measure convert against unzip, split-folders, datumaro and cp: [ARGS="--images 2000 --rounds 3"].
 	@$(DEV).bench_convert @ARGS
+
+.PHONY: bench-scale
+bench-scale: $(VENV)/.runtime ## Measure a million images in one zip and in 40: [ARGS="--images 100000"]; shards after make storage.
+	@$(DEV).bench_scale @ARGS
 
 .PHONY: bench-cvat
 bench-cvat: $(VENV)/.runtime ## Measure import and export against cvat-cli alone on a running CVAT: [ARGS="--images 500"].

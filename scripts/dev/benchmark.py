@@ -1,5 +1,7 @@
 """Measuring the conversion beside its competitors, round by round."""
 
+import io
+import json
 import os
 import platform
 import random
@@ -75,11 +77,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 _DATUMARO = """
 import sys
 from datumaro import Dataset
-from datumaro.components.environment import DEFAULT_ENVIRONMENT
-source, target = sys.argv[1:3]
-dataset = Dataset.import_from(source, "imagenet")
+source, target, read, write = sys.argv[1:]
+dataset = Dataset.import_from(source, read)
 dataset.transform("random_split", splits=[("train", 0.8), ("val", 0.2)], seed=123)
-dataset.export(target, "imagenet_with_subset_dirs", save_media=True)
+dataset.export(target, write, save_media=True)
 """
 
 
@@ -127,7 +128,7 @@ class Facts:
             rounds=rounds,
             first=first.runs,
             again=again.runs,
-            machine=_machine(archive.parent),
+            machine=machine(archive.parent),
             load=(first.load_before, os.getloadavg()[0]),
             day=date.today().isoformat(),
         )
@@ -155,21 +156,84 @@ class Measurements:
     load_before: float
 
 
-def make_data(folder: Path, images: int, size: int) -> Path:
-    """Make an export of images that do not compress, or take the one made before; sizes vary by half."""
+def make_data(folder: Path, images: int, size: int, boxes: bool = False, first: int = 0) -> Path:
+    """Make an export of pictures that do not compress, or take the one made before.
+
+    Args:
+        folder: Gets the zip.
+        images: How many pictures.
+        size: Their bytes, on average; they vary by half.
+        boxes: Whether it is one of boxes, in COCO 1.0, instead of tags, in ImageNet 1.0.
+        first: The number of the first picture, by which it is named and differs from all others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder.absolute() / f"{images}x{size}.zip"
+    archive = folder.absolute() / f"{'boxes' if boxes else 'tags'}-{first}-{images}x{size}.zip"
     if archive.exists():
         return archive
-    numbers = random.Random(1)
-    noise = numbers.randbytes(4 * size)
+    chance = random.Random(first)
+    pictures, noise = _pictures(), chance.randbytes(4 * size)
     unfinished = archive.with_suffix(".unfinished")
     with zipfile.ZipFile(unfinished, "w") as writing:
-        for number in range(images):
-            start = numbers.randrange(2 * size)
-            content = number.to_bytes(8, "big") + noise[start : start + numbers.randrange(size // 2, 3 * size // 2)]
-            writing.writestr(f"class_{number % _CLASSES}/image_{number:06}.jpg", content)
+        for number in range(first, first + images):
+            start = chance.randrange(2 * size)
+            filling = number.to_bytes(8, "big") + noise[start : start + chance.randrange(size // 2, 3 * size // 2)]
+            folder_name = "images/default" if boxes else f"class_{number % _CLASSES}"
+            writing.writestr(f"{folder_name}/image_{number:07}.jpg", _filled(pictures[number % len(pictures)], filling))
+        if boxes:
+            writing.writestr("annotations/instances_default.json", json.dumps(_coco(first, images)))
     return unfinished.rename(archive)
+
+
+_SIDE = 32
+
+
+def _pictures() -> list[bytes]:
+    """Draw some small pictures of noise."""
+    from PIL import Image
+
+    chance = random.Random(1)
+    streams = []
+    for _ in range(512):
+        stream = io.BytesIO()
+        small = Image.frombytes("RGB", (4, 4), chance.randbytes(48))
+        small.resize((_SIDE, _SIDE)).save(stream, "JPEG", quality=50)
+        streams.append(stream.getvalue())
+    return streams
+
+
+def _filled(picture: bytes, filling: bytes) -> bytes:
+    """Put bytes into comments of a JPEG, which may have 65,533 each."""
+    parts = [picture[:2]]
+    for start in range(0, len(filling), 65_533):
+        part = filling[start : start + 65_533]
+        parts.append(b"\xff\xfe" + (len(part) + 2).to_bytes(2, "big") + part)
+    return b"".join([*parts, picture[2:]])
+
+
+def _coco(first: int, images: int) -> dict[str, Any]:
+    """Give each picture three boxes, but every tenth none."""
+    names = [f"image_{number:07}.jpg" for number in range(first, first + images)]
+    boxes = [
+        {
+            "id": 3 * index + count + 1,
+            "image_id": index + 1,
+            "category_id": (index + count) % _CLASSES + 1,
+            "bbox": [2.0 + count, 3.0, 10.5, 20.25],
+            "area": 212.625,
+            "iscrowd": 0,
+            "segmentation": [],
+        }
+        for index in range(images)
+        if index % 10
+        for count in range(3)
+    ]
+    return {
+        "categories": [{"id": number + 1, "name": f"class_{number}"} for number in range(_CLASSES)],
+        "images": [
+            {"id": index + 1, "file_name": name, "width": _SIDE, "height": _SIDE} for index, name in enumerate(names)
+        ],
+        "annotations": boxes,
+    }
 
 
 def measure(
@@ -259,7 +323,8 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _machine(folder: Path) -> str:
+def machine(folder: Path) -> str:
+    """Tell on what is measured: processor, memory, file system, kernel, Python."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     parts = [_processor(), f"{os.cpu_count()} cores", f"{memory:.0f} GiB", _file_system(folder)]
     return ", ".join([*parts, f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"])
@@ -288,10 +353,10 @@ def _extracted_beside(archive: Path) -> Path:
 
 
 def competitors(
-    archive: Path, images: int, size: int, environment: Path, only: Sequence[str] | None
+    archive: Path, images: int, size: int, boxes: bool, environment: Path, only: Sequence[str] | None
 ) -> list[Competitor]:
     """List the competitors, ours first; ``only`` leaves out all others, but not ours."""
-    found = [_ours(archive), *_with_unzip(archive, environment.absolute()), *_copies(archive)]
+    found = [_ours(archive), *_with_unzip(archive, boxes, environment.absolute()), *_copies(archive)]
     found.append(_files_alone(images, size))
     if only is None:
         return found
@@ -311,7 +376,7 @@ def _ours(archive: Path) -> Competitor:
     )
 
 
-def _with_unzip(archive: Path, environment: Path) -> list[Competitor]:
+def _with_unzip(archive: Path, boxes: bool, environment: Path) -> list[Competitor]:
     no_unzip = "" if shutil.which("unzip") else "there is no unzip here (Debian: apt-get install unzip)"
     split_folders, python = str(environment / "bin" / "splitfolders"), str(environment / "bin" / "python")
     missing = no_unzip or ("" if Path(split_folders).exists() else f"{environment} is not there (make bench makes it)")
@@ -323,8 +388,20 @@ def _with_unzip(archive: Path, environment: Path) -> list[Competitor]:
         output = str(target / "out")
         return [split_folders, "--output", output, "--seed", "123", "--ratio", ".8", ".2", "--", str(target / "in")]
 
-    return [
+    formats = ("coco", "yolo_ultralytics") if boxes else ("imagenet", "imagenet_with_subset_dirs")
+    both = [
         Competitor("unzip", "unpacking alone", lambda target: [unpack(target)], no_unzip),
+        Competitor(
+            "datumaro",
+            "unpacking, then import, random split and export" + f" as {formats[1]}" * boxes,
+            lambda target: [
+                unpack(target / "in"),
+                [python, "-c", _DATUMARO, str(target / "in"), str(target / "out"), *formats],
+            ],
+            missing,
+        ),
+    ]
+    tags_only = [
         Competitor(
             "reference",
             "the reference's algorithm: unpack, then copy each image (TensorFlow not counted)",
@@ -336,13 +413,8 @@ def _with_unzip(archive: Path, environment: Path) -> list[Competitor]:
             lambda target: [unpack(target / "in"), split(target)],
             missing,
         ),
-        Competitor(
-            "datumaro",
-            "unpacking, then import, random split and export",
-            lambda target: [unpack(target / "in"), [python, "-c", _DATUMARO, str(target / "in"), str(target / "out")]],
-            missing,
-        ),
     ]
+    return both if boxes else both + tags_only
 
 
 def _copies(archive: Path) -> list[Competitor]:
