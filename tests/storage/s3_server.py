@@ -1,11 +1,14 @@
 """An S3 server of our own on loopback: moto's, as a process."""
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.support.script_runs import outside
@@ -67,3 +70,43 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Door:
+    """Stands before the server, and lets nobody write what has a certain text in its name."""
+
+    def __init__(self, port: int, shut: str) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _pass(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if shut in self.path and self.command in ("PUT", "POST"):
+                    answer = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+                    self.send_response(403)
+                    self.send_header("Content-Length", str(len(answer)))
+                    self.end_headers()
+                    self.wfile.write(answer)
+                    return
+                upstream = http.client.HTTPConnection("127.0.0.1", port)
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                answered = upstream.getresponse()
+                data = answered.read()
+                self.send_response(answered.status)
+                for name, value in answered.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
+                        self.send_header(name, value)
+                if "Content-Length" not in answered.headers:
+                    self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"

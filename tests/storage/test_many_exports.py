@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from standin.process import StandinProcess
-from tests.storage.s3_server import SECRET, S3Server, s3_server
+from tests.storage.s3_server import SECRET, Door, S3Server, s3_server
 from tests.storage.test_shards import image_of
 from tests.support.conversions import make_zip
 from tests.support.dask_processes import OWN, running_scheduler, worker
@@ -46,9 +46,11 @@ def project(standin: StandinProcess, request: pytest.FixtureRequest) -> tuple[in
     return number, expected
 
 
-def run(server: S3Server, standin: StandinProcess, script: str, *arguments: object) -> CompletedProcess[str]:
+def run(
+    server: S3Server, standin: StandinProcess, script: str, *arguments: object, **more: str
+) -> CompletedProcess[str]:
     """Run a script that may not write one byte into a file, and must not tell the secret."""
-    environment = {**server.environment, **standin.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**server.environment, **standin.environment(), "PYTHONDONTWRITEBYTECODE": "1", **more}
     command = script_command(script, *arguments)
     if shutil.which("prlimit"):
         command = ["prlimit", "--fsize=0", *command]
@@ -118,6 +120,13 @@ def test_an_export_is_there_whole_or_not_at_all(
     assert done.returncode == 1
     assert "s3://nobody/exports" in done.stderr.splitlines()[-1]
     assert "there is no such bucket" in done.stderr.splitlines()[-1]
+
+    door = Door(server.port, ".zip.part")
+    done = run(server, standin, "export_dataset", *options, "--export-dir=s3://data/broken", AWS_ENDPOINT_URL=door.url)
+    door.server.shutdown()
+    assert done.returncode == 1
+    assert "access denied" in done.stderr.splitlines()[-1]
+    assert keys(server, "broken") == {}
 
     client = server.client()
     client.put_object(Bucket="data", Key=f"one/project_id_{number}.zip.part", Body=b"of a killed one")

@@ -1,19 +1,16 @@
 """Exports and datasets at addresses, on an S3 server of our own."""
 
 import hashlib
-import http.client
 import json
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from tests.storage.s3_server import SECRET, S3Server, s3_server
+from tests.storage.s3_server import SECRET, Door, S3Server, s3_server
 from tests.storage.test_shards import BOXES, export, image_of
 from tests.support.conversions import converted
 from tests.support.script_runs import run_program, run_script, script_command
@@ -135,46 +132,6 @@ def test_overwrite_replaces_the_dataset_and_nothing_else(server: S3Server) -> No
     assert {key.partition("/")[0] for key in keys(server, "again")} == {
         *("training", "validation", "labels.json", "classes.txt", "manifest.json", "mine.txt")
     }
-
-
-class Door:
-    """Stands before the server, and lets nobody write what has a certain text in its name."""
-
-    def __init__(self, port: int, shut: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _pass(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if shut in self.path and self.command in ("PUT", "POST"):
-                    answer = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-                    self.send_response(403)
-                    self.send_header("Content-Length", str(len(answer)))
-                    self.end_headers()
-                    self.wfile.write(answer)
-                    return
-                upstream = http.client.HTTPConnection("127.0.0.1", port)
-                upstream.request(self.command, self.path, body, dict(self.headers))
-                answered = upstream.getresponse()
-                data = answered.read()
-                self.send_response(answered.status)
-                for name, value in answered.getheaders():
-                    if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
-                        self.send_header(name, value)
-                if "Content-Length" not in answered.headers:
-                    self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
 @pytest.mark.parametrize("shut", ["validation-000000", "manifest.json"])
