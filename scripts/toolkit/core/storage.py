@@ -5,6 +5,7 @@ from the files of the cloud's own tools. Nothing of the data touches the local d
 """
 
 import io
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -89,6 +90,9 @@ def _system(scheme: str) -> Any:
         if key not in _systems:
             remember(*_secrets())
             fsspec: Any = import_extra("fsspec", f"{scheme}{_MARK}")
+            logging.getLogger("gcsfs").setLevel(
+                logging.CRITICAL
+            )  # it warns of what it then does otherwise
             try:
                 _systems[key] = fsspec.filesystem(scheme, use_listings_cache=False)
             except ImportError as error:
