@@ -32,7 +32,6 @@ def main(
     from toolkit.config.local_cvat import ROOT, find_stack
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat import probes as server
-    from toolkit.cvat import tokens as access_token
     from toolkit.cvat.connection import check_url
     from toolkit.cvat.token_file import read_token, save_token, token_file
     from toolkit.stack.kubernetes import find_cluster, public_url
@@ -50,17 +49,17 @@ def main(
     )
     before = read_token()
     authorization = server.sign_in(asked, username, password, console.warn)
-    token = access_token.create_token(asked, username, authorization, days, read_only, console.warn)
+    token = server.create_token(asked, username, authorization, days, read_only, console.warn)
     place = token_file()
     try:
         save_token(replace(token, url=address))
     except (OSError, KeyboardInterrupt) as error:
-        access_token.revoke_token(token, authorization)
+        server.revoke_token(token, authorization)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise ToolkitError(f"{place} cannot be written: {error.strerror}; the new token was revoked again") from error
     if before and before.url == address and not before.has_expired:
-        access_token.revoke_token(replace(before, url=asked), authorization)
+        server.revoke_token(replace(before, url=asked), authorization)
     shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
     console.say(f"Token of {username} for {address}, valid until {token.expires[:10]}, kept in {shown}")
 

@@ -14,7 +14,7 @@ from toolkit.core.text import printable
 
 if TYPE_CHECKING:
     from toolkit.config.local_cvat import Stack
-    from toolkit.core.check import Check
+    from toolkit.core.errors import Check
     from toolkit.cvat.connection import Connection
 
 
@@ -34,8 +34,7 @@ def main(
     import json
     from dataclasses import asdict
 
-    from toolkit.core.check import FAILED
-    from toolkit.core.errors import ProblemsFound
+    from toolkit.core.errors import FAILED, ProblemsFound
 
     checks = _all_checks(config, url)
     if as_json:

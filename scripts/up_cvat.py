@@ -34,9 +34,9 @@ def main(
     import time
 
     from toolkit.config.local_cvat import tested_version
-    from toolkit.core.check import FAILED, WARNING, numbers
-    from toolkit.core.errors import ToolkitError
+    from toolkit.core.errors import FAILED, WARNING, ToolkitError
     from toolkit.cvat.connection import browser_url
+    from toolkit.cvat.probes import numbers
     from toolkit.stack import engine, readiness, startup
     from toolkit.stack.checks import engine_checks, port_check, settings_checks
     from toolkit.stack.compose import compose_version

@@ -14,8 +14,7 @@ from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import RetryPolicy
 from toolkit.cvat.api import Api, session
 from toolkit.cvat.connection import Connection
-from toolkit.cvat.probes import health_problem, server_checks, sign_in
-from toolkit.cvat.tokens import create_token
+from toolkit.cvat.probes import create_token, health_problem, server_checks, sign_in
 
 TASK = {"id": 3, "name": "t", "size": 2, "project_id": 1, "created_date": "2026-01-01T00:00:00Z", "subset": "train"}
 LABEL = {"id": 1, "name": "cat", "type": "tag"}

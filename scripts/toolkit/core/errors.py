@@ -1,6 +1,7 @@
-"""The one family of errors that the toolkit raises; each carries the exit code that a script ends with."""
+"""The one family of errors that the toolkit raises, each with its exit code; and the outcome of a check."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class ToolkitError(Exception):
@@ -32,3 +33,25 @@ class ProblemsFound(ToolkitError):
 
 class TransientError(ToolkitError):
     """Something that may well succeed when it is tried again: a broken connection, a server that is not ready."""
+
+
+OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: What was looked at.
+        state: ``ok``, ``warning``, ``failed`` or ``skipped``.
+        required: What it takes.
+        found: What is there.
+        advice: What to do, empty when all is well.
+    """
+
+    name: str
+    state: str
+    required: str
+    found: str
+    advice: str = ""

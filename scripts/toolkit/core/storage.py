@@ -4,6 +4,7 @@ fsspec and the libraries of the clouds come in when an address is used. Credenti
 from the files of the cloud's own tools. Nothing of the data touches the local disk.
 """
 
+import importlib
 import io
 import logging
 import os
@@ -12,14 +13,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import IO, Any, BinaryIO, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.extras import import_extra
 from toolkit.core.files import RangedFile, resolve, write_atomically
 from toolkit.core.secrets import redact, remember
 from toolkit.core.text import printable
+
+STORAGE = "requirements-storage.txt"
+
+
+def import_extra(name: str, needed_by: str) -> ModuleType:
+    """Import a library of :data:`STORAGE`.
+
+    Args:
+        name: The module.
+        needed_by: What cannot be done without it, such as an option.
+
+    Raises:
+        ToolkitError: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ToolkitError(
+            f"{needed_by} needs {error.name or name}, which is not installed: run make storage "
+            f"(pip install --no-deps --require-hashes -r {STORAGE})"
+        ) from None
+
 
 SCHEMES = ("s3", "gs", "az")
 _MARK = "://"

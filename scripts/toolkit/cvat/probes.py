@@ -1,20 +1,24 @@
-"""Plain questions to a CVAT server over HTTP: is it healthy, which version, how fast, who may sign in."""
+"""Plain requests to a CVAT server over HTTP: is it healthy, which version, how fast, who may sign in; access tokens."""
 
 import http.client
+import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from toolkit.config.local_cvat import oldest_tested_version, tested_version
-from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import FAILED, OK, SKIPPED, WARNING, Check, ToolkitError
 from toolkit.core.retry import read_retry_policy
 from toolkit.core.secrets import remember
 from toolkit.cvat.errors import OTHER_NAME, Kind, busy, classify, other_name
-from toolkit.cvat.token_file import is_token, read_token
+from toolkit.cvat.token_file import StoredToken, is_token, read_token
 
 if TYPE_CHECKING:
     from toolkit.cvat.connection import Connection
@@ -23,6 +27,7 @@ HEALTH_PATH = "/api/server/health/?format=json"
 ABOUT_PATH = "/api/server/about"
 LOGIN_PAGE_PATH = "/auth/login"
 LOGIN_PATH = "/api/auth/login"
+CLOCK_SECONDS = 60
 LARGEST = 16 * 1024**2
 """Bytes of an answer here; the longest, a page of tokens, has some ten thousand."""
 
@@ -262,6 +267,19 @@ def answer_checks(url: str) -> Iterator[Check]:
     yield version_check(url)
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, for comparing."""
+    parts = version.lstrip("v").split("-")[0].split("+")[0].split(".")
+    return tuple(int(part) for part in parts if part.isdigit())
+
+
+def clock_check(name: str, drift: float) -> Check:
+    """Judge the seconds by which a clock differs from this machine's."""
+    late = drift > CLOCK_SECONDS
+    advice = "set the clock (on Docker Desktop: restart it); tokens and sessions end too early or late" if late else ""
+    return Check(name, WARNING if late else OK, f"within {CLOCK_SECONDS} s of this machine's", f"{drift:.0f} s", advice)
+
+
 def version_check(url: str) -> Check:
     """Check that the server's version is one of those that were tested with this client."""
     client, found = installed_version("cvat-cli"), server_version(url)
@@ -308,3 +326,82 @@ def _sign_in_check(connection: "Connection") -> Check:
     except ToolkitError as error:
         return Check("signing in", FAILED, required, f"not possible {who}", error.message)
     return Check("signing in", OK, required, who)
+
+
+TOKENS_PATH = "/api/auth/access_tokens"
+
+
+def create_token(
+    url: str,
+    username: str,
+    authorization: str,
+    days: int,
+    read_only: bool = False,
+    notice: Callable[[str], None] = lambda line: None,
+) -> StoredToken:
+    """Have the server make a personal access token.
+
+    Args:
+        url: The server.
+        username: Who it is for.
+        authorization: What :func:`toolkit.cvat.probes.sign_in` gave for that user's password.
+        days: How long it is valid.
+        read_only: Whether it may only look.
+        notice: Called with a line when a request is tried again.
+
+    Returns:
+        The token, not stored yet.
+
+    Raises:
+        ToolkitError: The server refuses.
+    """
+    expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+    name = f"cvat-toolkit on {socket.gethostname()[:40]} {secrets.token_hex(3)}"
+    wish = {"name": name, "expiry_date": expires.isoformat(), "read_only": read_only}
+    try:
+        answer = ask(url, TOKENS_PATH, "POST", wish, authorization, notice=notice)
+    except (Unreachable, KeyboardInterrupt):
+        _revoke_lost(url, name, authorization, notice)
+        raise
+    said = answer.json()
+    value, number = (said.get("value"), said.get("id")) if isinstance(said, dict) else (None, None)
+    is_made = isinstance(value, str) and is_token(value) and type(number) is int
+    if answer.status not in (200, 201) or not is_made:
+        if answer.status < 400 or answer.status >= 500:
+            _revoke_lost(url, name, authorization, notice)
+        if answer.status in (404, 405):
+            raise ToolkitError(
+                f"{url} makes no access token (status {answer.status}); CVAT has them from 2.42 on: "
+                "use CVAT_USERNAME and CVAT_PASSWORD with an older one"
+            )
+        trouble = busy(url, answer.status)
+        raise ToolkitError(trouble or f"{url} makes no access token (status {answer.status})")
+    return StoredToken(url, username, expires.isoformat(), int(number or 0), str(value))
+
+
+def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str], None]) -> None:
+    """Have the server forget a token that it may have made although its answer did not reach us."""
+    with suppress(Unreachable):
+        path = f"{TOKENS_PATH}?name={quote(name)}&page_size=100"
+        listed = ask(url, path, authorization=authorization, notice=notice).json()
+        found = listed.get("results") if isinstance(listed, dict) else None
+        for token in found if isinstance(found, list) else ():
+            if isinstance(token, dict) and token.get("name") == name and type(token.get("id")) is int:
+                path = f"{TOKENS_PATH}/{token['id']}"
+                ask(url, path, "DELETE", authorization=authorization, notice=notice)
+
+
+def revoke_token(token: StoredToken, authorization: str) -> bool:
+    """Have the server forget a token.
+
+    Args:
+        token: The token.
+        authorization: That of its owner, signed in with the password: a token that may only read cannot revoke itself.
+
+    Returns:
+        False when the server does not.
+    """
+    try:
+        return ask(token.url, f"{TOKENS_PATH}/{token.id}", "DELETE", authorization=authorization).status == 204
+    except Unreachable:
+        return False

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, BinaryIO
 
-from toolkit.core.extras import import_extra
+from toolkit.core.storage import import_extra
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.layout import INDEX_TABLE
 from toolkit.dataset.manifest import FileRecord, ImageRecord, Manifest

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from toolkit.config.local_cvat import PASSWORD_KEY, Stack, settings_file
-from toolkit.core.check import FAILED, OK, SKIPPED, WARNING, Check, clock_check, numbers
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import FAILED, OK, SKIPPED, WARNING, Check, ToolkitError
 from toolkit.core.secrets import without_secrets
 from toolkit.core.text import format_size
+from toolkit.cvat.probes import clock_check, numbers
 from toolkit.stack.compose import OLDEST_COMPOSE, compose_version
 from toolkit.stack.engine import (
     ServiceState,

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit.config.local_cvat import NAMESPACE_KEY, Stack
-from toolkit.core.check import FAILED, OK, WARNING, Check
-from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.errors import FAILED, OK, WARNING, Check, ToolkitError, UsageError
 from toolkit.core.secrets import without_secrets
 from toolkit.cvat import probes
 from toolkit.cvat.connection import check_url

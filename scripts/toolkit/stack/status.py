@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import SERVICES, Stack
-from toolkit.core.check import OK
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import OK, ToolkitError
 from toolkit.core.text import format_size
 from toolkit.cvat import probes as server
 from toolkit.cvat.probes import version_check
