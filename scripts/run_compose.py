@@ -44,11 +44,11 @@ def main(
     from contextlib import nullcontext
 
     from toolkit.config.local_cvat import find_stack
-    from toolkit.stack import image_lock
     from toolkit.stack.compose import compose_version
     from toolkit.stack.engine import engine
     from toolkit.stack.kubernetes import refuse_on_cluster
     from toolkit.stack.lock import locked_stack
+    from toolkit.stack.startup import by_tags, update_image_lock
 
     command = arguments[0]
     refuse_on_cluster(find_stack(), f"make {command}")
@@ -59,12 +59,12 @@ def main(
     with nullcontext(find_stack()) if reads else locked_stack(f"make {command}", wait, console.say) as stack:
         # Stop and start are one command here, for nothing may come between them.
         for step in (("stop",), ("start",)) if command == "restart" and not arguments[1:] else (tuple(arguments),):
-            code = _run(image_lock.by_tags(stack) if command == "pull" else stack, step)
+            code = _run(by_tags(stack) if command == "pull" else stack, step)
             if code:
                 raise typer.Exit(code)
     if command == "pull":
         with engine() as client:
-            console.warn_all(image_lock.update(client, image_lock.by_tags(stack))[1])
+            console.warn_all(update_image_lock(client, by_tags(stack))[1])
 
 
 def _run(stack: "Stack", arguments: tuple[str, ...]) -> int:

@@ -10,7 +10,7 @@ from toolkit.cli import console
 from toolkit.core.text import printable
 
 if TYPE_CHECKING:
-    from toolkit.stack.status import Status
+    from toolkit.stack.checks import Status
 
 
 FIRST_ANSWER = "(the server's first answer; a person waits longer, for the scripts and images that a browser loads)"
@@ -33,16 +33,16 @@ def main(
     from toolkit.config.local_cvat import find_stack
     from toolkit.core.errors import ProblemsFound
     from toolkit.cvat.connection import check_url
-    from toolkit.stack import engine, kubernetes, status
+    from toolkit.stack import checks, engine, kubernetes
 
     stack = find_stack()
     if stack.namespace:
         found = kubernetes.cluster_status(kubernetes.find_cluster(stack.namespace))
     elif url and check_url(url) != stack.url:
-        found = status.server_status(check_url(url))
+        found = checks.server_status(check_url(url))
     else:
         with engine.engine() as client:
-            found = status.stack_status(client, stack)
+            found = checks.stack_status(client, stack)
     console.result(json.dumps(asdict(found), indent=2) if as_json else _text(found))
     if found.problem:
         raise ProblemsFound(f"CVAT at {found.url} cannot be used: {found.problem}")

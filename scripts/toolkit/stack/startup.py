@@ -1,32 +1,38 @@
-"""Starting the local CVAT: what has to be right before, and the order of the steps."""
+"""Starting the local CVAT: what has to be right before, the order of the steps, and the digests of its images."""
 
+import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import (
     FOUNDATION,
+    LOCK_FILE,
     PASSWORD_KEY,
     PROJECT_KEY,
     REPLACED_KEY,
+    SERVICES,
     VERSION_KEY,
     VOLUMES_KEY,
     Stack,
     common_settings,
     find_stack,
+    locked_digests,
     recorded_version,
     save_settings,
     save_values,
     settings_file,
 )
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.stack import image_lock
+from toolkit.core.files import write_atomically
 from toolkit.stack.compose import compose
 from toolkit.stack.engine import (
     PROJECT_LABEL,
     existing_volumes,
     find_container,
     missing_images,
+    registry_digests,
     remove_volumes,
     service_states,
     unused_volumes,
@@ -199,7 +205,7 @@ def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> tuple[Stac
     still_missing = missing_images(client, stack)
     if still_missing:
         raise ToolkitError("the images could not be pulled", still_missing)
-    return image_lock.update(client, stack)[0], missing
+    return update_image_lock(client, stack)[0], missing
 
 
 def start_containers(stack: Stack) -> None:
@@ -316,3 +322,39 @@ def with_running_images(client: "DockerClient", stack: Stack) -> Stack:
         raise UsageError(f"{', '.join(stopped)} not running: `make up` first, so that the old version is known to work")
     images = {state.service: state.image for state in states}
     return stack.with_settings(**{key: images[service] for service, key in FOUNDATION.items()})
+
+
+def by_tags(stack: Stack) -> Stack:
+    """Return the stack whose images are named by their tags alone, for a pull that asks what these name now."""
+    return replace(stack, digests={})
+
+
+def update_image_lock(client: "DockerClient", stack: Stack) -> tuple[Stack, list[str]]:
+    """Write down the digests that the registry gave for the stack's images.
+
+    Args:
+        client: The engine.
+        stack: The project, whose images are here.
+
+    Returns:
+        The stack that starts these images, and one line for each that is not the one of the last pull.
+
+    Raises:
+        ToolkitError: The file cannot be written.
+    """
+    names = {by_tags(stack).image(service): stack.image(service) for service in SERVICES}
+    digests = {tag: registry_digests(client, image) for tag, image in sorted(names.items())}
+    known = locked_digests()
+    # An image has several when the registry's list of it for all kinds of machines was made anew.
+    found = {tag: known[tag] if known.get(tag) in some else some[0] for tag, some in digests.items() if some}
+    changed = [
+        f"{tag} is another image than at the last pull: {digest}, then {known[tag]} ({LOCK_FILE.name})"
+        for tag, digest in found.items()
+        if known.get(tag, digest) != digest
+    ]
+    if found.items() - known.items():
+        try:
+            write_atomically(LOCK_FILE, json.dumps(known | found, indent=2, sort_keys=True) + "\n")
+        except OSError as error:
+            raise ToolkitError(f"cannot write {LOCK_FILE}: {error.strerror}") from error
+    return replace(stack, digests=known | found), changed
