@@ -86,9 +86,17 @@ def main(
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import FolderImport
-    from toolkit.transfer.images import BROKEN, check_images, describe_left_out, find_images
+    from toolkit.transfer.images import (
+        BROKEN,
+        check_images,
+        check_stored,
+        describe_left_out,
+        find_images,
+        find_stored,
+        folder_of,
+        misnamed_in_exports,
+    )
     from toolkit.transfer.journal import ImportTarget
-    from toolkit.transfer.storage import check_stored, find_stored, folder_of, misnamed_in_exports
     from toolkit.transfer.task import ImportOptions
 
     started = time.monotonic()

@@ -12,7 +12,7 @@ from toolkit.core.images import NoImage, NotAJpeg, check_whole
 from toolkit.dataset.labels import read_pinned
 from toolkit.report.pictures import MAX_BYTES, make_thumbnail
 from toolkit.transfer.images import Image
-from toolkit.transfer.pack import write_archive
+from toolkit.transfer.task import write_archive
 
 
 def picture(size: tuple[int, int] = (16, 12), form: str = "JPEG", mode: str = "L", **options) -> bytes:

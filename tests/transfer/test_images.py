@@ -22,7 +22,7 @@ from toolkit.transfer.images import (
     find_images,
     lost_on_export,
 )
-from toolkit.transfer.pack import check_folders, folder_tags
+from toolkit.transfer.task import check_folders, folder_tags
 
 
 def jpeg(width: int = 8, height: int = 6, **options) -> bytes:

@@ -11,7 +11,7 @@ from tests.support.images import jpeg
 from tests.support.standin_api import Api
 from tests.transfer.conftest import Shell, new_shell
 from toolkit.core.errors import UsageError
-from toolkit.transfer.storage import StoredImage, check_stored
+from toolkit.transfer.images import StoredImage, check_stored
 
 OBJECTS = (
     "flowers/rose/1.jpg", "flowers/rose/deep/2.jpg", "flowers/tulip/1.jpg", "flowers/tulip/3.jpg", "flowers/top.jpg",

@@ -28,8 +28,7 @@ from toolkit.transfer.journal import (
     interrupted_imports,
     roll_back,
 )
-from toolkit.transfer.pack import check_folders
-from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec
+from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec, check_folders
 
 
 @dataclass(frozen=True)
