@@ -6,7 +6,7 @@ from standin import NEWEST
 from standin.api import formats
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import ALL_FORMATS, task_type_of
-from toolkit.report.read_export import open_export
+from toolkit.report.readers import open_export
 
 from .conftest import TOP
 

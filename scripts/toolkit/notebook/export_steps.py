@@ -13,9 +13,8 @@ from toolkit.cvat.api import Label, session
 from toolkit.cvat.connection import Connection
 from toolkit.notebook.display import from_top, show, status, warn
 from toolkit.notebook.sheets import of_zip, show_sheet
-from toolkit.report.facts import gather
-from toolkit.report.model import Dataset
-from toolkit.report.read_export import open_export
+from toolkit.report.facts import Dataset, gather
+from toolkit.report.readers import open_export
 from toolkit.transfer.compare import compare_with_server
 from toolkit.transfer.export import Export, ExportProgress, check_format, check_offered, check_target, fetch
 

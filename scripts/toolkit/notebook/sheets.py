@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from toolkit.core.formats import IMAGE_EXTENSIONS, TaskType
 from toolkit.notebook.display import Output, progress
-from toolkit.report.model import Dataset, DatasetImage
+from toolkit.report.facts import Dataset, DatasetImage
 from toolkit.report.sheet import TileMaker, count_thumbnails, make_sheet
 from toolkit.transfer.images import Image
 

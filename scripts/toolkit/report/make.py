@@ -10,11 +10,11 @@ from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import temporary_folder
 from toolkit.core.storage import Address, Place
 from toolkit.report import html
-from toolkit.report.facts import DatasetFacts, gather
-from toolkit.report.model import Dataset, Finding
+from toolkit.report.facts import Dataset, DatasetFacts, Finding, gather
 from toolkit.report.outliers import choose, find_outliers
 from toolkit.report.pictures import read_sizes
 from toolkit.report.read_folder import read_folder, read_stored
+from toolkit.report.readers import open_export
 from toolkit.report.sheet import TileMaker, count_thumbnails, make_outlier_sections, make_sheet
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -74,8 +74,6 @@ def _open(source: Place) -> Iterator[Dataset]:
     elif isinstance(source, Path) and source.is_dir():
         yield read_folder(source)
     elif source.is_file():
-        from toolkit.report.read_export import open_export
-
         with open_export(source) as dataset:
             yield dataset
     else:

@@ -1,13 +1,12 @@
 """Images that stand out: dark, bright, blurred, oddly shaped, nearly equal, with odd boxes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
 from toolkit.dataset.detection_labels import Box
 from toolkit.dataset.duplicates import alike
-from toolkit.report.model import Dataset, DatasetImage
+from toolkit.report.facts import Dataset, DatasetImage, Examination, Outliers
 from toolkit.report.pictures import PLAIN, Look, in_threads, measure
 
 DEFAULT_MOST = 10_000
@@ -30,38 +29,6 @@ _OVERLAP = 0.85
 _MOST_PAIRS = 200
 """Boxes of an image that are compared with one another."""
 _MANY_BOXES = 20
-
-
-@dataclass
-class Outliers:
-    """Images that stand out in one way.
-
-    Attributes:
-        kind: A word for machines.
-        title: What they have in common.
-        hint: What that may mean.
-        images: The images, the oddest first.
-        names: The same in words, one line each.
-    """
-
-    kind: str
-    title: str
-    hint: str
-    images: list[DatasetImage]
-    names: list[str]
-
-
-@dataclass
-class Examination:
-    """What a look at the pictures brought.
-
-    Attributes:
-        examined: How many pictures were measured.
-        outliers: The kinds that there are.
-    """
-
-    examined: int
-    outliers: list[Outliers]
 
 
 def choose(dataset: Dataset, most: int | None) -> list[DatasetImage]:

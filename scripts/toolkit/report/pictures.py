@@ -15,7 +15,7 @@ from toolkit.core.images import (
     upright_size,
 )
 from toolkit.core.workers import map_in_threads
-from toolkit.report.model import Dataset, DatasetImage
+from toolkit.report.facts import Dataset, DatasetImage
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,8 +17,8 @@ from toolkit.dataset import manifest
 from toolkit.dataset.duplicates import name_equal
 from toolkit.dataset.layout import ALL_SIDES, IMAGES, LABELS, MANIFEST, SIDES, is_shard
 from toolkit.dataset.verify import read_manifest
-from toolkit.report.model import Dataset, DatasetImage, Finding
-from toolkit.report.read_shards import dataset_of, read_shards
+from toolkit.report.facts import Dataset, DatasetImage, Finding
+from toolkit.report.readers import dataset_of, read_detection_files, read_detection_folder, read_shards
 
 _TEST = "test"
 
@@ -39,8 +39,6 @@ def read_folder(folder: Path) -> Dataset:
     if any(map(is_shard, manifest.recorded_parts(folder / MANIFEST))):
         dataset = read_shards(folder)
     elif not any((folder / side).is_dir() for side in SIDES) and _looks_like_detection(folder):
-        from toolkit.report.read_export import read_detection_folder
-
         dataset = read_detection_folder(folder)
     else:
         dataset = read_tree(folder)
@@ -71,8 +69,6 @@ def read_stored(address: Address) -> Dataset:
             return open_part(name, 0, files[name])
 
         if IMAGES in parts:
-            from toolkit.report.read_export import read_detection_files
-
             dataset = read_detection_files(address, files, open_file)
         else:
             dataset = dataset_of(read_manifest(address / MANIFEST), address, open_part, "image classification")

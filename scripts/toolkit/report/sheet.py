@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from toolkit.core.formats import TaskType
-from toolkit.report.model import Dataset, DatasetImage
-from toolkit.report.outliers import Outliers
+from toolkit.report.facts import Dataset, DatasetImage, Outliers
 from toolkit.report.pictures import Thumbnail, draw, in_threads
 
 SHOWN_AT_ONCE = 12  # fills whole rows of 2, 3, 4, 6 and 12
