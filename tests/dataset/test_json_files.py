@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from toolkit.dataset import detection_json
-from toolkit.dataset.detection_files import LabelProblem
+from toolkit.dataset.export_files import LabelProblem
 
 SCALARS = some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(max_size=8)
 VALUES = some.recursive(SCALARS, lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(), inner))

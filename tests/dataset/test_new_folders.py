@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.dataset.sides import make_folders
+from toolkit.core.files import make_folders
 
 FOLDERS = ["cat", "dog/young/2024", "dog/old", ".hidden", "ünï code", ""]
 

@@ -17,8 +17,7 @@ from tests.support.conversions import command, converted, is_whole, make_zip, na
 from tests.support.waiting import GUARD, wait_until
 from toolkit.core.errors import ToolkitError
 from toolkit.core.workers import InProcesses, InTurn
-from toolkit.dataset.exports import read_exports
-from toolkit.dataset.unpack_exports import unpack_exports
+from toolkit.dataset.exports import read_exports, unpack_exports
 
 NAMES = [
     f"{label}/{folder}{number:03}.jpg" for label in ("cat", "dog") for folder in ("", "a/") for number in range(20)

@@ -113,9 +113,7 @@ def _system(scheme: str) -> Any:
         if key not in _systems:
             remember(*_secrets())
             fsspec: Any = import_extra("fsspec", f"{scheme}{_MARK}")
-            logging.getLogger("gcsfs").setLevel(
-                logging.CRITICAL
-            )  # it warns of what it then does otherwise
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it warns of what it then does otherwise
             try:
                 _systems[key] = fsspec.filesystem(scheme, use_listings_cache=False)
             except ImportError as error:

@@ -173,6 +173,6 @@ class _Question(NamedTuple):
 
 
 def _answer(question: _Question, _on_done: OnDone) -> tuple[str, list[Path]]:
-    from toolkit.dataset import unpack_exports  # noqa: F401  # whether all is there that it needs
+    from toolkit.dataset import exports  # noqa: F401  # whether all is there that it needs
 
     return __version__, [path for path in question.paths if not path.exists()]

@@ -15,7 +15,7 @@ from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import dropped_shapes
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
-from toolkit.dataset.exports import Exports, read_exports
+from toolkit.dataset.exports import Exports, read_exports, unpack_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST, Format
 from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
@@ -34,7 +34,6 @@ from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.streamed import DEFAULT_SHARD_SIZE, Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import find_warnings
 from toolkit.dataset.unpack import Contents
-from toolkit.dataset.unpack_exports import unpack_exports
 
 
 @dataclass(frozen=True)

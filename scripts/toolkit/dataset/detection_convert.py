@@ -19,12 +19,19 @@ from toolkit.core.storage import Place
 from toolkit.core.workers import Engine
 from toolkit.dataset import labels, split
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
-from toolkit.dataset.completed import list_beside, read_completed
-from toolkit.dataset.detection_manifest import DetectionImage, DetectionManifest, lines
+from toolkit.dataset.detection_manifest import (
+    DetectionImage,
+    DetectionManifest,
+    coco,
+    data_yaml,
+    flat_names,
+    label_lines,
+    lines,
+    sample_facts,
+)
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
-from toolkit.dataset.detection_write import coco, data_yaml, flat_names, label_lines, sample_facts
 from toolkit.dataset.duplicates import Cluster, OnLeak
-from toolkit.dataset.exports import Exports, in_several
+from toolkit.dataset.exports import Exports, in_several, list_beside, read_completed, unpack_exports
 from toolkit.dataset.layout import (
     ALL_SIDES,
     ANNOTATIONS,
@@ -49,7 +56,6 @@ from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.streamed import Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents
-from toolkit.dataset.unpack_exports import unpack_exports
 
 _SHOWN = 100
 

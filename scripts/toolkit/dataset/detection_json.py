@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from toolkit.dataset.detection_files import LabelProblem, read_text, suffix_of
 from toolkit.dataset.detection_labels import (
     Annotations,
     BadBox,
@@ -16,6 +15,7 @@ from toolkit.dataset.detection_labels import (
     is_upright_box,
     read_size,
 )
+from toolkit.dataset.export_files import LabelProblem, read_text, suffix_of
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PIECE = 1 << 20

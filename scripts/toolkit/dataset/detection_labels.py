@@ -14,8 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError
-from toolkit.dataset.archive_kind import is_image
-from toolkit.dataset.detection_files import LabelFiles, LabelProblem
+from toolkit.dataset.export_files import LabelFiles, LabelProblem, is_image
 
 TOLERANCE = 0.01
 """Pixels by which rounding in a file of labels may lead over an edge."""

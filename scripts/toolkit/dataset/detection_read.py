@@ -7,12 +7,19 @@ from typing import NamedTuple
 from toolkit.core.errors import ToolkitError
 from toolkit.core.safe_names import unsafe_names
 from toolkit.dataset.archive import Archive, open_archive
-from toolkit.dataset.archive_kind import Kind, is_image, recognise
-from toolkit.dataset.detection_files import LabelFiles, LabelProblem
 from toolkit.dataset.detection_json import read_coco, read_datumaro
 from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage
-from toolkit.dataset.detection_text import read_kitti, read_mot, read_open_images, read_widerface, read_yolo
-from toolkit.dataset.detection_xml import read_cvat, read_labelme, read_voc
+from toolkit.dataset.detection_text import (
+    read_cvat,
+    read_kitti,
+    read_labelme,
+    read_mot,
+    read_open_images,
+    read_voc,
+    read_widerface,
+    read_yolo,
+)
+from toolkit.dataset.export_files import Kind, LabelFiles, LabelProblem, is_image, recognise
 
 READERS: dict[str, Callable[[Annotations], None]] = {
     "COCO 1.0": read_coco,
@@ -27,7 +34,7 @@ READERS: dict[str, Callable[[Annotations], None]] = {
     "Open Images V6 1.0": read_open_images,
     "WiderFace 1.0": read_widerface,
 }
-"""By format as :func:`toolkit.dataset.archive_kind.recognise` calls it."""
+"""By format as :func:`toolkit.dataset.export_files.recognise` calls it."""
 
 
 def read_annotations(files: LabelFiles) -> Annotations:

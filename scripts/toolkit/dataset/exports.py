@@ -1,22 +1,29 @@
-"""The exports that one dataset is made of: each is read by itself, and from then on they are seen as one.
+"""The exports that one dataset is made of: each is read and unpacked by itself, and seen as one with the others.
 
 Reading one is a pure function of a job that can be sent elsewhere, as is unpacking one: where and when each runs, and
 how often if a worker dies, changes nothing in the dataset.
 """
 
+import errno
+import json
 import re
+import secrets
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
+from toolkit.core.files import make_folders
+from toolkit.core.progress import Percent
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
-from toolkit.core.storage import Place
+from toolkit.core.storage import Place, size_of, write
 from toolkit.core.text import some_names
 from toolkit.core.workers import Engine
-from toolkit.dataset.archive import Archive, Member, open_archive
-from toolkit.dataset.archive_kind import Kind, recognise
+from toolkit.dataset.archive import Archive, Member, open_archive, reopen
 from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
+from toolkit.dataset.export_files import Kind, recognise
+from toolkit.dataset.unpack import Contents, unpack
 
 
 class Export(NamedTuple):
@@ -183,3 +190,133 @@ def _natural_order(path: Place) -> tuple[list[tuple[str, int]], str]:
     """Sort task-2 before task-10."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(part, 0) if number % 2 == 0 else ("", int(part)) for number, part in enumerate(parts)], str(path)
+
+
+_LARGEST = 256 << 20
+
+
+_ENDING = ".completed.json"
+
+
+def list_beside(path: Place) -> Place:
+    """Name the list of an export's zip."""
+    return path.with_suffix(_ENDING)
+
+
+def write_completed(path: Place, frames: Iterable[str]) -> None:
+    """Write the list of an export; it is known to be of this export by the directory of the zip."""
+    with open_archive(path) as archive:
+        content = {"directory_sha256": archive.directory_sha256(), "completed": sorted(frames)}
+    write(list_beside(path), json.dumps(content, ensure_ascii=False, indent=0) + "\n")
+
+
+def read_completed(archive: Archive) -> frozenset[str] | None:
+    """Read the frames of completed jobs; None if there is no list of this very export."""
+    path = list_beside(archive.path)
+    try:
+        size = size_of(path)
+        if size is None or size > _LARGEST:
+            return None
+        content = json.loads(path.read_text("utf-8"))
+        if content["directory_sha256"] != archive.directory_sha256():
+            return None
+        return frozenset(str(name) for name in content["completed"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+class _UnpackJob(NamedTuple):
+    """What is to be unpacked, and where to.
+
+    Attributes:
+        archive: The closed archive.
+        tree: The folder that all exports are unpacked into; None only checks and hashes.
+        spare: A folder on the same file system for what is not finished.
+        processes: How many it may take at most.
+        weight: The number of members.
+    """
+
+    archive: Archive
+    tree: Path | None
+    spare: Path | None
+    processes: int
+    weight: int
+
+
+def unpack_exports(
+    exports: Exports, tree: Path | None, spare: Path | None, engine: Engine, on_percent: Callable[[], None]
+) -> Contents:
+    """Read every member of all exports, check it, hash it, and write it below a folder.
+
+    Args:
+        exports: The exports.
+        tree: The folder to unpack into, which is made; None only checks and hashes.
+        spare: A folder on the same file system for what is not finished, which is made.
+        engine: Where the work is done.
+        on_percent: Called for every hundredth of it.
+
+    Returns:
+        What was found, by the members of all.
+
+    Raises:
+        ToolkitError: Members are damaged, or have names that the file system refuses; all are listed.
+        OSError: Reading or writing failed.
+    """
+    for folder in (spare, tree):
+        if folder is not None:
+            folder.mkdir()
+    percent = Percent(len(exports.members), on_percent)
+    jobs = [_UnpackJob(archive, tree, spare, engine.parallel, len(archive.members)) for archive in exports.archives]
+    if spare is not None:
+        (spare / _AT_WORK).touch()
+    try:
+        found = results_of(engine.run(_unpack, jobs, percent.add))
+    except BaseException:
+        if spare is not None:
+            (spare / _AT_WORK).unlink()
+            engine.settle()
+        raise
+    if len(found) == 1:
+        return found[0]
+    merged = Contents([], {}, set())
+    for contents in found:
+        start = len(merged.hashes)
+        merged.formats.update({start + index: name for index, name in contents.formats.items()})
+        merged.turned.update(start + index for index in contents.turned)
+        merged.hashes.extend(contents.hashes)
+    return merged
+
+
+_AT_WORK = "at-work"
+"""A file that is there as long as anybody waits for the result: how else would a worker on another machine know?"""
+
+
+def _unpack(job: _UnpackJob, on_done: Callable[[int], None]) -> Contents | ToolkitError:
+    """Unpack one export; one that a killed worker had begun is begun anew, in another place."""
+    try:
+        with reopen(job.archive) as archive:
+            if job.tree is None or job.spare is None:
+                return unpack(archive, None, on_done, job.processes)
+            spare = job.spare
+
+            def go_on(count: int) -> None:
+                if not (spare / _AT_WORK).exists():
+                    raise ToolkitError(
+                        f"{spare} is not there: the workers see another file system, or nobody waits any more"
+                    )
+                on_done(count)
+
+            go_on(0)
+            place = spare / secrets.token_hex(8)
+            root = place / archive.prefix
+            root.mkdir(parents=True)
+            make_folders(root, archive.all_folders())
+            contents = unpack(archive, str(place), go_on, job.processes)
+    except ToolkitError as error:
+        return error
+    try:
+        root.rename(job.tree / archive.prefix)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise  # else: a worker that was taken for dead has finished before us
+    return contents

@@ -18,9 +18,8 @@ from toolkit.core.storage import Place
 from toolkit.core.text import some_names
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive, open_archive
-from toolkit.dataset.archive_kind import recognise
 from toolkit.dataset.assignment import Rules, assign, check_sides, drop_multi_label
-from toolkit.dataset.detection_files import LabelFiles, LabelProblem
+from toolkit.dataset.export_files import LabelFiles, LabelProblem, recognise
 from toolkit.dataset.layout import CLASSES, INDEX_LINES, INDEX_TABLE, LABELS, MANIFEST
 from toolkit.dataset.manifest import Manifest, Source, write_records
 from toolkit.dataset.publish import DatasetPublisher, check_target, recover

@@ -18,10 +18,18 @@ from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import CLASSES, INDEX_TABLE, LABELS, MANIFEST, Format
 from toolkit.dataset.manifest import FileRecord, Manifest
-from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, publisher_for
-from toolkit.dataset.publish_stored import StoredPublisher
-from toolkit.dataset.shard_index import check_writable, write_index
-from toolkit.dataset.shards import Piece, ReadImage, Sample, extension_of, in_shards, plan_shards, write_shards
+from toolkit.dataset.publish import DatasetPublisher, StoredPublisher, check_target, dataset_in, publisher_for
+from toolkit.dataset.shards import (
+    Piece,
+    ReadImage,
+    Sample,
+    check_writable,
+    extension_of,
+    in_shards,
+    plan_shards,
+    write_index,
+    write_shards,
+)
 from toolkit.dataset.unpack import READ_SIZE, Contents, Damaged, Reader
 
 DEFAULT_SHARD_SIZE = 10**9

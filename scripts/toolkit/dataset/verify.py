@@ -29,8 +29,7 @@ from toolkit.dataset.layout import (
     is_shard,
 )
 from toolkit.dataset.manifest import Manifest, read
-from toolkit.dataset.publish import recover
-from toolkit.dataset.publish_stored import is_unfinished
+from toolkit.dataset.publish import is_unfinished, recover
 
 _READ_SIZE = 1024 * 1024
 _STORED_SIZE = 8 * 1024 * 1024

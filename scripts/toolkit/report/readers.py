@@ -12,12 +12,11 @@ from toolkit.core.formats import IMAGENET, TaskType
 from toolkit.core.storage import Place
 from toolkit.core.workers import map_in_threads
 from toolkit.dataset.archive import open_archive
-from toolkit.dataset.archive_kind import recognise
-from toolkit.dataset.detection_files import LabelFiles
 from toolkit.dataset.detection_labels import Annotations, Box, OtherFormat
 from toolkit.dataset.detection_labels import Finding as Kind
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import READERS, read_annotations
+from toolkit.dataset.export_files import LabelFiles, recognise
 from toolkit.dataset.layout import MANIFEST
 from toolkit.dataset.manifest import Manifest
 from toolkit.dataset.shards import read_facts

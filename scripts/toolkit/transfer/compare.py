@@ -13,7 +13,7 @@ from toolkit.core.storage import Place
 from toolkit.core.text import some_names
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
-from toolkit.dataset.completed import write_completed
+from toolkit.dataset.exports import write_completed
 from toolkit.dataset.index import read_frames
 
 _IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
