@@ -29,7 +29,7 @@ def main(
 
     Example: `make notebooks`
     """
-    from toolkit.notebook.files import find_notebooks
+    from toolkit.notebook.kernel import find_notebooks
 
     notebooks = [_from_here(path) for path in find_notebooks(folder)]
     if as_json:

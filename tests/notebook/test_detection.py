@@ -123,8 +123,8 @@ def test_an_export_that_cannot_be_read_still_shows_what_is_in_it(tutorial, stand
     (setup, *_) = [
         cell for cell in nbformat.read(made.folder / "export_api.ipynb", 4).cells if cell.cell_type == "code"
     ]
-    look = "from toolkit.notebook import export_steps\n"
-    look += f"export_steps.show_export(Path({str(recorded)!r}), 'ICDAR Localization 1.0')"
+    look = "from toolkit.notebook import steps\n"
+    look += f"steps.show_export(Path({str(recorded)!r}), 'ICDAR Localization 1.0')"
     cells = [setup, nbformat.v4.new_code_cell(look)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), made.folder / "look.ipynb")
     run = made.run("look")

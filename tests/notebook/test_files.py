@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.script_runs import run_program, run_script
 from toolkit.config.model import Configuration
-from toolkit.notebook.files import find_notebooks
+from toolkit.notebook.kernel import find_notebooks
 
 from .conftest import CLASSIFICATION, DETECTION, TOP, output_of, signed_in
 

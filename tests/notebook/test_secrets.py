@@ -8,7 +8,7 @@ import requests
 
 from tests.support.notebook_runs import Run
 from toolkit.core.secrets import SECRETS
-from toolkit.notebook.files import find_notebooks
+from toolkit.notebook.kernel import find_notebooks
 
 from .conftest import TOP
 

@@ -1,15 +1,23 @@
-"""What a notebook shows: HTML from templates, each with a plain text for where there is no HTML."""
+"""What a notebook shows: HTML from templates, each with a plain text for where there is no HTML; thumbnails; errors."""
 
+import dataclasses
 import functools
 import re
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from toolkit.core.errors import ToolkitError
+from toolkit.core.formats import IMAGE_EXTENSIONS, TaskType
 from toolkit.core.text import format_size, printable
+from toolkit.report.facts import Dataset, DatasetImage
 from toolkit.report.html import TEMPLATES, template_environment
+from toolkit.report.sheet import TileMaker, count_thumbnails, make_sheet
+from toolkit.transfer.images import Image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -186,3 +194,151 @@ def _draw_status(output: Output, what: str, line: str) -> None:
     found = _PER_CENT.search(line)
     done = min(100, int(found[1])) if found else None
     output.show("status", f"{what}: {line}", what=what, line=line, done=done)
+
+
+MOST_SECTIONS = 12
+"""Classes or folders of which images are shown; a notebook is a file, which should stay small."""
+_NO_FOLDER = "(in no folder)"
+
+
+def of_folder(images: Sequence[Image]) -> Dataset:
+    """See images that are to be imported as a dataset, with their first folders as its classes.
+
+    Args:
+        images: The images.
+
+    Returns:
+        The dataset.
+    """
+    found = [
+        DatasetImage(image.name, "", image.folder or _NO_FOLDER, str(image.path), image.size, (), None)
+        for image in images
+    ]
+    return _dataset(found, lambda location: Path(location).open("rb"))
+
+
+def of_zip(archive: zipfile.ZipFile, by_folder: bool) -> Dataset:
+    """See the images of a zip as a dataset.
+
+    Args:
+        archive: The opened zip.
+        by_folder: Whether the first folders are the classes, as in an "ImageNet 1.0" export; else there is one class.
+
+    Returns:
+        The dataset.
+    """
+    found = []
+    for member in archive.infolist():
+        if not member.filename.lower().endswith(IMAGE_EXTENSIONS):
+            continue
+        first, slash, rest = member.filename.partition("/")
+        label, name = (first, rest) if slash and by_folder else ("images", member.filename)
+        found.append(DatasetImage(name, "", label, member.filename, member.file_size))
+    return _dataset(found, lambda location: cast(BinaryIO, archive.open(location)))
+
+
+def _dataset(images: list[DatasetImage], open_image: Callable[[str], BinaryIO]) -> Dataset:
+    return Dataset(
+        kind=TaskType.CLASSIFICATION,
+        format_name="",
+        source=Path(),
+        sides=[""],
+        classes=sorted({str(image.label) for image in images}),
+        images=images,
+        open_image=open_image,
+    )
+
+
+def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
+    """Show thumbnails of a dataset, with boxes if it has them.
+
+    Args:
+        dataset: The dataset.
+        caption: What one sees, in words.
+        per_class: Images of each class at most; they are spread evenly over all it has.
+    """
+    classes = [name for name in dataset.classes if name in _seen(dataset)]
+    shown = dataclasses.replace(dataset, images=_of_classes(dataset, classes[:MOST_SECTIONS]))
+    output = Output()
+    with progress("drawing thumbnails", count_thumbnails(shown, per_class), output) as advance:
+        sections = [section for section in make_sheet(shown, per_class, TileMaker(shown, advance)) if section.total]
+    output.show(
+        "sheet",
+        f"{caption}\n" + "\n".join(f"{section.words}: {section.total} images" for section in sections),
+        sections=sections,
+        caption=caption,
+        classes=dataset.classes,
+        is_detection=dataset.kind is TaskType.DETECTION,
+        hidden=len(classes[MOST_SECTIONS:]),
+    )
+
+
+def _labels(image: DatasetImage) -> set[str]:
+    return {image.label} if image.label is not None else {box.label for box in image.boxes}
+
+
+def _seen(dataset: Dataset) -> set[str]:
+    return {label for image in dataset.images for label in _labels(image)}
+
+
+def _of_classes(dataset: Dataset, classes: Sequence[str]) -> list[DatasetImage]:
+    wanted = set(classes)
+    return [image for image in dataset.images if not _labels(image) or _labels(image) & wanted]
+
+
+INTERRUPTED = "interrupted: run the cell again when you like"
+_RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
+
+
+def show_errors_briefly() -> None:
+    """Arrange that errors are shown without a traceback; outside of a notebook nothing happens.
+
+    The toolkit's own errors, those of the file system and the stop button get a message; anything else, which nobody
+    expected, gets the one line that IPython calls "minimal". ``%xmode context`` and ``%tb`` then show its traceback.
+    """
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    if shell is None:
+        return
+    shell.InteractiveTB.set_mode(mode="Minimal")
+    shell.set_custom_exc((ToolkitError, OSError, KeyboardInterrupt), _show_error)
+
+
+def _show_error(
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
+    lines = lines_of(error)
+    # The attribute is IPython's own way to let an exception say how it is shown; the cell still counts as failed.
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    shell.showtraceback((kind, error, trace))
+
+
+def lines_of(error: BaseException) -> list[str]:
+    """Say what an error means.
+
+    Args:
+        error: One of the toolkit's errors, of the file system, or an interrupt; its notes say what was undone.
+
+    Returns:
+        The lines to show; the first begins with a coloured "error:".
+    """
+    details = [*getattr(error, "__notes__", ())]
+    if isinstance(error, KeyboardInterrupt):
+        return [f"{_RED}{INTERRUPTED}{_PLAIN}", *_listed(details)]
+    if isinstance(error, ToolkitError):
+        message = error.message
+        details = [*error.details, *details]
+    else:
+        assert isinstance(error, OSError)
+        reason = error.strerror or str(error)
+        message = f"{reason}: {error.filename}" if error.filename else reason
+    return [f"{_RED}error:{_PLAIN} {printable(message)}", *_listed(details)]
+
+
+def _listed(details: list[str]) -> list[str]:
+    return [f"  - {printable(detail)}" for detail in details]

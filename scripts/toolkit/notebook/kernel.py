@@ -1,4 +1,4 @@
-"""The first thing a notebook does: check its kernel, and arrange that an error is one message.
+"""The first thing a notebook does: check its kernel, and arrange that an error is one message; where notebooks are.
 
 This module is read by whatever Python a person has chosen, so it keeps to what Python 3.6 understands, and imports the
 rest of the toolkit only after the check.
@@ -6,6 +6,7 @@ rest of the toolkit only after the check.
 
 import importlib.util
 import sys
+from pathlib import Path
 
 NEEDED = ("cvat_sdk", "jinja2", "PIL", "pydantic")
 
@@ -32,6 +33,16 @@ def prepare():  # type: ignore[no-untyped-def]
             "this kernel is {}{} ({}), not the toolkit's: run `make notebooks` in the top folder, "  # noqa: UP032
             'then choose the kernel ".venv" and run again'.format(version, lack, sys.executable)
         )
-    from toolkit.notebook.errors import show_errors_briefly
+    from toolkit.notebook.display import show_errors_briefly
 
     show_errors_briefly()
+
+
+ORDER = ("import_api", "export_api", "convert_dataset")
+"""The order in which a person runs the notebooks of a folder."""
+
+
+def find_notebooks(folder: Path) -> "list[Path]":
+    """Find the notebooks at any depth below a folder: folder by folder, in the order in which they are run."""
+    found = [path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+    return sorted(found, key=lambda path: (path.parent, ORDER.index(path.stem) if path.stem in ORDER else len(ORDER)))
