@@ -32,8 +32,7 @@ def main(
     from toolkit.config.local_cvat import ROOT, find_stack
     from toolkit.core.errors import ToolkitError
     from toolkit.cvat import probes as server
-    from toolkit.cvat.connection import check_url
-    from toolkit.cvat.token_file import read_token, save_token, token_file
+    from toolkit.cvat.connection import check_url, read_token, save_token, token_file
     from toolkit.stack.kubernetes import find_cluster, public_url
 
     stack = find_stack()

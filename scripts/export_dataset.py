@@ -56,8 +56,8 @@ def main(
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ExportKeys, target_in
     from toolkit.core.errors import UsageError
-    from toolkit.core.progress import Watch
     from toolkit.core.storage import size_of
+    from toolkit.core.text import Watch
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.compare import compare_with_server

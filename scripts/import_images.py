@@ -81,8 +81,7 @@ def main(
     from toolkit.config.load import find_configuration
     from toolkit.config.model import ImportKeys
     from toolkit.core.errors import UsageError
-    from toolkit.core.progress import Watch
-    from toolkit.core.text import some_names
+    from toolkit.core.text import Watch, some_names
     from toolkit.cvat.api import session
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import FolderImport

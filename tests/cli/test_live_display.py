@@ -61,7 +61,7 @@ def test_import_and_export_show_how_far_they_are(tmp_path: Path, standin: Standi
 WAIT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from toolkit.core.progress import Progress
+from toolkit.core.text import Progress
 from toolkit.cli.console import show_wait
 
 def wait():

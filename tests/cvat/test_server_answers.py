@@ -16,8 +16,8 @@ from tests.support import local_server
 from toolkit.config import local_cvat as stack
 from toolkit.core.errors import ToolkitError
 from toolkit.cvat import probes as server
+from toolkit.cvat.connection import StoredToken, save_token
 from toolkit.cvat.probes import server_checks, version_check
-from toolkit.cvat.token_file import StoredToken, save_token
 
 
 class Answers:

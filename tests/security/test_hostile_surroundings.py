@@ -20,9 +20,8 @@ from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import read_own, write_atomically
 from toolkit.core.retry import RetryPolicy
 from toolkit.cvat import probes
-from toolkit.cvat.connection import check_url, resolve_connection
+from toolkit.cvat.connection import StoredToken, check_url, read_token, resolve_connection, save_token
 from toolkit.cvat.http import EndlessAnswer, harden
-from toolkit.cvat.token_file import StoredToken, read_token, save_token
 from toolkit.transfer.journal import ImportRecord, ImportTarget, TaskRecord, begin, interrupted_imports
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -14,9 +14,8 @@ from typing import Annotated, TextIO
 import typer
 
 from toolkit.core.errors import ToolkitError, UsageError
-from toolkit.core.progress import Progress
 from toolkit.core.secrets import redact_known, secrets_hidden
-from toolkit.core.text import printable
+from toolkit.core.text import Progress, printable
 
 _debug = False
 

@@ -10,18 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from toolkit.config.local_cvat import oldest_tested_version, tested_version
 from toolkit.core.errors import FAILED, OK, SKIPPED, WARNING, Check, ToolkitError
 from toolkit.core.retry import read_retry_policy
 from toolkit.core.secrets import remember
+from toolkit.cvat.connection import Connection, StoredToken, is_token, read_token
 from toolkit.cvat.errors import OTHER_NAME, Kind, busy, classify, other_name
-from toolkit.cvat.token_file import StoredToken, is_token, read_token
-
-if TYPE_CHECKING:
-    from toolkit.cvat.connection import Connection
 
 HEALTH_PATH = "/api/server/health/?format=json"
 ABOUT_PATH = "/api/server/about"
@@ -237,7 +234,7 @@ def sign_in(url: str, username: str, password: str, notice: Callable[[str], None
     raise ToolkitError(trouble or f"{url} did not answer to signing in as CVAT does (status {answer.status})")
 
 
-def server_checks(url: str, connection: "Connection | None" = None) -> Iterator[Check]:
+def server_checks(url: str, connection: Connection | None = None) -> Iterator[Check]:
     """Check a CVAT server from outside: health, clock, version, the kept token, signing in as the client does.
 
     Args:
@@ -315,7 +312,7 @@ def _token_check(url: str) -> Iterator[Check]:
     yield Check("access token", OK if known else FAILED, required, found, "" if known else "make token")
 
 
-def _sign_in_check(connection: "Connection") -> Check:
+def _sign_in_check(connection: Connection) -> Check:
     from toolkit.cvat.api import session
 
     required = "as make import and make export do"

@@ -15,10 +15,9 @@ from typing import NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders
-from toolkit.core.progress import Percent
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
 from toolkit.core.storage import Place, size_of, write
-from toolkit.core.text import some_names
+from toolkit.core.text import Percent, some_names
 from toolkit.core.workers import Engine
 from toolkit.dataset.archive import Archive, Member, open_archive, reopen
 from toolkit.dataset.detection_read import READERS, DetectionExport, read_export

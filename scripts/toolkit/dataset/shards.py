@@ -17,8 +17,8 @@ from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from toolkit.core.errors import UsageError
-from toolkit.core.progress import Percent
 from toolkit.core.storage import import_extra
+from toolkit.core.text import Percent
 from toolkit.core.workers import run_workers, worker_count
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.layout import (

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple, TypeVar
 
-from toolkit.core.progress import Percent
 from toolkit.core.storage import Address, Place
+from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset import manifest as classification_manifest

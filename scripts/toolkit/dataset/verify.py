@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
-from toolkit.core.progress import Percent
 from toolkit.core.storage import Address, Place
+from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads, run_workers, worker_count
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset.detection_manifest import DetectionManifest, is_detection

@@ -15,9 +15,8 @@ from toolkit.config.load import expand, find_configuration, stale_exports
 from toolkit.config.model import Configuration, ConvertKeys, ExportKeys, ImportKeys, Keys, target_in
 from toolkit.core.errors import UsageError
 from toolkit.core.formats import IMAGENET, UNLABELLED
-from toolkit.core.progress import Watch
 from toolkit.core.storage import local
-from toolkit.core.text import format_size
+from toolkit.core.text import Watch, format_size
 from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.probes import server_version

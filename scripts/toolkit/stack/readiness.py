@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from toolkit.config.local_cvat import Stack
 from toolkit.core.errors import ToolkitError
-from toolkit.core.progress import Progress
+from toolkit.core.text import Progress
 from toolkit.cvat import probes as server
 from toolkit.stack.checks import DISK_FULL_PERCENT, disk_use
 from toolkit.stack.engine import (

@@ -8,8 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.progress import Watch
-from toolkit.core.text import some_names
+from toolkit.core.text import Watch, some_names
 from toolkit.cvat.api import Api, Label, Task, session
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image, lost_on_export

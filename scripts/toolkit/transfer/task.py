@@ -15,9 +15,8 @@ from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import temporary_folder
-from toolkit.core.progress import Watch
 from toolkit.core.retry import RetryPolicy, read_retry_policy, retry
-from toolkit.core.text import format_size, some_names
+from toolkit.core.text import Watch, format_size, some_names
 from toolkit.cvat import cli as cvat_cli
 from toolkit.cvat.api import Label, session
 from toolkit.cvat.cli import JobMonitor, Stopped

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import read_own
-from toolkit.core.progress import Watch
 from toolkit.core.storage import Address, Place, size_of, write
+from toolkit.core.text import Watch
 from toolkit.cvat.api import Task, session
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.compare import compare_with_server
