@@ -1,6 +1,7 @@
 """What strangers leave in a folder is not trusted; damaged records are told in one line."""
 
 import copy
+import errno
 import io
 import json
 import os
@@ -124,15 +125,16 @@ def test_a_note_of_another_folder_says_nothing_of_this_one(tmp_path: Path) -> No
     assert names_in(target) == OWN
 
 
-def test_a_name_that_the_file_system_does_not_take_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOENT], ids=["of Linux", "by FUSE"])
+def test_a_name_that_the_file_system_does_not_take_is_named(tmp_path: Path, number: int) -> None:
     """As `a:b.jpg` on exFAT: here the system call is made to fail as it does there."""
     archive = make_zip(tmp_path / "export.zip", [*two_classes(), "cat/a:b.jpg"])
     program = (
-        "import errno, os, runpy, sys\n"
+        "import os, runpy, sys\n"
         "real = os.open\n"
         "def refusing(path, *rest, **options):\n"
         "    if ':' in str(path):\n"
-        "        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)\n"
+        f"        raise OSError({number}, os.strerror({number}), path)\n"
         "    return real(path, *rest, **options)\n"
         "os.open = refusing\n"
         f"sys.argv = ['convert', '--base-file', {str(archive)!r}, '--output-dir', {str(tmp_path / 'd')!r}]\n"

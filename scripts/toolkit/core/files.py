@@ -259,7 +259,11 @@ def refused_name(error: OSError, name: str, folder: str | os.PathLike[str] | Non
     Returns:
         The error to raise instead, None if it is about something else.
     """
-    if error.errno not in _REFUSALS or folder is None:
+    if folder is None:
+        return None
+    # exFAT by FUSE says of such a name that there is no such file, also when one is to be made.
+    is_refusal = error.errno in _REFUSALS or (error.errno == errno.ENOENT and Path(folder, name).parent.is_dir())
+    if not is_refusal:
         return None
     where = file_system(Path(folder)) or "the file system"
     return ToolkitError(
