@@ -208,7 +208,7 @@ def test_bytes_behind_the_archive_harm_nothing(tmp_path: Path) -> None:
 
 def test_an_empty_archive_is_opened(tmp_path: Path) -> None:
     found = opened(tmp_path, zipped())
-    assert (found.members, found.folders) == ([], [])
+    assert (list(found.members), found.folders) == ([], [])
 
 
 def many(count: int, comment: bytes = b"") -> bytes:

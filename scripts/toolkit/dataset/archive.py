@@ -7,8 +7,10 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from typing import IO, NamedTuple
 
+from toolkit.core.compact import Compact
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
 from toolkit.core.storage import Address, Place
@@ -18,7 +20,8 @@ SHOWN = 100
 """How many offenders an error lists."""
 
 _END_SIZE = 22
-_LONGEST_END = _END_SIZE + 0xFFFF + 20 + 56
+_END64_SIZE = 56
+_LONGEST_END = _END_SIZE + 0xFFFF + 20 + _END64_SIZE
 """Bytes that the records at the end of an archive take at most: with the longest comment, and their zip64 forms."""
 
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -52,7 +55,8 @@ class Member(NamedTuple):
 
     def raw_name(self, prefix: str = "") -> bytes:
         """Give the name's bytes as the archive has them, without the prefix."""
-        return self.name[len(prefix) :].encode("utf-8" if self.flags & _UTF8 else "cp437")
+        name = self.name[len(prefix) :]
+        return name.encode("utf-8" if self.flags & _UTF8 or name.isascii() else "cp437")
 
     @property
     def has_descriptor(self) -> bool:
@@ -78,7 +82,7 @@ class Archive(NamedTuple):
     descriptor: int
     size: int
     modified: str
-    members: list[Member]
+    members: Compact[Member]
     folders: list[str]
     lookalikes: Lookalikes
     prefix: str = ""
@@ -145,7 +149,7 @@ def _open(path: Place) -> Iterator[tuple[IO[bytes], Archive]]:
         if (size := path.size()) is None:
             raise UsageError(f"{path} does not exist: name the exported zip (--base-file)")
         with path.open() as stored:
-            yield stored, Archive(path, -1, size, path.version(), [], [], [])
+            yield stored, Archive(path, -1, size, path.version(), Compact(Member), [], [])
         return
     try:
         mode = path.stat().st_mode
@@ -156,121 +160,187 @@ def _open(path: Place) -> Iterator[tuple[IO[bytes], Archive]]:
         raise UsageError(f"{path} is {kind}: name the exported zip (--base-file)")
     with path.open("rb") as stream:
         state = os.fstat(stream.fileno())
-        yield stream, Archive(path, stream.fileno(), state.st_size, str(state.st_mtime_ns), [], [], [])
+        yield stream, Archive(path, stream.fileno(), state.st_size, str(state.st_mtime_ns), Compact(Member), [], [])
 
 
 def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
     path, size = found.path, found.size
+    members = Compact(Member)
+    folders: list[str] = []
+    problems: list[str] = []
+    total = 0
     try:
-        with zipfile.ZipFile(stream) as archive:
-            entries = archive.infolist()
-            end = archive.start_dir
-            archive.NameToInfo.clear()
-        if not _is_count(stream, size, len(entries)):
-            raise zipfile.BadZipFile("its directory has lost entries")
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        UnicodeDecodeError,
-        struct.error,
-        ValueError,
-        OverflowError,
-        EOFError,
-        MemoryError,
-    ) as error:
+        for entry, limit in _entries(stream, size):
+            if (reason := _refusal(entry)) is not None:
+                problems.append(f"{entry.name}: {reason}")
+            elif entry.name.endswith("/"):
+                folders.append(entry.name)
+            else:
+                total += entry.size
+                sizes = entry.size, entry.packed, entry.crc
+                members.append(Member(prefix + entry.name, entry.offset, limit, *sizes, entry.method, entry.flags))
+    except (_BadDirectory, UnicodeDecodeError, MemoryError) as error:
         raise ToolkitError(
             f"{path} is not a complete zip ({error}): export it again, or fetch it again if it was copied"
         ) from None
-    entries.sort(key=lambda entry: entry.header_offset, reverse=True)
-    members: list[Member] = []
-    folders: list[str] = []
-    problems: list[str] = []
-    while entries:  # used up as it is read: twice the directory of a large export is too much memory
-        entry = entries.pop()
-        limit = entries[-1].header_offset if entries else end
-        name = entry.orig_filename
-        if (reason := _refusal(entry)) is not None:
-            problems.append(f"{name}: {reason}")
-        elif name.endswith("/"):
-            folders.append(name)
-        else:
-            members.append(
-                Member(
-                    name,
-                    entry.header_offset,
-                    limit,
-                    entry.file_size,
-                    entry.compress_size,
-                    entry.CRC,
-                    entry.compress_type,
-                    entry.flag_bits,
-                )
-            )
     lookalikes: Lookalikes = []
-    problems.extend(unsafe_names(_all_names(folders, members), lookalikes))
+    skipped = len(prefix)
+    problems.extend(unsafe_names(chain(folders, (member.name[skipped:] for member in members)), lookalikes))
     if problems:
         raise refused(path, problems)
-    if is_bomb(total := sum(member.size for member in members), size):
+    if is_bomb(total, size):
         raise ToolkitError(
             f"{path} would unpack to {format_size(total)} from {format_size(size)}, as a zip bomb does: "
             "CVAT makes no such archive"
         )
-    folders = [folder[:-1] for folder in folders]
+    folders = [prefix + folder[:-1] for folder in folders]
     if prefix:
-        members = [member._replace(name=prefix + member.name) for member in members]
-        folders = [prefix + folder for folder in folders]
         lookalikes = [(prefix + name, prefix + other) for name, other in lookalikes]
     return found._replace(members=members, folders=folders, lookalikes=lookalikes, prefix=prefix)
 
 
-def _is_count(stream: IO[bytes], size: int, found: int) -> bool:
-    """Compare the entries found with the number that the end of the directory gives.
+# --- The directory of a zip (APPNOTE.TXT 4.3.12 to 4.3.16) ----------------------------------------------------------
+# An own reader, for the objects of ``zipfile`` take 540 bytes for each member.
 
-    A damaged length in one entry can swallow the next one whole, and ``zipfile`` does not notice that
-    (APPNOTE.TXT 4.3.14 and 4.3.16 describe the two records).
+_END = struct.Struct("<4s4x2H2L2x")
+_END64 = struct.Struct("<4s28xQQQ")
+_LOCATOR = struct.Struct("<4xL8xL")
+_ENTRY = struct.Struct("<4s2xBx2H4x3L3H4x2L")
+_MANY = 0xFFFF
+_LARGE = 0xFFFFFFFF
+_ZIP64 = 1
+_NEWEST = 63
+"""Version of the format, in tenths, that is known here: 6.3."""
+_PLACE_BITS = 48
+
+
+class _BadDirectory(Exception):
+    """The directory of an archive is damaged; the text tells how."""
+
+
+class _Entry(NamedTuple):
+    """An entry of the directory, as it is."""
+
+    name: str
+    offset: int
+    size: int
+    packed: int
+    crc: int
+    method: int
+    flags: int
+    attributes: int
+
+
+def _entries(stream: IO[bytes], size: int) -> Iterator[tuple[_Entry, int]]:
+    """Read the entries in the order of their places in the archive, each with the place of what comes next."""
+    start, length, before, count = _find_directory(stream, size)
+    stream.seek(start)
+    directory = stream.read(length)
+    places: list[int] = []
+    at = 0
+    while at < length:  # offset and place in one number: pairs of a million are too much memory
+        entry, end = _read_entry(directory, at, before)
+        places.append((entry.offset << _PLACE_BITS) + at)
+        at = end
+    if count not in (len(places), len(places) & _MANY):
+        # A damaged length in one entry can swallow the next one whole.
+        raise _BadDirectory("its directory has lost entries")
+    places.sort()
+    places.append(start << _PLACE_BITS)
+    for place, behind in pairwise(places):
+        yield _read_entry(directory, place & ((1 << _PLACE_BITS) - 1), before)[0], behind >> _PLACE_BITS
+
+
+def _find_directory(stream: IO[bytes], size: int) -> tuple[int, int, int, int]:
+    """Find where the directory begins, its bytes, how many come before the archive, and the number of entries.
+
+    The number is the whole one only if it is above 0xFFFF; else it is what is left of it in 16 bits.
     """
-    stream.seek(-min(_LONGEST_END, size), os.SEEK_END)
+    stream.seek(max(size - _LONGEST_END, 0))
     tail = stream.read()
-    at = tail[: len(tail) - _END_SIZE + 4].rfind(b"PK\5\6")  # not inside the record: its numbers can look the same
-    told = int.from_bytes(tail[at + 10 : at + 12], "little")
-    if told == 0xFFFF and (at := tail[:at].rfind(b"PK\6\6")) >= 0:
-        return found == int.from_bytes(tail[at + 32 : at + 40], "little")
-    return found & 0xFFFF == told
+    at = tail[: max(len(tail) - _END_SIZE + 4, 0)].rfind(b"PK\5\6")  # not inside the record: numbers can look the same
+    if at < 0:
+        raise _BadDirectory("File is not a zip file")
+    _, _, count, length, offset = _END.unpack_from(tail, at)
+    end = at
+    at64 = at - _LOCATOR.size - _END64_SIZE
+    if at64 >= 0 and tail.startswith(b"PK\6\7", at - _LOCATOR.size) and tail.startswith(b"PK\6\6", at64):
+        if _LOCATOR.unpack_from(tail, at - _LOCATOR.size) > (0, 1):
+            raise _BadDirectory("zipfiles that span multiple disks are not supported")
+        _, count, length, offset = _END64.unpack_from(tail, at64)
+        end = at64
+    start = size - len(tail) + end - length
+    if start < 0:
+        raise _BadDirectory("Bad offset for central directory")
+    return start, length, start - offset, count
 
 
-def _all_names(folders: list[str], members: list[Member]) -> Iterator[str]:
-    yield from folders
-    for member in members:
-        yield member.name
+def _read_entry(directory: bytes, at: int, before: int) -> tuple[_Entry, int]:
+    """Read the entry at a place; gives the place of the next one as well."""
+    start = at + _ENTRY.size
+    if start > len(directory):
+        raise _BadDirectory("Truncated central directory")
+    mark, version, flags, method, crc, packed, size, *lengths, attributes, offset = _ENTRY.unpack_from(directory, at)
+    if mark != b"PK\1\2":
+        raise _BadDirectory("Bad magic number for central directory")
+    if version > _NEWEST:
+        raise _BadDirectory(f"zip file version {version / 10:.1f}")
+    name_end = start + lengths[0]
+    extra_end = name_end + lengths[1]
+    end = extra_end + lengths[2]
+    if end > len(directory):
+        raise _BadDirectory("Truncated central directory")
+    name = directory[start:name_end]
+    if lengths[1]:
+        size, packed, offset = _large_numbers(directory[name_end:extra_end], size, packed, offset)
+    text = name.decode("utf-8" if flags & _UTF8 or name.isascii() else "cp437")
+    return _Entry(text, offset + before, size, packed, crc, method, flags, attributes), end
 
 
-def _refusal(entry: zipfile.ZipInfo) -> str | None:
+def _large_numbers(extra: bytes, *numbers: int) -> list[int]:
+    """Take the numbers that are too large for their fields from the extra field."""
+    found = list(numbers)
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<2H", extra)
+        content, extra = extra[4 : 4 + length], extra[4 + length :]
+        if len(content) < length:
+            raise _BadDirectory(f"Corrupt extra field {kind:04x} (size={length})")
+        if kind == _ZIP64:
+            for index, number in enumerate(found):
+                if number == _LARGE:
+                    if len(content) < 8:
+                        raise _BadDirectory("Corrupt zip64 extra field")
+                    found[index], content = int.from_bytes(content[:8], "little"), content[8:]
+    return found
+
+
+def _refusal(entry: _Entry) -> str | None:
     """Say why an entry cannot be unpacked, as far as the directory tells."""
-    if not entry.orig_filename:
+    if not entry.name:
         return "has no name"
-    if entry.flag_bits & _ENCRYPTED:
+    if entry.flags & _ENCRYPTED:
         return "is encrypted"
     if (reason := _odd_kind(entry)) is not None:
         return reason
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & _PATCHED:
-        return f"is packed by a method that exports do not use ({entry.compress_type})"
-    if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:
+    if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flags & _PATCHED:
+        return f"is packed by a method that exports do not use ({entry.method})"
+    if entry.method == zipfile.ZIP_STORED and entry.size != entry.packed:
         return "is stored, but its two sizes differ"
-    if entry.header_offset < 0:
+    if entry.offset < 0:
         return "lies outside the archive"
-    if is_bomb(entry.file_size, entry.compress_size):
-        return f"unpacks to {entry.file_size} bytes from {entry.compress_size}, as a zip bomb does"
+    if is_bomb(entry.size, entry.packed):
+        return f"unpacks to {entry.size} bytes from {entry.packed}, as a zip bomb does"
     return None
 
 
-def _odd_kind(entry: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
+def _odd_kind(entry: _Entry) -> str | None:
+    kind = stat.S_IFMT(entry.attributes >> 16)
     if kind == stat.S_IFLNK:
         return "is a symbolic link"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a device, a pipe or a socket"
-    if entry.orig_filename.endswith("/"):
-        return "is a folder, but has content" if entry.file_size else None
+    if entry.name.endswith("/"):
+        return "is a folder, but has content" if entry.size else None
     return "is a folder by its attributes, but a file by its name" if kind == stat.S_IFDIR else None
 
 

@@ -108,8 +108,8 @@ def _split(rules: Rules, images: Sequence[Image], keys: list[str | None] | None,
     if rules.method is SplitMethod.STABLE:
         groups = keys or [None] * len(images)
         identities = [
-            b"image " + digest if key is None else b"group " + key.encode("utf-8", "surrogatepass")
-            for digest, key in zip(hashes, groups, strict=True)
+            b"image " + hashes[image.member] if key is None else b"group " + key.encode("utf-8", "surrogatepass")
+            for image, key in zip(images, groups, strict=True)
         ]
         validation = split.stable(identities, 0, validation_fraction, seed)
         test = split.stable(identities, validation_fraction, validation_fraction + test_fraction, seed)
@@ -148,7 +148,7 @@ def drop_multi_label(rules: Rules, selection: Selection, hashes: Sequence[bytes]
     if rules.multi_label is MultiLabel.KEEP:
         return selection
     images = selection.images
-    clusters = find_clusters(images, [hashes[image.member] for image in images])
+    clusters = find_clusters(images, hashes)
     found = [cluster for cluster in clusters if cluster.kind is Kind.MULTI_LABEL]
     if not found:
         return selection
@@ -184,10 +184,9 @@ def assign(
         ProblemsFound: There are leaks, and that was to be an error.
     """
     images = selection.images
-    contents = [hashes[image.member] for image in images]
     keys = rules.group_by.keys(images) if rules.group_by else None
-    sides = early.sides if early else _split(rules, images, keys, contents)
-    clusters = find_clusters(images, contents)
+    sides = early.sides if early else _split(rules, images, keys, hashes)
+    clusters = find_clusters(images, hashes)
     if rules.near_duplicates:
         clusters = [*clusters, *find_near(images, clusters)]
     if rules.on_leak is OnLeak.FIX:

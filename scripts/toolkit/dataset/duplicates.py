@@ -1,6 +1,7 @@
 """Duplicates: images of equal bytes or looks, which are data leakage where they are in more than one split."""
 
 import re
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -64,14 +65,18 @@ class Cluster(NamedTuple):
 
 
 def find_clusters(images: Sequence[Image], hashes: Sequence[bytes]) -> list[Cluster]:
-    """Find the images that have equal bytes, by the SHA-256 of each, in the order of their first images."""
-    first: dict[bytes, int] = {}
-    more: dict[bytes, list[int]] = {}
-    for index, digest in enumerate(hashes):
-        if first.setdefault(digest, index) != index:
-            more.setdefault(digest, [first[digest]]).append(index)
-    found = sorted(more.values())
-    return [Cluster(_kind([images[index] for index in cluster]), tuple(cluster)) for cluster in found]
+    """Find the images that have equal bytes, by the SHA-256 of each member, in the order of their first images."""
+    parts = [array("L") for _ in range(256)]  # by the first byte: one table of a million hashes takes much memory
+    members = array("L", (image.member for image in images))
+    for index, member in enumerate(members):
+        parts[hashes[member][0]].append(index)
+    found: list[list[int]] = []
+    for part in parts:
+        by_hash: dict[bytes, list[int]] = {}
+        for index in part:
+            by_hash.setdefault(hashes[members[index]], []).append(index)
+        found += (equal for equal in by_hash.values() if len(equal) > 1)
+    return [Cluster(_kind([images[index] for index in cluster]), tuple(cluster)) for cluster in sorted(found)]
 
 
 def _kind(images: Sequence[Image]) -> Kind:

@@ -10,9 +10,11 @@ import re
 import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from toolkit.core.compact import Compact
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
@@ -22,7 +24,7 @@ from toolkit.core.workers import Engine
 from toolkit.dataset.archive import Archive, Member, open_archive, reopen
 from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
 from toolkit.dataset.export_files import Kind, recognise
-from toolkit.dataset.unpack import Contents, unpack
+from toolkit.dataset.unpack import Contents, Hashes, unpack
 
 
 class Export(NamedTuple):
@@ -58,7 +60,7 @@ class Exports(NamedTuple):
     """
 
     each: list[Export]
-    members: list[Member]
+    members: Compact[Member]
 
     @property
     def title(self) -> str:
@@ -121,7 +123,7 @@ def read_exports(paths: Sequence[Place], keep_junk: bool, engine: Engine) -> Exp
             f"{kinds[False].archive.path} one of boxes ({kinds[False].kind.name}): one dataset is made of one kind"
         )
     lists = [export.archive.members for export in exports]
-    return Exports(exports, lists[0] if len(lists) == 1 else [member for members in lists for member in members])
+    return Exports(exports, lists[0] if len(lists) == 1 else Compact(Member, chain.from_iterable(lists)))
 
 
 def _read(job: _ReadJob, _on_done: Callable[[int], None]) -> Export | ToolkitError:
@@ -277,12 +279,11 @@ def unpack_exports(
         raise
     if len(found) == 1:
         return found[0]
-    merged = Contents([], {}, set())
-    for contents in found:
-        start = len(merged.hashes)
+    merged = Contents(Hashes(len(exports.members)), {}, set())
+    for (start, _), contents in zip(exports.numbered(), found, strict=True):
         merged.formats.update({start + index: name for index, name in contents.formats.items()})
         merged.turned.update(start + index for index in contents.turned)
-        merged.hashes.extend(contents.hashes)
+        merged.hashes.put(start, contents.hashes.digests)
     return merged
 
 

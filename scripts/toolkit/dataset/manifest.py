@@ -5,10 +5,10 @@ its own, so that two manifests can be compared by any tool that compares lines.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from toolkit import __version__
 from toolkit.core.errors import ToolkitError
@@ -16,7 +16,7 @@ from toolkit.core.storage import Place
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
-from toolkit.dataset.exports import Exports
+from toolkit.dataset.exports import Export, Exports
 from toolkit.dataset.layout import (
     ALL_SIDES,
     CLASSES,
@@ -31,7 +31,7 @@ from toolkit.dataset.layout import (
     entries_of,
     side_of_shards,
 )
-from toolkit.dataset.selection import Selection
+from toolkit.dataset.selection import Image, Selection
 
 FORMAT = "cvat-toolkit dataset manifest"
 VERSION = 2
@@ -165,20 +165,6 @@ def record_dataset(
 ) -> Manifest:
     """Put together what a dataset consists of; ``hashes`` are the SHA-256 of every member."""
     sides = assignment.sides
-    export_of = exports.finder()
-    images = [
-        ImageRecord(
-            f"{side}/{image.place}",
-            side,
-            image.class_name,
-            image.name,
-            image.frame,
-            image.size,
-            hashes[image.member].hex(),
-            export_of(image.member).folder,
-        )
-        for image, side in zip(selection.images, sides, strict=True)
-    ]
     left_out = [
         LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes[index].hex())
         for index, reason in selection.left_out.items()
@@ -188,7 +174,7 @@ def record_dataset(
         DuplicateRecord(
             str(cluster.kind),
             sorted({sides[index] for index in cluster.images}),
-            [images[index].path for index in cluster.images],
+            [f"{sides[index]}/{selection.images[index].place}" for index in cluster.images],
         )
         for cluster in assignment.clusters
     ]
@@ -201,9 +187,44 @@ def record_dataset(
         warnings=warnings,
         duplicates=duplicates,
         folders=[folder for archive in exports.archives for folder in _empty_folders(archive)],
-        images=images,
+        images=_Records(selection.images, sides, hashes, exports.finder()),
         left_out=sorted(left_out),
     )
+
+
+class _Records(Sequence[ImageRecord]):
+    """The records of images, each made when it is asked for."""
+
+    def __init__(
+        self,
+        images: Sequence[Image],
+        sides: Sequence[str],
+        hashes: Sequence[bytes],
+        export_of: Callable[[int], Export],
+    ) -> None:
+        self._images, self._sides, self._hashes, self._export_of = images, sides, hashes, export_of
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, index: int) -> ImageRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ImageRecord]: ...
+    def __getitem__(self, index: int | slice) -> ImageRecord | list[ImageRecord]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
+        image, side = self._images[index], self._sides[index]
+        return ImageRecord(
+            f"{side}/{image.place}",
+            side,
+            image.class_name,
+            image.name,
+            image.frame,
+            image.size,
+            self._hashes[image.member].hex(),
+            self._export_of(image.member).folder,
+        )
 
 
 def sources_of(exports: Exports) -> list[Source]:

@@ -1,9 +1,11 @@
 """Which members of an export are images of which class, where they go, and what is left out of the dataset."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from enum import StrEnum
 from typing import NamedTuple
 
+from toolkit.core.compact import Compact
 from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
@@ -73,7 +75,7 @@ class Selection(NamedTuple):
     """
 
     classes: list[str]
-    images: list[Image]
+    images: Sequence[Image]
     left_out: dict[int, Reason]
     file_classes: Set[str] = frozenset()
 
@@ -109,10 +111,13 @@ def select(exports: Exports, choice: Choice) -> Selection:
     classes = {name for one in each for name in one.classes}
     if not classes:
         raise ToolkitError(f"{exports.title} holds no labelled image: tag some in CVAT, then export again")
-    found = sorted(entry for one in each for entry in one.found)
+    found: dict[str, array[int]] = {}
+    for one in each:
+        for name, members in one.found.items():
+            found.setdefault(name, array("Q")).extend(members)
     return Selection(
         sorted(classes),
-        list(_placed(exports, found, choice.layout)),
+        Compact(Image, _placed(exports, found, choice.layout)),
         left_out,
         {name for one in each for name in one.file_classes},
     )
@@ -123,13 +128,13 @@ class _Found(NamedTuple):
 
     Attributes:
         classes: Names of its class folders.
-        found: Class, folder, name and index of each image.
+        found: By class, the indices of its images.
         left_out: Its other members.
         file_classes: Classes whose folders hold files that are no images.
     """
 
     classes: set[str]
-    found: list[tuple[str, str, str, int]]
+    found: "dict[str, array[int]]"
     left_out: dict[int, Reason]
     file_classes: set[str]
 
@@ -140,23 +145,20 @@ def _select_from(start: int, export: Export, choice: Choice) -> "_Found | Toolki
         return _other_kind(export)
     root = export.root
     classes: set[str] = set()
-    found: list[tuple[str, str, str, int]] = []
+    found: dict[str, array[int]] = {}
     left_out: dict[int, Reason] = {}
     file_classes: set[str] = set()
     for folder in archive.folders:
         is_left_out = (is_junk(folder) and not choice.keep_junk) or (choice.as_reference and ".." in folder)
         if f"{folder}/" != root and not is_left_out:
             classes.add(folder.removeprefix(root).partition("/")[0])
-    interned: dict[str, str] = {}
     for index, member in enumerate(archive.members, start):
-        class_name, slash, path = member.name.removeprefix(root).partition("/")
+        class_name, slash, _ = member.name.removeprefix(root).partition("/")
         reason = _reason(member.name, class_name, slash, choice)
         if slash and reason in (None, Reason.NO_IMAGE):
-            class_name = interned.setdefault(class_name, class_name)
             classes.add(class_name)
         if reason is None:
-            folder, _, name = f"{class_name}/{path.removeprefix(f'{class_name}/')}".rpartition("/")
-            found.append((class_name, folder, name, index))
+            found.setdefault(class_name, array("Q")).append(index)
             continue
         left_out[index] = reason
         if reason is Reason.NO_IMAGE:
@@ -180,25 +182,21 @@ def _reason(name: str, class_name: str, slash: str, choice: Choice) -> Reason | 
     return None if name.lower().endswith(IMAGE_EXTENSIONS) else Reason.NO_IMAGE
 
 
-def _placed(exports: Exports, found: Sequence[tuple[str, str, str, int]], layout: Layout) -> Iterator[Image]:
+def _placed(exports: Exports, found: Mapping[str, Sequence[int]], layout: Layout) -> Iterator[Image]:
     export_of = exports.finder()
-    start = 0
-    while start < len(found):
-        class_name = found[start][0]
-        end = start
-        while end < len(found) and found[end][0] == class_name:
-            end += 1
-        members = [exports.members[entry[3]] for entry in found[start:end]]
-        of_members = [export_of(entry[3]) for entry in found[start:end]]
-        paths = [
-            member.name[len(export.root) + len(class_name) + 1 :]
-            for member, export in zip(members, of_members, strict=True)
-        ]
-        frames = [path.removeprefix(f"{class_name}/") for path in paths]
-        places = _places(paths, frames, [export.folder for export in of_members], layout)
-        for entry, member, frame, place in zip(found[start:end], members, frames, places, strict=True):
-            yield Image(member.name, class_name, frame, f"{class_name}/{place}", member.size, entry[3])
-        start = end
+    for class_name in sorted(found):
+        rows = []
+        for index in found[class_name]:
+            member = exports.members[index]
+            path = member.name[len(export_of(index).root) + len(class_name) + 1 :]
+            frame = path.removeprefix(f"{class_name}/")
+            rows.append((frame.rpartition("/")[::2], index, path, frame, member.size))
+        rows.sort()
+        paths, frames = [row[2] for row in rows], [row[3] for row in rows]
+        places = _places(paths, frames, [export_of(row[1]).folder for row in rows], layout)
+        for (_, index, path, frame, size), place in zip(rows, places, strict=True):
+            name = f"{export_of(index).root}{class_name}/{path}"
+            yield Image(name, class_name, frame, f"{class_name}/{place}", size, index)
 
 
 def _places(paths: Sequence[str], frames: Sequence[str], folders: Sequence[str], layout: Layout) -> Sequence[str]:
@@ -248,7 +246,7 @@ def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Sel
     """Leave images out of a selection, by their indices; its classes stay."""
     gone = set(dropped)
     left_out = {**selection.left_out, **{selection.images[index].member: reason for index in gone}}
-    images = [image for index, image in enumerate(selection.images) if index not in gone]
+    images = Compact(Image, (image for index, image in enumerate(selection.images) if index not in gone))
     return selection._replace(images=images, left_out=left_out)
 
 

@@ -172,7 +172,7 @@ def _left_out(selection: Selection, exports: Exports) -> Iterator[str]:
             f"{_count(len(lost), 'file is', 'files are')} left out because the reference loses names with '..' in them "
             f"(the other split methods take them): {some_names(lost)}"
         )
-    filled = {image.class_name for image in selection.images}
+    filled = {image.class_name for image in selection.images} if selection.file_classes else set()
     for name in sorted(selection.file_classes - filled):
         yield f"folder {name} holds files but no image, and counts as a class: is this an ImageNet 1.0 export?"
 

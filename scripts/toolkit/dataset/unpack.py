@@ -6,8 +6,8 @@ import os
 import struct
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from isal import isal_zlib
 from isal.isal_zlib import IsalError
@@ -32,19 +32,22 @@ _LOCAL_HEADER = struct.Struct("<4s2x2H4x3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _FLAGS_THAT_MATTER = 0x1 | 0x8 | 0x40 | 0x800
 _ZIP64 = 0xFFFFFFFF
+_DIGEST_SIZE = 32
 
 
 class Damaged(Exception):
     """A member's data are not what the archive's directory says; the text tells why."""
 
 
-def batches(members: list[Member]) -> Iterator[range]:
+def batches(members: Sequence[Member]) -> Iterator[range]:
     """Put neighbours together that one read brings in; a member that is larger than a read is alone in its range."""
-    first = 0
+    first = start = 0
     for index, member in enumerate(members):
-        if index > first and member.limit - members[first].offset > READ_SIZE:
+        if index > first and member.limit - start > READ_SIZE:
             yield range(first, index)
             first = index
+        if index == first:
+            start = member.offset
     if members:
         yield range(first, len(members))
 
@@ -216,6 +219,31 @@ def open_member(archive: Archive, member: Member) -> io.BufferedReader:
     return io.BufferedReader(_MemberStream(archive, member), _STREAM_SIZE)
 
 
+class Hashes(Sequence[bytes]):
+    """The SHA-256 of each of some files, in one piece of memory."""
+
+    def __init__(self, count: int) -> None:
+        self.digests = bytearray(_DIGEST_SIZE * count)
+
+    def put(self, first: int, digests: bytes | bytearray) -> None:
+        """Take over those of neighbours, one behind the other, the first of them at an index."""
+        start = _DIGEST_SIZE * first
+        self.digests[start : start + len(digests)] = digests
+
+    def __len__(self) -> int:
+        return len(self.digests) // _DIGEST_SIZE
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
+        start = _DIGEST_SIZE * range(len(self))[index]
+        return bytes(self.digests[start : start + _DIGEST_SIZE])
+
+
 class Contents(NamedTuple):
     """What was found in an archive's members.
 
@@ -225,7 +253,7 @@ class Contents(NamedTuple):
         turned: The indices of the pictures that are shown otherwise than they are stored.
     """
 
-    hashes: list[bytes]
+    hashes: Hashes
     formats: dict[int, str]
     turned: set[int]
 
@@ -253,10 +281,10 @@ def unpack(archive: Archive, tree: str | None, on_done: Callable[[int], None], p
 
 
 class _Batch(NamedTuple):
-    """What was found in members that lie beside one another, the first of them at an index."""
+    """What was found in members that lie beside one another: some indices, and their hashes one behind the other."""
 
-    first: int
-    hashes: list[bytes]
+    members: range
+    hashes: bytearray
     formats: dict[int, str]
     turned: list[int]
     problems: list[tuple[int, str]]
@@ -272,23 +300,22 @@ class _Unpacking:
 
     def run(self, on_done: Callable[[int], None], processes: int) -> Contents:
         members = self._archive.members
-        contents = Contents([b""] * len(members), {}, set())
+        contents = Contents(Hashes(len(members)), {}, set())
         problems: list[tuple[int, str]] = []
         ranges = deque(batches(members))
 
-        def take(process: int) -> tuple[int, list[Member]] | None:
+        def take(process: int) -> range | None:
             # From both ends, so that they seldom write into one folder, which the kernel lets one of them do at a time.
             if not ranges:
                 return None
-            batch = ranges.pop() if process % 2 else ranges.popleft()
-            return batch.start, members[batch.start : batch.stop]
+            return ranges.pop() if process % 2 else ranges.popleft()
 
         def keep(batch: _Batch) -> None:
-            contents.hashes[batch.first : batch.first + len(batch.hashes)] = batch.hashes
+            contents.hashes.put(batch.members.start, batch.hashes)
             contents.formats.update(batch.formats)
             contents.turned.update(batch.turned)
             problems.extend(batch.problems)
-            on_done(len(batch.hashes))
+            on_done(len(batch.members))
 
         run_processes(self._start, take, worker_count(processes, len(ranges)), keep)
         if problems:
@@ -297,15 +324,15 @@ class _Unpacking:
             )
         return contents
 
-    def _start(self) -> Callable[[tuple[int, list[Member]]], _Batch]:
+    def _start(self) -> Callable[[range], _Batch]:
         reader = Reader(self._archive)
 
-        def take(task: tuple[int, list[Member]]) -> _Batch:
-            first, members = task
-            batch = _Batch(first, [], {}, [], [])
+        def take(indices: range) -> _Batch:
+            batch = _Batch(indices, bytearray(), {}, [], [])
+            members = self._archive.members[indices.start : indices.stop]
             reader.load(members[0].offset, members[-1].limit)
-            for index, member in enumerate(members, first):
-                batch.hashes.append(self._take_member(reader, member, index, batch))
+            for index, member in zip(indices, members, strict=True):
+                batch.hashes.extend(self._take_member(reader, member, index, batch))
             return batch
 
         return take
