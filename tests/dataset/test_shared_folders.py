@@ -281,7 +281,17 @@ def test_looks_are_put_together_as_if_each_was_compared_with_each(
             joined = alike[one] | alike[other]
             alike.update(dict.fromkeys(joined, joined))
     expected = sorted(sorted(group) for group in {id(group): group for group in alike.values()}.values())
-    assert duplicates.alike(looks) == [group for group in expected if len(group) > 1]
+    assert duplicates.alike(looks) == ([group for group in expected if len(group) > 1], False)
+
+
+def test_pictures_with_much_in_common_are_compared_with_their_neighbours_and_that_is_told() -> None:
+    chance = random.Random(3)
+    looks = [(chance.getrandbits(6) << 20, chance.getrandbits(20)) for _ in range(4000)]
+    looks += [(rows, columns ^ 1) for rows, columns in looks[:100]]
+    groups, is_limited = duplicates.alike(looks)
+    assert is_limited
+    group_of = {number: at for at, group in enumerate(groups) for number in group}
+    assert all(group_of[number] == group_of[4000 + number] for number in range(100))
 
 
 def test_copies_within_one_split_are_counted_and_named(tmp_path: Path) -> None:

@@ -81,10 +81,12 @@ class Assignment(NamedTuple):
     Attributes:
         sides: The split of each image.
         clusters: The duplicates.
+        is_limited: Whether near-duplicates may be missing among these.
     """
 
     sides: list[str]
     clusters: list[Cluster]
+    is_limited: bool = False
 
 
 def early_assignment(rules: Rules, selection: Selection) -> Assignment | None:
@@ -169,7 +171,7 @@ def assign(
     selection: Selection,
     hashes: Sequence[bytes],
     early: Assignment | None,
-    find_near: Callable[[Sequence[Image], list[Cluster]], list[Cluster]],
+    find_near: Callable[[Sequence[Image], list[Cluster]], tuple[list[Cluster], bool]],
 ) -> Assignment:
     """Split the images and look for data leakage.
 
@@ -187,8 +189,10 @@ def assign(
     keys = rules.group_by.keys(images) if rules.group_by else None
     sides = early.sides if early else _split(rules, images, keys, hashes)
     clusters = find_clusters(images, hashes)
+    is_limited = False
     if rules.near_duplicates:
-        clusters = [*clusters, *find_near(images, clusters)]
+        near, is_limited = find_near(images, clusters)
+        clusters = [*clusters, *near]
     if rules.on_leak is OnLeak.FIX:
         sides = move_duplicates_to_one_split(clusters, _units(images, keys), sides)
     elif rules.on_leak is OnLeak.ERROR and (found := leaking(clusters, sides)):
@@ -197,7 +201,7 @@ def assign(
             "or remove the copies in CVAT",
             _lines(found, images),
         )
-    return Assignment(sides, clusters)
+    return Assignment(sides, clusters, is_limited)
 
 
 def _lines(clusters: Sequence[Cluster], images: Sequence[Image]) -> list[str]:

@@ -273,7 +273,9 @@ def _convert_boxes(
     return Converted(manifest, None, size, replaced, dropped)
 
 
-def _near_finder(exports: Exports, engine: Engine) -> Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]:
+def _near_finder(
+    exports: Exports, engine: Engine
+) -> Callable[[Sequence[Image], Sequence[Cluster]], tuple[list[Cluster], bool]]:
     return lambda images, clusters: find_near_duplicates(exports, images, clusters, engine)
 
 

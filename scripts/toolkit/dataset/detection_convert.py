@@ -59,7 +59,7 @@ from toolkit.dataset.unpack import Contents
 
 _SHOWN = 100
 
-FindNear = Callable[[Sequence[Image], Sequence[Cluster]], list[Cluster]]
+FindNear = Callable[[Sequence[Image], Sequence[Cluster]], tuple[list[Cluster], bool]]
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ class _Dataset:
         assignment = assign(request.rules, _selection(plan.images), contents.hashes, plan.early, find_near)
         if request.rules.method is not SplitMethod.SUBSETS:
             check_sides(request.rules, assignment)
-        self._clusters = assignment.clusters
+        self._assignment = assignment
         names = dict(zip(ALL_SIDES, ALL_SIDES, strict=True)) if request.has_shards else DETECTION_SIDES
         self._sides = [names[side] for side in assignment.sides]
         self._used_sides = [side for side in names.values() if side in self._sides]
@@ -358,7 +358,7 @@ class _Dataset:
                     sorted({self._sides[index] for index in cluster.images}),
                     [f"{IMAGES}/{self._sides[index]}/{plan.images[index].place}" for index in cluster.images],
                 )
-                for cluster in self._clusters
+                for cluster in self._assignment.clusters
             ],
             left_out=sorted(
                 LeftOutRecord(
@@ -382,7 +382,7 @@ class _Dataset:
                 for image, frame, side in zip(plan.images, frames, self._sides, strict=True)
             ],
         )
-        found = find_box_warnings(manifest, plan.export, plan.images, self._clusters, self._contents)
+        found = find_box_warnings(manifest, plan.export, plan.images, self._assignment, self._contents)
         return manifest._replace(warnings=found)
 
     def _files(self) -> Iterator[tuple[str, bytes]]:

@@ -4,7 +4,7 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import combinations, pairwise, product
 from typing import NamedTuple
@@ -23,6 +23,13 @@ _DISTANCE = 4
 _MOST_PIXELS = 100_000_000
 _MANY_PAIRS = 3000
 """So many comparisons for each look pay for more bands."""
+_MOST_PAIRS = 1000
+"""Comparisons for each look, on average, with these."""
+LIMITED = (
+    "so many pictures have much in common that each was compared with the most similar alone: near-duplicates may "
+    "be missing"
+)
+"""What to say where that was not enough for all."""
 
 
 class Kind(StrEnum):
@@ -164,7 +171,7 @@ class _LookJob(NamedTuple):
 
 def find_near_duplicates(
     exports: Exports, images: Sequence[Image], clusters: Iterable[Cluster], engine: Engine
-) -> list[Cluster]:
+) -> tuple[list[Cluster], bool]:
     """Find images that look the same although their bytes differ; of duplicates in bytes, one stands for all.
 
     Args:
@@ -174,7 +181,8 @@ def find_near_duplicates(
         engine: Where the pictures are decoded.
 
     Returns:
-        Clusters of two or more, in the order of their first images. Pictures that cannot be decoded are in none.
+        Clusters of two or more, in the order of their first images, and whether the search was :data:`LIMITED`.
+        Pictures that cannot be decoded are in none.
     """
     copies = {index for cluster in clusters for index in cluster.images[1:]}
     chosen = sorted((image.member, index) for index, image in enumerate(images) if index not in copies)
@@ -186,7 +194,8 @@ def find_near_duplicates(
     found = (look for of_export in engine.run(_look_at, jobs) for look in of_export)
     for (_, index), look in zip(chosen, found, strict=True):
         looks[index] = look
-    return [Cluster(Kind.NEAR, tuple(group)) for group in alike(looks)]
+    groups, is_limited = alike(looks)
+    return [Cluster(Kind.NEAR, tuple(group)) for group in groups], is_limited
 
 
 def _look_at(job: _LookJob, _on_done: Callable[[int], None]) -> list[DifferenceHash | None]:
@@ -204,12 +213,16 @@ def _look_at(job: _LookJob, _on_done: Callable[[int], None]) -> list[DifferenceH
         return map_in_threads(look, job.members, job.threads)
 
 
-def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
+def alike(looks: Sequence[DifferenceHash | None]) -> tuple[list[list[int]], bool]:
     """Put the numbers of looks together that differ by at most four bits in each direction.
 
     Two such 64-bit numbers are equal in one of five bands at least, and in two of six, so only those are compared that
     are so in each direction; equal looks are compared once for all. One in five is faster to make, but where many
-    pictures have much in common (the same sky, the same frame), those of two in six leave far less to compare.
+    pictures have much in common (the same sky, the same frame), those of two in six leave far less to compare. Where
+    that is still too much, each is compared with some of its neighbours, in the order of the numbers.
+
+    Returns:
+        The groups, and whether only neighbours were compared.
     """
     of_look: dict[DifferenceHash, list[int]] = {}
     for number, look in enumerate(looks):
@@ -224,9 +237,15 @@ def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
             number = parent[number]
         return number
 
-    masks = _masks(_DISTANCE + 1)
-    if sum(_pairs(distinct, *both) for both in product(masks, repeat=2)) > _MANY_PAIRS * len(distinct):
+    masks, near = _masks(_DISTANCE + 1), len(distinct)
+    is_limited = False
+    if _pairs(sizes := _sizes(distinct, masks), near) > _MANY_PAIRS * len(distinct):
+        distinct.sort()
         masks = _masks(_DISTANCE + 2)
+        sizes = _sizes(distinct, masks)
+        while near > 1 and _pairs(sizes, near) > _MOST_PAIRS * len(distinct):
+            near //= 2
+            is_limited = True
     for row_mask, column_mask in product(masks, repeat=2):
         banded: dict[DifferenceHash, list[int]] = {}
         for number, (rows, columns) in enumerate(distinct):
@@ -237,16 +256,19 @@ def alike(looks: Sequence[DifferenceHash | None]) -> list[list[int]]:
             all_rows = [distinct[number][0] for number in members]
             for at, number in enumerate(members):
                 rows, columns = distinct[number]
-                for near in [
-                    place for place, other in enumerate(all_rows[:at]) if (rows ^ other).bit_count() <= _DISTANCE
+                first = max(0, at - near)
+                for place in [
+                    place
+                    for place, other in enumerate(all_rows[first:at], first)
+                    if (rows ^ other).bit_count() <= _DISTANCE
                 ]:
-                    other = members[near]
+                    other = members[place]
                     if (columns ^ distinct[other][1]).bit_count() <= _DISTANCE:
                         parent[root(number)] = root(other)
     groups: dict[int, list[int]] = {}
     for number, look in enumerate(distinct):
         groups.setdefault(root(number), []).extend(of_look[look])
-    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1), is_limited
 
 
 def _masks(bands: int) -> list[int]:
@@ -256,7 +278,14 @@ def _masks(bands: int) -> list[int]:
     return [sum(chosen) for chosen in combinations(single, bands - _DISTANCE)]
 
 
-def _pairs(looks: Sequence[DifferenceHash], row_mask: int, column_mask: int) -> int:
-    """Count the pairs that are equal under two masks."""
-    counts = Counter((rows & row_mask, columns & column_mask) for rows, columns in looks)
-    return sum(count * (count - 1) // 2 for count in counts.values())
+def _sizes(looks: Sequence[DifferenceHash], masks: Sequence[int]) -> Counter[int]:
+    """Count, by their sizes, the sets of looks that are equal under two masks."""
+    sizes: Counter[int] = Counter()
+    for row_mask, column_mask in product(masks, repeat=2):
+        sizes.update(Counter((rows & row_mask, columns & column_mask) for rows, columns in looks).values())
+    return sizes
+
+
+def _pairs(sizes: Mapping[int, int], near: int) -> int:
+    """Count the comparisons of each of a set with so many before it."""
+    return sum(count * (size * (size - 1) // 2 if size <= near else near * size) for size, count in sizes.items())

@@ -118,9 +118,9 @@ def make_index(request: IndexRequest, dry_run: bool = False) -> Index:
     numbers = _numbers(request, selection)
     hashes = [hashlib.sha256(frame.encode("utf-8", "surrogatepass")).digest() for frame, _ in frames]
     selection = drop_multi_label(request.rules, selection, hashes)
-    assignment = assign(request.rules, selection, hashes, None, lambda images, clusters: [])
+    assignment = assign(request.rules, selection, hashes, None, lambda images, clusters: ([], False))
     check_sides(request.rules, assignment)
-    warnings = [*split_warnings(assignment.clusters, selection.images, assignment.sides), *_renamed(frames)]
+    warnings = [*split_warnings(assignment, selection.images, assignment.sides), *_renamed(frames)]
     counts = {name: dict.fromkeys(request.rules.sides, 0) for name in numbers}
     for image, side in zip(selection.images, assignment.sides, strict=True):
         counts[image.class_name][side] += 1

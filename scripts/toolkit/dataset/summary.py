@@ -12,7 +12,7 @@ from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.detection_labels import Finding
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.detection_read import DetectionExport
-from toolkit.dataset.duplicates import Cluster, Kind, leaking, name_equal
+from toolkit.dataset.duplicates import LIMITED, Cluster, Kind, leaking, name_equal
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.labels import gap_warnings, order_warning
 from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES, SIDE_OF_SUBSET, TRAINING, VALIDATION
@@ -273,11 +273,14 @@ def _duplicates(selection: Selection, assignment: Assignment) -> Iterator[str]:
     contradicting = [cluster for cluster in copies if len({images[index].class_name for index in cluster.images}) > 1]
     if contradicting:
         yield f"duplicates under different labels: {len(contradicting)}: {_named(contradicting, images)}"
-    yield from split_warnings(clusters, images, assignment.sides)
+    yield from split_warnings(assignment, images, assignment.sides)
 
 
-def split_warnings(clusters: Sequence[Cluster], images: Sequence[Image], sides: Sequence[str]) -> Iterator[str]:
-    """Warn of duplicates on several sides, and of those on one."""
+def split_warnings(assignment: Assignment, images: Sequence[Image], sides: Sequence[str]) -> Iterator[str]:
+    """Warn of duplicates on several sides, and of those on one; ``sides`` has the name of each image's."""
+    clusters = assignment.clusters
+    if assignment.is_limited:
+        yield LIMITED
     if leaks := leaking(clusters, sides):
         where = sorted({sides[index] for cluster in leaks for index in cluster.images}, key=_SIDE_ORDER.index)
         yield (
@@ -309,7 +312,7 @@ def find_box_warnings(
     manifest: DetectionManifest,
     export: DetectionExport,
     images: Sequence[Image],
-    clusters: Sequence[Cluster],
+    assignment: Assignment,
     contents: Contents,
 ) -> list[str]:
     """Find what is doubtful about a detection dataset.
@@ -318,7 +321,7 @@ def find_box_warnings(
         manifest: The dataset.
         export: What was read, without the images that are left out.
         images: The same images as the split knows them.
-        clusters: The duplicates.
+        assignment: The split, with the duplicates.
         contents: What was found in the archive's members.
 
     Returns:
@@ -331,8 +334,8 @@ def find_box_warnings(
         *_subsets(manifest),
         *other_formats(images, contents.formats),
         *_turned([image.name for image in images if image.member in contents.turned]),
-        *_contradictions(export, images, clusters),
-        *split_warnings(clusters, images, [image.side for image in manifest.images]),
+        *_contradictions(export, images, assignment.clusters),
+        *split_warnings(assignment, images, [image.side for image in manifest.images]),
     ]
 
 

@@ -5,8 +5,8 @@ from itertools import combinations
 from statistics import median
 
 from toolkit.dataset.detection_labels import Box
-from toolkit.dataset.duplicates import alike
-from toolkit.report.facts import Dataset, DatasetImage, Examination, Outliers
+from toolkit.dataset.duplicates import LIMITED, alike
+from toolkit.report.facts import Dataset, DatasetImage, Examination, Finding, Outliers
 from toolkit.report.pictures import PLAIN, Look, in_threads, measure
 
 DEFAULT_MOST = 10_000
@@ -56,7 +56,11 @@ def find_outliers(dataset: Dataset, chosen: Sequence[DatasetImage], step: Callab
     """
     measured = zip(chosen, in_threads(lambda image: measure(dataset, image), chosen, step), strict=True)
     looks = [(image, look) for image, look in measured if look is not None]
-    found = [*_of_looks(looks), *_of_shapes(dataset.images), *_of_boxes(dataset.images)]
+    groups, is_limited = alike([look.hash for _, look in looks])
+    if is_limited:
+        dataset.findings.append(Finding("near_duplicates", LIMITED, []))
+    alike_images = [[looks[at][0] for at in group] for group in groups]
+    found = [*_of_looks(looks), _of_groups(alike_images), *_of_shapes(dataset.images), *_of_boxes(dataset.images)]
     return Examination(len(looks), [kind for kind in found if kind.images])
 
 
@@ -100,8 +104,10 @@ def _of_looks(looks: Sequence[tuple[DatasetImage, Look]]) -> Iterator[Outliers]:
             lambda look: -look.softness if look.contrast >= PLAIN and look.softness > _BLURRED * usual else None,
             lambda look: f"edges {look.softness / max(usual, 0.01):.0f} times as soft as usual",
         )
-    groups = [[looks[at][0] for at in group] for group in alike([look.hash for _, look in looks])]
-    yield Outliers(
+
+
+def _of_groups(groups: Sequence[Sequence[DatasetImage]]) -> Outliers:
+    return Outliers(
         "near_duplicate",
         "Near-duplicates",
         "they show the same, although their bytes differ; in two splits they are data leakage",
