@@ -18,6 +18,8 @@ from tests.support.conversions import (
     tree,
     two_classes,
 )
+from tests.support.script_runs import ROOT
+from toolkit.dataset.summary import PASSED_OVER_BY
 
 
 def images(target: Path) -> dict[str, str]:
@@ -87,6 +89,31 @@ def test_no_image_becomes_hidden_and_those_that_are_get_named(tmp_path: Path) ->
     ]
     answer = converted(tmp_path / "export.zip", tmp_path / "nested", "--layout", "nested")
     assert any("images whose names begin with a dot: 2" in warning for warning in answer["warnings"])
+
+
+def test_images_that_tools_pass_over_by_their_extension_are_counted(tmp_path: Path) -> None:
+    names = two_classes()
+    others = ["cat/a.gif", "cat/b.GIF", "dog/c.bmp"]
+    answer = converted(make_zip(tmp_path / "export.zip", [*names, *others]), tmp_path / "dataset")
+    assert [warning for warning in answer["warnings"] if "by their extension" in warning] == [
+        "images that some tools pass over, or stop at, by their extension: 2 .gif (torchvision, timm, ultralytics, "
+        "supervision, datumaro); 1 .bmp (timm, cleanvision): save them as PNG before they are imported"
+    ]
+    answer = converted(make_zip(tmp_path / "all.zip", names), tmp_path / "all")
+    assert not any("by their extension" in warning for warning in answer["warnings"])
+
+
+def test_the_tools_that_are_named_are_those_of_the_table() -> None:
+    table = snippet_table((ROOT / "docs/reading.md").read_text("utf-8"))
+    assert {tool for tools in PASSED_OVER_BY.values() for tool in tools} == {
+        tool for tool, outcome in table.items() if not outcome.startswith("right")
+    }
+
+
+def snippet_table(page: str) -> dict[str, str]:
+    """Read the last column of the first table: what became of GIF and BMP."""
+    rows = [line.split(" | ") for line in page.split("## Detection")[0].splitlines() if line.startswith("| ")]
+    return {row[0][2:]: row[-1] for row in rows[1:]}
 
 
 def test_other_names_of_the_sides_are_relative_links(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def find_warnings(
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
     warnings.extend(_hidden_images(selection.images))
+    warnings.extend(_passed_over(selection.images))
     lookalikes = [pair for archive in exports.archives for pair in archive.lookalikes]
     if lookalikes:
         names = some_names(f"{other} and {name}" for name, other in lookalikes)
@@ -245,6 +246,23 @@ def _hidden_images(images: Sequence[Image]) -> Iterator[str]:
         yield (
             f"images whose names begin with a dot: {len(hidden)}: fastai, Hugging Face datasets and supervision pass "
             f"over them: rename them before they are imported: {some_names(hidden)}"
+        )
+
+
+PASSED_OVER_BY = {
+    ".gif": ("torchvision", "timm", "ultralytics", "supervision", "datumaro"),
+    ".bmp": ("timm", "cleanvision"),
+}
+"""The tools of docs/reading.md that pass over the images of an extension, as its table of classification tells."""
+
+
+def _passed_over(images: Sequence[Image]) -> Iterator[str]:
+    found = Counter(image.name[-4:].lower() for image in images)
+    lost = [f"{found[end]} {end} ({', '.join(tools)})" for end, tools in PASSED_OVER_BY.items() if found[end]]
+    if lost:
+        yield (
+            f"images that some tools pass over, or stop at, by their extension: {'; '.join(lost)}: save them as PNG "
+            "before they are imported"
         )
 
 
