@@ -278,3 +278,29 @@ def test_boxes_that_stand_out(tmp_path: Path) -> None:
     found = {kind["kind"]: kind["names"] for kind in facts["outliers"]["kinds"]}
     assert found["tiny_box"] == ["a.jpg: dog 2 × 2"]
     assert found["overlapping_boxes"] == ["a.jpg: cat and cat cover nearly the same"]
+
+
+def test_a_long_list_of_next_to_nothing_is_not_read_to_its_end(tmp_path: Path) -> None:
+    files = coco([BOX], info=[{}] * 200_000)
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    done = run(tmp_path / "export.zip", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "its list info has more than 100,000 entries with next to nothing in them" in done.stderr
+
+
+def test_labels_larger_than_any_are_not_read(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "dataset", {"cat": (2, 2)})
+    (tmp_path / "dataset" / "labels.json").write_text("[" + "{}," * 2_000_000 + "{}]")
+    done = run(tmp_path / "dataset", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is too large for a table of ids (5.7 MiB): 4.0 MiB are read" in done.stderr
+
+
+def test_a_manifest_of_other_lines_is_read_to_a_bound(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "dataset", {"cat": (2, 2)})
+    start = '{\n"format": "cvat-toolkit dataset manifest",\n"version": 2,\n"parts": ["training", "validation"],\n'
+    (tmp_path / "dataset" / "manifest.json").write_text(start + '"images": [' + "{}," * 6_000_000 + "{}]}")
+    _, page = report(tmp_path / "dataset", tmp_path)
+    assert "more than 16.0 MiB of it are not written as it is made" in page.text

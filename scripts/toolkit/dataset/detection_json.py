@@ -19,6 +19,9 @@ from toolkit.dataset.export_files import LabelProblem, read_text, suffix_of
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PIECE = 1 << 20
+_MANY = 100_000
+_SHORTEST = 16
+"""Characters of an entry, on average, if they are many: of labels each has more."""
 _DECODER = json.JSONDecoder()
 
 
@@ -78,7 +81,13 @@ class JsonFile:
             self.take(":")
             if self.next() == "[":
                 self.take("[")
+                start, count = self._passed + self._position, 0
                 while self.next() != "]":
+                    count += 1
+                    if count > _MANY and self._passed + self._position - start < _SHORTEST * count:
+                        raise LabelProblem(
+                            f"its list {key} has more than {_MANY:,} entries with next to nothing in them"
+                        )
                     yield key, self.value()
                     if self.next(",]") == ",":
                         self.take(",")

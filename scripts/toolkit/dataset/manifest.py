@@ -4,15 +4,19 @@ It holds neither times nor absolute paths, so the same export and options give t
 its own, so that two manifests can be compared by any tool that compares lines.
 """
 
+import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from toolkit import __version__
+from toolkit.core.compact import Compact
 from toolkit.core.errors import ToolkitError
 from toolkit.core.storage import Place
+from toolkit.core.text import format_size
 from toolkit.dataset import labels
 from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
@@ -340,6 +344,47 @@ def recorded_parts(path: Place) -> tuple[str, ...]:
 
 
 _LONGEST_LINE = 1000
+_LARGEST_REST = 16 << 20
+_LIST = re.compile(r'"(images|left_out|duplicates)": \[\n')
+
+Take = Callable[[dict[str, Any]], None]
+"""Gets an entry of a list."""
+
+
+def read_lines(path: Place, take: Mapping[str, Take]) -> dict[str, Any]:
+    """Read a manifest but for its long lists, whose entries stand on a line each: no more than one is in memory.
+
+    Args:
+        path: The manifest.
+        take: By the names of lists, images, left_out and duplicates, what gets each of their entries.
+
+    Returns:
+        All other values.
+
+    Raises:
+        ValueError: It is no JSON object, or too much of it is on no such lines.
+        OSError: It cannot be read.
+    """
+    rest: list[str] = []
+    length = 0
+    taken: Take | None = None
+    with io.TextIOWrapper(path.open("rb"), encoding="utf-8") as lines:
+        while line := lines.readline(_LARGEST_REST):
+            if taken and line.startswith("{"):
+                taken(json.loads(line.rstrip().removesuffix(",")))
+                continue
+            taken = take.get(found[1]) if (found := _LIST.fullmatch(line)) else None
+            rest.append(line)
+            length += len(line)
+            if length > _LARGEST_REST:
+                raise ValueError(f"more than {format_size(_LARGEST_REST)} of it are not written as it is made")
+    values = json.loads("".join(rest))
+    if not isinstance(values, dict):
+        raise _Damaged("it is no object")
+    for name, function in take.items():  # of a manifest that somebody has laid out anew
+        for entry in _objects({name: [], **values}, name):
+            function(entry)
+    return values
 
 
 class _Damaged(ValueError):
@@ -355,13 +400,24 @@ def read(path: Place) -> Manifest:
     try:
         if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ToolkitError(f"{path} is no regular file: convert the export again")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        images = Compact(ImageRecord)
+        classes: set[str] = set()
+        others: dict[str, list[Any]] = {"left_out": [], "duplicates": []}
+        collect = {name: entries.append for name, entries in others.items()}
+
+        def take_image(entry: dict[str, Any]) -> None:
+            image = _image(entry)
+            images.append(image)
+            classes.add(image.class_name)
+
+        values = read_lines(path, {"images": take_image, **collect})
     except (FileNotFoundError, NotADirectoryError):
         raise ToolkitError(f"{path} does not exist: only datasets made by convert_dataset have a manifest") from None
     except (ValueError, RecursionError) as error:
         raise ToolkitError(f"{path} is damaged ({error}): convert the export again") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if values.get("format") != FORMAT:
         raise ToolkitError(f"{path} is not a manifest of a dataset")
+    values |= {name: entries for name, entries in others.items() if name in values}
     parts = values.get("parts")
     if isinstance(parts, list) and INDEX_LINES in parts:
         raise ToolkitError(f"{path} is of an index: its images lie elsewhere, so there is nothing to look at here")
@@ -369,27 +425,25 @@ def read(path: Place) -> Manifest:
     if type(version) is not int or not 1 <= version <= VERSION_OF_SEVERAL:
         raise ToolkitError(f"{path} is a manifest of version {version}: update this toolkit to read it")
     try:
-        return _manifest(_from_version_1(values) if version == 1 else values)
+        return _manifest(_from_version_1(values) if version == 1 else values, images, classes)
     except _Damaged as error:
         raise ToolkitError(f"{path} is damaged ({error}): convert the export again") from None
 
 
 def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
-    images = []
-    for entry in _objects(values, "images"):
-        name = str(entry.get("path")).partition("/")[2]
-        images.append({**entry, "exported": name, "frame": name.partition("/")[2]})
     source = _of_type(values, "source", dict)
     return {
         **values,
         "parts": list(FIRST_PARTS),
         "source": {**source, "directory_sha256": source.get("sha256")},
-        "images": images,
         "duplicates": values.get("equal_images"),
     }
 
 
-def _manifest(values: dict[str, Any]) -> Manifest:
+_NO_FIT = "path, side and class of one of the images do not fit"
+
+
+def _manifest(values: dict[str, Any], images: Sequence[ImageRecord], classes: set[str]) -> Manifest:
     numbers = _of_type(values, "labels", dict)
     if not all(type(number) is int for number in numbers.values()):
         raise _Damaged("an id in labels is no integer")
@@ -403,7 +457,9 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         raise _Damaged("parts are not those of a dataset")
     if not {record.path for record in files} <= {*entries_of(parts)}:
         raise _Damaged("files are not those of its parts")
-    images = [_image(entry, numbers) for entry in _objects(values, "images")]
+    _objects(values, "images")
+    if not classes <= numbers.keys():
+        raise _Damaged(_NO_FIT)
     return Manifest(
         tool=_of_type(_of_type(values, "tool", dict), "version", str),
         sources=[_record(Source, entry, "sources") for entry in _objects(values, "sources")]
@@ -428,12 +484,13 @@ _KINDS = {record: get_type_hints(record) for record in (Source, ImageRecord, Lef
 _Record = TypeVar("_Record", Source, ImageRecord, LeftOutRecord, FileRecord)
 
 
-def _image(entry: dict[str, Any], numbers: Mapping[str, int]) -> ImageRecord:
-    entry["class_name"] = entry.get("class")
-    image = _record(ImageRecord, entry, "images")
+def _image(entry: dict[str, Any]) -> ImageRecord:
+    name = str(entry.get("path")).partition("/")[2]  # version 1 says it once
+    old = {"exported": name, "frame": name.partition("/")[2]}
+    image = _record(ImageRecord, {**old, **entry, "class_name": entry.get("class")}, "images")
     folder = f"{image.side}-" if image.offset else f"{image.side}/{image.class_name}/"
-    if image.class_name not in numbers or not image.path.startswith(folder) or image.offset < 0:
-        raise _Damaged("path, side and class of one of the images do not fit")
+    if not image.path.startswith(folder) or image.offset < 0:
+        raise _Damaged(_NO_FIT)
     return image
 
 

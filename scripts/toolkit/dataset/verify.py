@@ -2,18 +2,19 @@
 
 import hashlib
 import os
-import threading
+from array import array
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
 from toolkit.core.storage import Address, Place
 from toolkit.core.text import Percent
-from toolkit.core.workers import map_in_threads, run_workers, worker_count
+from toolkit.core.workers import map_in_threads, run_processes, worker_count
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset.detection_manifest import DetectionManifest, is_detection
 from toolkit.dataset.layout import (
@@ -28,12 +29,15 @@ from toolkit.dataset.layout import (
     has_shards,
     is_shard,
 )
-from toolkit.dataset.manifest import Manifest, read
+from toolkit.dataset.manifest import ImageRecord, Manifest, read
 from toolkit.dataset.publish import is_unfinished, recover
 
 _READ_SIZE = 1024 * 1024
 _STORED_SIZE = 8 * 1024 * 1024
 _MOST_THREADS = 8
+_BATCH = 500
+_INDEX_BITS = 40
+_INDEX_MASK = (1 << _INDEX_BITS) - 1
 _CACHES = {f"{BOXES}/{side}.cache" for side in DETECTION_SIDES.values()}
 """What ultralytics leaves beside the labels that it has read."""
 
@@ -103,34 +107,37 @@ def verify(dataset: Place, on_percent: Callable[[], None] = lambda: None) -> Ver
     recover(dataset)
     manifest = read_manifest(dataset / MANIFEST)
     tops = _tops(manifest)
-    files = {expected.path: expected for expected in _expected_files(manifest)}
-    count = len(files)
-    folders = _expected_folders(manifest, tops, files)
+    expected = _Expectations(manifest)
+    of_folder: dict[str, array[int]] = {}
+    for index, path in enumerate(expected.paths()):
+        of_folder.setdefault(path.rpartition("/")[0], array("L")).append(index)
+    folders = _expected_folders(manifest, tops, of_folder)
     problems = list(_other_parts(dataset, manifest))
-    to_hash: dict[tuple[int, int], list[_Expected]] = {}
-    for path, entry in _walk(dataset, tops):
-        if entry.is_dir(follow_symlinks=False):
-            if path not in folders:
-                problems.append(Problem(Kind.EXTRA, f"{path}/"))
-            folders.discard(path)
-        elif (expected := files.pop(path, None)) is None:
-            if path not in _CACHES:
-                problems.append(Problem(Kind.EXTRA, path))
-        elif (detail := _visible_difference(entry, expected)) is not None:
-            problems.append(Problem(Kind.CHANGED, path, detail))
-        else:
-            status = entry.stat(follow_symlinks=False)
-            to_hash.setdefault((status.st_dev, status.st_ino), []).append(expected)
-    problems.extend(Problem(Kind.MISSING, path) for path in files)
+    hashing = _Hashing(dataset, expected)
+    for folder, entries in _walk(dataset, tops):
+        files = {(file := expected[index]).path: (index, file) for index in of_folder.pop(folder, ())}
+        for path, entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if path not in folders:
+                    problems.append(Problem(Kind.EXTRA, f"{path}/"))
+                folders.discard(path)
+            elif (found := files.pop(path, None)) is None:
+                if path not in _CACHES:
+                    problems.append(Problem(Kind.EXTRA, path))
+            elif (detail := _visible_difference(entry, found[1])) is not None:
+                problems.append(Problem(Kind.CHANGED, path, detail))
+            else:
+                hashing.add(found[0], entry.stat(follow_symlinks=False))
+        problems.extend(Problem(Kind.MISSING, path) for path in files)
+    problems.extend(Problem(Kind.MISSING, expected[index].path) for left in of_folder.values() for index in left)
     problems.extend(Problem(Kind.MISSING, f"{path}/") for path in folders)
-    hashing = _Hashing(dataset, to_hash)
     problems.extend(hashing.run(on_percent))
     if has_shards(manifest.parts):
         problems.extend(_other_shards((path.name for path in dataset.glob("*.tar")), tops))
         problems.extend(_changed_samples(dataset, manifest, _changed(problems)))
-    hashed = sum(group[0].size for group in to_hash.values())
     formats = {content: sorted(paths) for content, paths in sorted(hashing.formats.items())}
-    return Verdict(manifest, sorted(problems, key=lambda problem: problem.path), count + 1, hashed, formats)
+    problems.sort(key=lambda problem: problem.path)
+    return Verdict(manifest, problems, len(expected) + 1, hashing.hashed_bytes, formats)
 
 
 def read_manifest(path: Place) -> Manifest | DetectionManifest:
@@ -147,29 +154,54 @@ def _tops(manifest: Manifest | DetectionManifest) -> list[str]:
     return [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
 
 
-def _expected_files(manifest: Manifest | DetectionManifest) -> Iterator[_Expected]:
-    if isinstance(manifest, DetectionManifest):
-        yield from (_Expected(*record) for record in manifest.all_files())
-        return
-    yield from (_Expected(*record) for record in manifest.files)
-    if manifest.files:
-        return
-    has_exported = EXPORTED in manifest.parts
-    for image in manifest.images:
-        yield _Expected(image.path, image.size, image.sha256)
-        if has_exported:
-            yield _Expected(image.exported_path, image.size, image.sha256)
-    if has_exported:
-        for record in manifest.left_out:
-            yield _Expected(record.path, record.size, record.sha256)
+class _Expectations(Sequence[_Expected]):
+    """The files that a manifest tells of, each made when it is asked for."""
+
+    def __init__(self, manifest: Manifest | DetectionManifest) -> None:
+        self._images: Sequence[ImageRecord] = ()
+        self._exported: Sequence[ImageRecord] = ()
+        if isinstance(manifest, DetectionManifest):
+            self._others = [_Expected(*record) for record in manifest.all_files()]
+            return
+        self._others = [_Expected(*record) for record in manifest.files]
+        if not manifest.files:
+            self._images = manifest.images
+            if EXPORTED in manifest.parts:
+                self._exported = manifest.images
+                self._others = [_Expected(record.path, record.size, record.sha256) for record in manifest.left_out]
+
+    def paths(self) -> Iterator[str]:
+        """Name them all, in their order."""
+        yield from (image.path for image in self._images)
+        yield from (image.exported_path for image in self._exported)
+        yield from (other.path for other in self._others)
+
+    def __len__(self) -> int:
+        return len(self._images) + len(self._exported) + len(self._others)
+
+    @overload
+    def __getitem__(self, index: int) -> _Expected: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_Expected]: ...
+    def __getitem__(self, index: int | slice) -> _Expected | list[_Expected]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
+        count = len(self._images)
+        if index < count:
+            image = self._images[index]
+            return _Expected(image.path, image.size, image.sha256)
+        if index < count + len(self._exported):
+            image = self._exported[index - count]
+            return _Expected(image.exported_path, image.size, image.sha256)
+        return self._others[index - count - len(self._exported)]
 
 
-def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str], files: Iterable[str]) -> set[str]:
+def _expected_folders(manifest: Manifest | DetectionManifest, tops: Iterable[str], found: Iterable[str]) -> set[str]:
     folders = set()
     if isinstance(manifest, Manifest):
         folders = {*manifest.sides, EXPORTED} & {*tops} | {*(manifest.folders if EXPORTED in tops else ())}
         folders.update(f"{side}/{name}" for side in manifest.sides for name in manifest.labels if side in tops)
-    folders.update({folder for path in files if (folder := path.rpartition("/")[0])})
+    folders.update(filter(None, found))
     for folder in tuple(folders):
         while folder := folder.rpartition("/")[0]:
             folders.add(folder)
@@ -193,19 +225,18 @@ def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Itera
             yield Problem(Kind.CHANGED, name, "has other names or ids than the manifest")
 
 
-def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, Iterable[tuple[str, os.DirEntry[str]]]]]:
+    """Give each folder, the dataset's as an empty text, with the paths of what is in it."""
     there = {name for name in tops if os.path.lexists(dataset / name)}
     with os.scandir(dataset) as entries:
-        yield from ((entry.name, entry) for entry in entries if entry.name in there)
+        yield "", [(entry.name, entry) for entry in entries if entry.name in there]
     waiting = [name for name in there if (dataset / name).is_dir() and not (dataset / name).is_symlink()]
     while waiting:
         folder = waiting.pop()
         with os.scandir(dataset / folder) as entries:
-            for entry in entries:
-                path = f"{folder}/{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(path)
-                yield path, entry
+            found = [(f"{folder}/{entry.name}", entry) for entry in entries]
+        waiting += (path for path, entry in found if entry.is_dir(follow_symlinks=False))
+        yield folder, found
 
 
 def _other_shards(names: Iterable[str], known: Iterable[str]) -> Iterator[Problem]:
@@ -240,7 +271,7 @@ def _verify_stored(dataset: Address, on_percent: Callable[[], None]) -> Verdict:
         )
     manifest = read_manifest(dataset / MANIFEST)
     tops = _tops(manifest)
-    files = {expected.path: expected for expected in _expected_files(manifest)}
+    files = {expected.path: expected for expected in _Expectations(manifest)}
     texts = {LABELS: labels.as_json, CLASSES: labels.as_lines}
     for name in {*texts} & {*manifest.parts}:
         text = texts[name](manifest.labels).encode("utf-8", "surrogatepass")
@@ -286,51 +317,95 @@ def _visible_difference(entry: os.DirEntry[str], expected: _Expected) -> str | N
     return None if size == expected.size else f"{size} bytes instead of {expected.size}"
 
 
-class _Hashing:
-    """Hashes files with some threads, in the order of their inodes, which is roughly that of the disk."""
+class _Hashed(NamedTuple):
+    """What one look at some files has found: how many they are, their bytes, differences, and formats by path."""
 
-    def __init__(self, dataset: Path, groups: Mapping[tuple[int, int], list[_Expected]]) -> None:
+    files: int
+    size: int
+    problems: list[Problem]
+    formats: list[tuple[str, str]]
+
+
+class _Hashing:
+    """Hashes files in some processes, in the order of their inodes, which is roughly that of the disk."""
+
+    def __init__(self, dataset: Path, expected: Sequence[_Expected]) -> None:
         self._dataset = dataset
-        self._groups = deque(groups[inode] for inode in sorted(groups))
-        self._problems: list[Problem] = []
+        self._expected = expected
+        self._of_device: dict[int, list[int]] = {}  # inode and index in one number: a million pairs take much memory
+        self.hashed_bytes = 0
         self.formats: dict[str, list[str]] = {}
 
+    def add(self, index: int, status: os.stat_result) -> None:
+        """Take up a file that is there; what hard links share is hashed once."""
+        self._of_device.setdefault(status.st_dev, []).append((status.st_ino << _INDEX_BITS) + index)
+
     def run(self, on_percent: Callable[[], None]) -> list[Problem]:
-        total = len(self._groups)
-        percent = Percent(total, on_percent)
-        run_workers(self._work, worker_count(_MOST_THREADS, total), lambda: percent.reach(total - len(self._groups)))
-        return self._problems
+        problems: list[Problem] = []
+        for numbers in self._of_device.values():
+            numbers.sort()
+        percent = Percent(sum(map(len, self._of_device.values())), on_percent)
+        tasks = deque(
+            (device, start, min(start + _BATCH, len(numbers)))
+            for device, numbers in self._of_device.items()
+            for start in range(0, len(numbers), _BATCH)
+        )
 
-    def _work(self, _number: int, stopped: threading.Event) -> None:
+        def keep(found: _Hashed) -> None:
+            problems.extend(found.problems)
+            self.hashed_bytes += found.size
+            for content, path in found.formats:
+                self.formats.setdefault(content, []).append(path)
+            percent.add(found.files)
+
+        def take(_process: int) -> tuple[int, int, int] | None:
+            return tasks.popleft() if tasks else None
+
+        run_processes(self._start, take, worker_count(_MOST_THREADS, len(tasks)) or 1, keep)
+        return problems
+
+    def _start(self) -> Callable[[tuple[int, int, int]], _Hashed]:
         buffer = memoryview(bytearray(_READ_SIZE))
-        while not stopped.is_set():
-            try:
-                group = self._groups.popleft()
-            except IndexError:
-                return
-            self._compare(group, buffer, stopped)
 
-    def _compare(self, group: list[_Expected], buffer: memoryview, stopped: threading.Event) -> None:
+        def look(task: tuple[int, int, int]) -> _Hashed:
+            device, start, end = task
+            numbers = self._of_device[device]
+            while start and start < end and numbers[start] >> _INDEX_BITS == numbers[start - 1] >> _INDEX_BITS:
+                start += 1  # the batch before has hashed it
+            while end < len(numbers) and numbers[end] >> _INDEX_BITS == numbers[end - 1] >> _INDEX_BITS:
+                end += 1
+            found: list[Problem] = []
+            formats: list[tuple[str, str]] = []
+            size = 0
+            for _, group in groupby(numbers[start:end], lambda number: number >> _INDEX_BITS):
+                files = [self._expected[number & _INDEX_MASK] for number in group]
+                size += files[0].size
+                found.extend(self._compare(files, buffer, formats))
+            return _Hashed(task[2] - task[1], size, found, formats)
+
+        return look
+
+    def _compare(self, group: list[_Expected], buffer: memoryview, formats: list[tuple[str, str]]) -> Iterator[Problem]:
         """Hash one file and compare it with all its names' records."""
         detail = "has other content"
         try:
-            found = self._hash(group[0], buffer, stopped)
+            found = self._hash(group[0], buffer, formats)
         except OSError as error:
             found, detail = "", f"cannot be read: {error.strerror}"
-        self._problems.extend(
-            Problem(Kind.CHANGED, expected.path, detail) for expected in group if expected.sha256 != found
-        )
+        for expected in group:
+            if expected.sha256 != found:
+                yield Problem(Kind.CHANGED, expected.path, detail)
 
-    def _hash(self, expected: _Expected, buffer: memoryview, stopped: threading.Event) -> str:
+    def _hash(self, expected: _Expected, buffer: memoryview, formats: list[tuple[str, str]]) -> str:
         sha256 = hashlib.sha256()
         head = b""
-        file = os.open(self._dataset / expected.path, os.O_RDONLY | os.O_NOFOLLOW)
+        file = os.open(f"{self._dataset}/{expected.path}", os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            while (got := os.readv(file, [buffer])) and not stopped.is_set():
+            while got := os.readv(file, [buffer]):
                 head = head or bytes(buffer[: min(got, HEAD_SIZE)])
                 sha256.update(buffer[:got])
         finally:
             os.close(file)
         if (content := other_format(expected.path, head)) is not None:
-            self.formats.setdefault(content, []).append(expected.path)
+            formats.append((content, expected.path))
         return sha256.hexdigest()

@@ -11,8 +11,9 @@ from typing import IO, Any, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED, TaskType
-from toolkit.core.safe_names import is_junk
+from toolkit.core.safe_names import LARGEST_LIST, is_junk
 from toolkit.core.storage import Address, Place
+from toolkit.core.text import format_size
 from toolkit.dataset import manifest
 from toolkit.dataset.duplicates import name_equal
 from toolkit.dataset.layout import ALL_SIDES, IMAGES, LABELS, MANIFEST, SIDES, is_shard
@@ -162,6 +163,9 @@ def _files(folder: Path) -> Iterator[tuple[str, int | None]]:
 
 def _read_labels(path: Path) -> dict[str, int] | None:
     try:
+        if (size := path.stat().st_size) > LARGEST_LIST:
+            most = format_size(LARGEST_LIST)
+            raise ToolkitError(f"{path} is too large for a table of ids ({format_size(size)}): {most} are read")
         labels = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
@@ -209,11 +213,26 @@ def _add_provenance(dataset: Dataset) -> None:
 def _add_record(dataset: Dataset, path: Place) -> None:
     """Add what a manifest says; nothing is added if a value in it has a wrong type."""
     differing = {str(image.location) for image in dataset.images if image.location is not None}
-    record = _read_manifest(path, differing)
+    absent: list[str] = []
+    duplicates: list[dict[str, Any]] = []
+    left_out = 0
+
+    def compare(image: dict[str, Any]) -> None:
+        try:
+            differing.remove(_of_type(image["path"], str))
+        except KeyError:
+            absent.append(image["path"])
+
+    def count(_entry: dict[str, Any]) -> None:
+        nonlocal left_out
+        left_out += 1
+
+    record = manifest.read_lines(path, {"images": compare, "left_out": count, "duplicates": duplicates.append})
+    differing.update(absent)
     sources = record["sources"] if "sources" in record else [record["source"]]
     options = record["options"]
     groups = []
-    for equal in _of_type(record.get("duplicates", record.get("equal_images")), list):
+    for equal in duplicates or _of_type(record.get("duplicates", record.get("equal_images")), list):
         if equal["kind"] != "near-duplicate":
             groups.append([_of_type(name, str) for name in _of_type(equal["paths"], list)])
     findings = list(describe_duplicates(dataset, groups))
@@ -226,7 +245,7 @@ def _add_record(dataset: Dataset, path: Place) -> None:
         ("Converted by", f"cvat-toolkit {_of_type(record['tool']['version'], str)}"),
         *((name.replace("_", " ").capitalize(), _shown(value)) for name, value in _of_type(options, dict).items()),
     ]
-    if left_out := len(_of_type(record.get("left_out", []), list)):
+    if left_out:
         origin.append(("Left out of all splits", f"{left_out:,} files of the export"))
     dataset.notes = [_of_type(warning, str) for warning in _of_type(record["warnings"], list)]
     dataset.findings[:0] = findings
@@ -240,37 +259,6 @@ def _source(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, words in (("sha256", "SHA-256 of the source"), ("directory_sha256", "SHA-256 of the source's directory")):
         if source.get(key):
             yield words, _of_type(source[key], str)
-
-
-def _read_manifest(path: Place, differing: set[str]) -> dict[str, Any]:
-    """Read a manifest but for its images, which stand on a line each: a million of them are not in memory at once.
-
-    Args:
-        path: The manifest.
-        differing: Locations of the images that there are; becomes those that are not both there and in the manifest.
-    """
-    rest: list[str] = []
-    absent: list[str] = []
-
-    def compare(image: dict[str, Any]) -> None:
-        try:
-            differing.remove(_of_type(image["path"], str))
-        except KeyError:
-            absent.append(image["path"])
-
-    in_images = False
-    with io.TextIOWrapper(path.open("rb"), encoding="utf-8") as lines:
-        for line in lines:
-            if in_images and line.startswith("{"):
-                compare(json.loads(line.rstrip().removesuffix(",")))
-                continue
-            in_images = line.rstrip() == '"images": ['
-            rest.append(line)
-    record: dict[str, Any] = _of_type(json.loads("".join(rest)), dict)
-    for image in _of_type(record["images"], list):  # of a manifest that somebody has laid out anew
-        compare(image)
-    differing.update(absent)
-    return record
 
 
 _Type = TypeVar("_Type")
