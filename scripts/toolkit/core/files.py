@@ -33,12 +33,7 @@ _ABANDONED_AFTER = 3600.0
 def temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
     """Make a temporary folder, after removing those that killed runs have left in the same place.
 
-    Args:
-        place: The folder to make it in.
-        prefix: What its name begins with.
-
-    Yields:
-        The folder, removed at the end whatever happens.
+    It is removed at the end whatever happens.
     """
     remove_abandoned(place, prefix)
     with ExitStack() as stack:
@@ -68,15 +63,7 @@ def _new_folder(place: Path, prefix: str) -> Iterator[Path]:
 
 
 def remove_abandoned(place: Path, prefix: str) -> list[Path]:
-    """Remove the temporary folders of one's own that no living process has claimed.
-
-    Args:
-        place: The folder that they are in.
-        prefix: What their names begin with.
-
-    Returns:
-        Those that were removed.
-    """
+    """Remove the temporary folders of one's own that no living process has claimed, and return them."""
     removed = []
     for folder in sorted(place.glob(f"{glob.escape(prefix)}*")):
         with suppress(OSError):
@@ -103,15 +90,8 @@ def _remove(folder: Path) -> bool:
 def write_atomically(path: Path, text: str, is_private: bool = False) -> None:
     """Write a file beside its place and move it there.
 
-    The file beside has a name that nobody can foresee; what a killed run has left is removed.
-
-    Args:
-        path: The file; an older one is replaced.
-        text: Its whole content.
-        is_private: Whether its owner alone may read it.
-
-    Raises:
-        OSError: It could not be written; what was there before is unchanged.
+    The file beside has a name that nobody can foresee; what a killed run has left is removed. Where it raises OSError,
+    what was there before is unchanged. A private file is readable by its owner alone.
     """
     _remove_parts(path)
     part, descriptor = _new_part(path, 0o600 if is_private else 0o666)
@@ -164,13 +144,7 @@ def _is_abandoned(part: Path, modified: float) -> bool:
 def read_own(path: Path, largest: int = 16 * 1024**2) -> bytes:
     """Read a file that only we can have written: a regular one of our own, no link, nothing that makes us wait.
 
-    Args:
-        path: The file.
-        largest: Bytes that it may have.
-
-    Raises:
-        FileNotFoundError: There is none.
-        OSError: It is somebody else's, no regular file, too large, or cannot be read.
+    Anything else, one of more than ``largest`` bytes among them, is an OSError; a missing one a FileNotFoundError.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
@@ -209,20 +183,12 @@ def try_lock(path: Path) -> Iterator[int]:
 
 
 def resolve(given: str | os.PathLike[str], folder: Path) -> Path:
-    """Make a given path absolute without following any symbolic link.
+    """Make a given path absolute without following any symbolic link; it need not exist.
 
     Checked is every part of the path that was typed below ``folder``; of an absolute path that leads elsewhere only the
     last part is, because a system's own links (such as ``/tmp`` on macOS) are nobody's mistake.
 
-    Args:
-        given: The path as typed, relative to ``folder`` or absolute.
-        folder: The absolute folder that a relative path counts from.
-
-    Returns:
-        The absolute, normalised path; it need not exist.
-
-    Raises:
-        UsageError: A part of the path is a symbolic link.
+    Raises UsageError where a part of the path is a symbolic link.
     """
     absolute = Path(os.path.normpath(folder / given))
     for part in _typed_parts(Path(given), folder, absolute):
@@ -249,16 +215,7 @@ _REFUSALS = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG)
 
 
 def refused_name(error: OSError, name: str, folder: str | os.PathLike[str] | None) -> ToolkitError | None:
-    """Explain why a file system does not take a name, such as `a:b.jpg` on exFAT.
-
-    Args:
-        error: What creating it raised.
-        name: The name, or the path below the folder.
-        folder: A folder on the file system in question.
-
-    Returns:
-        The error to raise instead, None if it is about something else.
-    """
+    """Explain why a file system does not take a name, such as `a:b.jpg` on exFAT; None for any other error."""
     if folder is None:
         return None
     # exFAT by FUSE says of such a name that there is no such file, also when one is to be made.
@@ -293,13 +250,7 @@ class RangedFile(io.RawIOBase):
     def __init__(
         self, read_range: Callable[[int, int], bytes], size: int, close: Callable[[], None] | None = None
     ) -> None:
-        """Make one.
-
-        Args:
-            read_range: Gives bytes, by their offset and number.
-            size: Bytes in all.
-            close: Called when it is closed.
-        """
+        """Read by ``read_range(offset, number of bytes)`` what has ``size`` bytes; ``close`` is called at closing."""
         super().__init__()
         self._read_range = read_range
         self._size = size
@@ -352,12 +303,7 @@ def make_folders(root: Path, folders: Iterable[str]) -> None:
     just been replaced, every new file would cost twenty times as much. So the folders get places that depend on a
     random name, which they bear for a moment. Other file systems do not know the wish, and do not need it.
 
-    Args:
-        root: An existing folder.
-        folders: Paths below it, separated by slashes; the empty one is the root itself.
-
-    Raises:
-        OSError: A folder could not be made.
+    Folders are paths below the existing root; the empty one is the root itself.
     """
     needed = set(folders)
     for folder in tuple(needed):

@@ -41,14 +41,7 @@ ALL_FORMATS: tuple[str, ...] = tuple(name for names in FORMATS.values() for name
 
 
 def task_type_of(format_name: str) -> TaskType:
-    """Tell which task type a format of the specification belongs to.
-
-    Args:
-        format_name: One of :data:`ALL_FORMATS`.
-
-    Returns:
-        The task type whose list names it.
-    """
+    """Tell which task type's list names a format, one of :data:`ALL_FORMATS`."""
     return TaskType.CLASSIFICATION if format_name in FORMATS[TaskType.CLASSIFICATION] else TaskType.DETECTION
 
 

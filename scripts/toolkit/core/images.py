@@ -71,12 +71,8 @@ def expected_format(name: str) -> str | None:
 def other_format(name: str, head: bytes) -> str | None:
     """Tell what a file holds whose extension is that of a picture of another format.
 
-    Args:
-        name: The file's name.
-        head: Its first :data:`HEAD_SIZE` bytes, all of them if there are fewer.
-
-    Returns:
-        The format of the content, "nothing" for an empty file; None if it fits or is not known.
+    ``head`` is its first :data:`HEAD_SIZE` bytes. The answer is "nothing" for an empty file, None if the content fits
+    or is not known.
     """
     found = picture_format(head) if head else "nothing"
     return None if expected_format(name) in (None, found) else found
@@ -92,12 +88,8 @@ def check_whole(path: Path) -> None:
     Bytes between the header's segments and behind the end are allowed, as every decoder does: many cameras append a
     second picture or their own data.
 
-    Args:
-        path: The file.
-
     Raises:
         NotAJpeg: There is no picture, or it does not end.
-        OSError: The file cannot be opened.
     """
     with path.open("rb") as stream:
         if stream.seek(0, 2) == 0:
@@ -140,16 +132,9 @@ MOST_PIXELS = 178_956_970
 
 
 def problem_with(path: Path) -> str | None:
-    """Look into an image file for what makes CVAT, or training code, refuse it.
+    """Say in a few words what makes CVAT, or training code, refuse an image file; None if nothing does.
 
-    Args:
-        path: The file; its ending says whether it has to be a JPEG.
-
-    Returns:
-        What is wrong with it in a few words; None if nothing is.
-
-    Raises:
-        OSError: The file cannot be opened.
+    Its ending says whether it has to be a JPEG.
     """
     is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     try:
@@ -237,10 +222,10 @@ _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def read_header(stream: IO[bytes], upright: bool = False) -> Header:
-    """Read size and format of a picture from its header.
+    """Read size and format of a picture, of any format that Pillow knows, from its header.
 
     Args:
-        stream: The file, at its beginning; any format that Pillow knows.
+        stream: The file, at its beginning.
         upright: Turn it as its EXIF says, as CVAT does for people; training code mostly takes it as stored.
 
     Raises:
@@ -294,10 +279,8 @@ def difference_hash(image: "Image.Image") -> DifferenceHash | None:
     """Hash how a picture looks: few bits differ when it is saved again, scaled or made lighter.
 
     The picture is drawn in 9 × 9 grey cells; a bit tells whether a cell is brighter than the one before it. A step
-    counts from a few grey levels on, so that the noise of compression in a plain area flips no bit.
-
-    Returns:
-        The bits; None if the picture is too plain to be told from others.
+    counts from a few grey levels on, so that the noise of compression in a plain area flips no bit. None stands for a
+    picture that is too plain to be told from others.
     """
     image.draft("L", (8 * _CELLS, 8 * _CELLS))  # a large JPEG is decoded at an eighth of its size
     cells = image.convert("L").resize((_CELLS, _CELLS), _BOX).tobytes()

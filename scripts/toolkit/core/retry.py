@@ -35,16 +35,9 @@ class RetryPolicy:
 
 
 def read_retry_policy(environ: Mapping[str, str] | None = None) -> RetryPolicy:
-    """Read the limits from the environment.
+    """Read the limits from `CVAT_ANSWER_TIMEOUT`, `CVAT_ATTEMPTS` and `CVAT_RETRY_WAIT`, or take the defaults.
 
-    Args:
-        environ: The environment (`CVAT_ANSWER_TIMEOUT`, `CVAT_ATTEMPTS`, `CVAT_RETRY_WAIT`).
-
-    Returns:
-        The limits, with defaults for what is not set.
-
-    Raises:
-        UsageError: A value is no number in its range.
+    Raises UsageError where a value is no number in its range.
     """
     environ = os.environ if environ is None else environ
     answer = _number(environ, "CVAT_ANSWER_TIMEOUT", RetryPolicy.answer, 0.1, 3600)
@@ -78,12 +71,8 @@ def retry(
 
     Args:
         attempt: What to do; a :class:`TransientError` of it means that it may be done again.
-        notice: Called with a line before each further attempt.
         deadline: The moment of ``time.monotonic()`` behind which no attempt begins.
         stop: Set by another thread to interrupt a pause.
-
-    Returns:
-        What the attempt that succeeded returned.
 
     Raises:
         TransientError: The last attempt failed as well.

@@ -41,14 +41,11 @@ _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:^|/)\.{0,2}(?:/|$)|^[A-Za-z]:(
 
 
 def unsafe_names(names: Iterable[str], lookalikes: Lookalikes | None = None) -> Iterator[str]:
-    """Find the names that must not be unpacked.
+    """Yield a line for each name that must not be unpacked: the name and what is wrong with it.
 
     Args:
         names: Member names as the archive has them; those of folders end with a slash.
         lookalikes: Takes up the names that some file systems tell apart and others do not; None finds them unsafe.
-
-    Yields:
-        One line for each problem: the name and what is wrong with it.
     """
     seen = _Seen()
     for name in names:
@@ -90,14 +87,7 @@ def _too_long(path: str) -> str | None:
 
 
 def fold(path: str) -> str:
-    """Bring together what a file system that ignores case and Unicode form takes for one name.
-
-    Args:
-        path: A name.
-
-    Returns:
-        The same text for all names that collide somewhere.
-    """
+    """Bring together what a file system that ignores case and Unicode form takes for one name."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

@@ -19,15 +19,9 @@ SECRETS = frozenset(
 
 
 def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a program that is to know none of our secrets.
+    """Copy the environment, without :data:`SECRETS`, for a program that is to know none of them.
 
     The rest stays: docker, uv and browsers want their own variables, proxies, the home and the PATH.
-
-    Args:
-        environ: The environment; by default that of this process.
-
-    Returns:
-        A copy without :data:`SECRETS`.
     """
     given = os.environ if environ is None else environ
     return {name: value for name, value in given.items() if name not in SECRETS}
@@ -44,15 +38,7 @@ def secrets_hidden() -> Iterator[None]:
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Take secrets out of what a server says: it may repeat what it was sent, in one of the forms of sending.
-
-    Args:
-        text: What it says.
-        secrets: What must not be shown.
-
-    Returns:
-        The text with `[hidden]` in their places.
-    """
+    """Put `[hidden]` for secrets in what a server says: it may repeat them in one of the forms of sending."""
     for form in _forms(secrets):
         text = text.replace(form, "[hidden]")
     return text

@@ -26,15 +26,7 @@ STORAGE = "requirements-storage.txt"
 
 
 def import_extra(name: str, needed_by: str) -> ModuleType:
-    """Import a library of :data:`STORAGE`.
-
-    Args:
-        name: The module.
-        needed_by: What cannot be done without it, such as an option.
-
-    Raises:
-        ToolkitError: It is not installed.
-    """
+    """Import a library of :data:`STORAGE`; the ToolkitError says what needs it where it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -134,11 +126,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read an address.
-
-        Raises:
-            UsageError: It is none that can be used; what stands before an @ in it is not shown.
-        """
+        """Read an address; the UsageError of one that cannot be used does not show what stands before an @ in it."""
         scheme, _, rest = text.partition(_MARK)
         shown = printable(f"{scheme[:20]}{_MARK}{rest.rpartition('@')[2]}")
         if scheme not in SCHEMES:
@@ -192,11 +180,7 @@ class Address:
 
     @_said
     def version(self) -> str:
-        """Tell what becomes another when the object is written again.
-
-        Raises:
-            FileNotFoundError: There is none.
-        """
+        """Tell what becomes another when the object is written again; raises FileNotFoundError where there is none."""
         found = _system(self.scheme).info(self.key)
         known = ("ETag", "etag", "generation", "LastModified", "last_modified")
         return f"{found['size']} {next((found[name] for name in known if found.get(name)), '')}"
@@ -227,11 +211,7 @@ class Address:
 
     @_said
     def read(self, start: int, length: int) -> bytes:
-        """Read a part.
-
-        Raises:
-            FileNotFoundError: There is no such object.
-        """
+        """Read ``length`` bytes from ``start`` on; raises FileNotFoundError where there is no such object."""
         if not length:
             return b""
         content: bytes = _system(self.scheme).cat_file(self.key, start=start, end=start + length)
@@ -239,11 +219,7 @@ class Address:
 
     @_said
     def read_bytes(self) -> bytes:
-        """Read all of it.
-
-        Raises:
-            FileNotFoundError: There is no such object.
-        """
+        """Read all of it; raises FileNotFoundError where there is no such object."""
         content: bytes = _system(self.scheme).cat_file(self.key)
         return content
 
@@ -252,11 +228,7 @@ class Address:
         return self.read_bytes().decode(encoding)
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        """Open it to read from, at any place.
-
-        Raises:
-            FileNotFoundError: There is no such object.
-        """
+        """Open it to read from, at any place; raises FileNotFoundError where there is no such object."""
         if (size := self.size()) is None:
             raise FileNotFoundError(str(self))
         return io.BufferedReader(RangedFile(self.read, size), _READ_PART)
@@ -338,11 +310,7 @@ def locate(given: str | os.PathLike[str], folder: Path | None = None) -> Place:
 
 
 def local(place: Place, needed_by: str) -> Path:
-    """Check that something is on this machine.
-
-    Raises:
-        UsageError: It is an address.
-    """
+    """Check that something is on this machine; raises UsageError where it is an address."""
     if isinstance(place, Address):
         raise UsageError(f"{place} is an address, but {needed_by} takes files and folders of this machine alone")
     return place

@@ -8,14 +8,8 @@ from dataclasses import dataclass
 def printable(text: str) -> str:
     """Make text from outside (a file name, a server's answer) safe to print on one line.
 
-    Control characters, line and paragraph separators, bidirectional marks and undecodable bytes come out as escapes, so
-    that a name can neither break a line nor colour or reorder the terminal's text.
-
-    Args:
-        text: Any string, surrogate escapes included.
-
-    Returns:
-        The text with every character that does not show as itself replaced by its backslash escape.
+    Control characters, line and paragraph separators, bidirectional marks and undecodable bytes come out as backslash
+    escapes, so that a name can neither break a line nor colour or reorder the terminal's text.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
@@ -27,15 +21,7 @@ NAMES_SHOWN = 5
 
 
 def some_names(names: Iterable[str], count: int = NAMES_SHOWN) -> str:
-    """Name the first few of many.
-
-    Args:
-        names: The names.
-        count: How many to name at most.
-
-    Returns:
-        The names separated by commas, with an ellipsis if there are more.
-    """
+    """Name the first few of many, separated by commas, with an ellipsis if there are more."""
     given = list(names)
     return ", ".join(given[:count]) + (", …" if len(given) > count else "")
 
@@ -50,12 +36,9 @@ def format_size(count: int) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a starting CVAT is.
+    """How far a starting CVAT is, after so many seconds of waiting.
 
-    Attributes:
-        seconds: Time since the wait began.
-        states: One line's worth of text by service or question, in a fixed order.
-        ready: Whether all is well, which ends the wait.
+    ``states`` has one line's worth of text by service or question, in a fixed order.
     """
 
     seconds: float
@@ -70,8 +53,6 @@ class Watch:
     Attributes:
         progress: Shows a bar for a number of steps; gives a function to call after each.
         status: Shows a line; gives a function to call with each new text.
-        say: Tells something to keep.
-        warn: Tells a warning to keep.
     """
 
     progress: Callable[[str, int], AbstractContextManager[Callable[[], None]]]

@@ -30,13 +30,8 @@ def worker_count(most: int, tasks: int) -> int:
 def run_workers(work: Work, count: int, on_poll: Callable[[], None] = lambda: None) -> None:
     """Run threads to their end.
 
-    Args:
-        work: What each does.
-        count: How many.
-        on_poll: Called a few times a second, in the calling thread, and once at the end.
-
-    Raises:
-        BaseException: The first that a thread raised; the others were told to stop and have ended.
+    ``on_poll`` is called a few times a second, in the calling thread, and once at the end. What a thread raises first
+    is raised here, once the others were told to stop and have ended.
     """
     stopped = threading.Event()
     failures: list[BaseException] = []
@@ -72,17 +67,12 @@ def map_in_threads(
     on_done: Callable[[], None] = lambda: None,
     are_waiting: bool = False,
 ) -> list[_Result]:
-    """Call a function for each item.
+    """Call a function for each item; the results are in the order of the items.
 
     Args:
-        function: What to call.
-        items: The items.
         most: Threads at most.
         on_done: Called once for each item that is done, in the calling thread.
         are_waiting: Whether they wait for a network more than they compute, so that there may be more than cores.
-
-    Returns:
-        The results in the order of the items.
     """
     results: dict[int, _Result] = {}
     waiting = iter(range(len(items)))  # the threads share it
@@ -127,8 +117,7 @@ def ignore(_count: int) -> None:
 class Engine(Protocol):
     """Where jobs are done that have nothing to do with one another.
 
-    Attributes:
-        parallel: How many threads or processes a job may take at most.
+    A job may take at most ``parallel`` threads or processes.
     """
 
     parallel: int
