@@ -23,12 +23,10 @@ LARGEST = 1024 * 1024
 
 @dataclass(frozen=True)
 class ConfigurationFile:
-    """An opened configuration file.
+    """An opened configuration file: its path as typed, and its keys and values as JSON has them.
 
-    Attributes:
-        path: Where it was read from, as typed.
-        folder: The absolute folder that its relative paths count from.
-        values: Its keys and values as JSON has them; not shown, since the password may be among them.
+    ``folder`` is the absolute folder that its relative paths count from. The values are not shown, since the password
+    may be among them.
     """
 
     path: Path
@@ -37,16 +35,9 @@ class ConfigurationFile:
 
 
 def open_configuration(path: Path) -> ConfigurationFile:
-    """Read a configuration file.
+    """Read a configuration file, which is not checked against the model yet.
 
-    Args:
-        path: The file as typed, relative to the working directory or absolute.
-
-    Returns:
-        Its content, not yet checked against the model.
-
-    Raises:
-        UsageError: The file is missing, a folder, a link, too large, not UTF-8, or not a JSON object.
+    Raises UsageError where it is missing, a folder, a link, too large, not UTF-8, or not a JSON object.
     """
     absolute = resolve(path, Path.cwd())
     return ConfigurationFile(path=path, folder=absolute.parent, values=_parse(path, _read(path, absolute)))
@@ -105,14 +96,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def exposed_password(file: ConfigurationFile) -> list[str]:
-    """Find out whether others can see the password that a configuration file holds.
-
-    Args:
-        file: The opened configuration file.
-
-    Returns:
-        A warning each if the file is readable by other users or tracked by git; none if it holds no password.
-    """
+    """Warn if the password that a configuration file holds is readable by other users or tracked by git."""
     if not file.values.get("cvat_password"):
         return []
     absolute = file.folder / file.path.name

@@ -16,12 +16,7 @@ from toolkit.core.storage import Address, Place, locate
 
 
 class Found(NamedTuple):
-    """A configuration file, if there is one, and what to warn of.
-
-    Attributes:
-        file: The opened file, or None.
-        warnings: One line each.
-    """
+    """A configuration file, if there is one, and what to warn of, one line each."""
 
     file: ConfigurationFile | None
     warnings: list[str]
@@ -57,12 +52,8 @@ _LARGEST_SEED = 2**32 - 1
 class Settings(NamedTuple):
     """What is converted, to where, and how it is split.
 
-    Attributes:
-        base_files: Absolute paths, or addresses, of the exported zips.
-        target: Absolute path of the folder for the dataset, or its address.
-        share: Share of the validation side, between 0 and 1.
-        seed: 0..4294967295.
-        warnings: What to warn of: the configuration file, a zip that is not the newest.
+    Paths are absolute; the share is that of the validation side, between 0 and 1, the seed 0..4294967295. Warnings are
+    of the configuration file, and of a zip that is not the newest.
     """
 
     base_files: list[Place]
@@ -155,11 +146,8 @@ def _with_configuration(
 def expand(places: Sequence[Place]) -> list[Place]:
     """Find the files that patterns mean; each once.
 
-    Args:
-        places: Addresses, and absolute paths; a path that is no file, and has one of ``*?[`` in it, is a pattern.
-
-    Raises:
-        UsageError: There is no file of a pattern, or one is a symbolic link.
+    A path that is no file, and has one of ``*?[`` in it, is a pattern. Raises UsageError where a pattern has no file,
+    or one is a symbolic link.
     """
     found: dict[Place, None] = {}
     for path in places:
@@ -183,14 +171,9 @@ _EXPORT = re.compile(r"project_id_([0-9]+)\.zip")
 
 
 def stale_exports(base_files: Sequence[Place], project_id: object) -> list[str]:
-    """Warn of zips that may not be those that are meant.
+    """Warn of each zip that is another project's, and of a newer export that lies beside the only one.
 
-    Args:
-        base_files: The zips that are to be converted.
-        project_id: The project that the configuration names, if it does.
-
-    Returns:
-        A line for each that is another project's, and one where a newer export lies beside the only one.
+    ``project_id`` is the project that the configuration names, if it does.
     """
     warnings = []
     for path in base_files:
@@ -215,16 +198,10 @@ def stale_exports(base_files: Sequence[Place], project_id: object) -> list[str]:
 
 
 def source_by_configuration(config: Path | None) -> tuple[Place, list[str]]:
-    """Find the dataset that a configuration speaks of.
+    """Find the dataset that a configuration, by default configuration.json, speaks of, and what to warn of.
 
-    Args:
-        config: The configuration file; None takes configuration.json of the working directory.
-
-    Returns:
-        The export zip if `export_format` is one for detection, else the folder of the converted dataset; and warnings.
-
-    Raises:
-        UsageError: There is no configuration, or it lacks the keys.
+    It is the export zip if `export_format` is one for detection, else the folder of the converted dataset. Raises
+    UsageError where there is no configuration, or it lacks the keys.
     """
     found = find_configuration(config)
     if found.file is None:

@@ -61,10 +61,8 @@ _NO_SUCH_PASSWORDS = {"", "password", "postgres", "cvat", "root", "admin", "secr
 class Stack:
     """One Compose project that runs CVAT.
 
-    Attributes:
-        project: The name of the Compose project.
-        settings: Every setting by its name, as the compose file takes them; the values may be secret.
-        digests: Digests of images by their name and tag; the others are started by their tag.
+    ``settings`` has every setting by its name, as the compose file takes them; the values may be secret. ``digests``
+    are those of images by name and tag; the other images are started by their tag.
     """
 
     project: str
@@ -155,8 +153,7 @@ def _digest(stack: Stack, service: str) -> str:
 def locked_digests() -> dict[str, str]:
     """Return the digests of the images that were pulled, by name and tag.
 
-    Raises:
-        ToolkitError: :data:`LOCK_FILE` cannot be read, or holds something else.
+    Raises ToolkitError where :data:`LOCK_FILE` cannot be read, or holds something else.
     """
     try:
         known = json.loads(LOCK_FILE.read_text(encoding="utf-8"))
@@ -172,16 +169,10 @@ def locked_digests() -> dict[str, str]:
 
 
 def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
-    """Read the settings of the local stack.
+    """Read the settings of the local stack; empty values of the environment count as not set.
 
-    Args:
-        environ: The environment; empty values count as not set.
-
-    Returns:
-        The stack; the database password is missing from its settings until :func:`save_settings` has made one.
-
-    Raises:
-        UsageError: A setting is wrong; one detail line each.
+    The database password is missing from them until :func:`save_settings` has made one. Raises UsageError where
+    settings are wrong, with one detail line each.
     """
     environ = os.environ if environ is None else environ
     common = _read(SETTINGS_FILE)
@@ -309,16 +300,8 @@ def oldest_tested_version() -> str:
 def save_settings(stack: Stack) -> Stack:
     """Save the database password, the version and the volumes in use in the project's settings file.
 
-    The file is readable by its owner alone; ``config/cvat.env`` is made from its example at first.
-
-    Args:
-        stack: The stack that is about to start or was moved to other volumes.
-
-    Returns:
-        The stack with its database password.
-
-    Raises:
-        ToolkitError: The file cannot be written.
+    The file is readable by its owner alone; ``config/cvat.env`` is made from its example at first. The stack that is
+    returned has its database password. Raises ToolkitError where the file cannot be written.
     """
     password = stack.settings.get(PASSWORD_KEY) or secrets.token_urlsafe(24)
     values = {
@@ -335,8 +318,7 @@ def save_settings(stack: Stack) -> Stack:
 def save_values(project: str, values: Mapping[str, str]) -> None:
     """Set values in a project's settings file, all or none; empty ones are removed.
 
-    Raises:
-        ToolkitError: The file cannot be written.
+    Raises ToolkitError where the file cannot be written.
     """
     try:
         file = settings_file(project)
@@ -376,8 +358,7 @@ def _first_text(file: Path) -> str:
 def with_values(text: str, values: Mapping[str, str]) -> str:
     """Set values in the text of an env file; empty ones are removed, all else stays as it is.
 
-    Raises:
-        UsageError: A value cannot be written so that every program reads it alike.
+    Raises UsageError where a value cannot be written so that every program reads it alike.
     """
     from dotenv.parser import parse_stream
 
@@ -404,16 +385,10 @@ _NO_QUOTES_NEEDED = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
 
 
 def quoted(value: str) -> str | None:
-    """Write a value so that python-dotenv, docker compose and a person read it alike.
+    """Write a value so that python-dotenv, docker compose and a person read it alike; None if there is no such way.
 
     Single quotes keep a dollar sign, but the programs differ in backslashes there; in double quotes it is the other way
     round.
-
-    Args:
-        value: The value.
-
-    Returns:
-        How it stands in an env file, or None if there is no such way.
     """
     if _NO_QUOTES_NEEDED.fullmatch(value):
         return value

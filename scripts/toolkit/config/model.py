@@ -216,14 +216,10 @@ def read(
 
 
 def wrong_values(file: ConfigurationFile) -> list[str]:
-    """Find what is wrong in a configuration file whichever step reads it.
+    """Find the values in a configuration file that their keys cannot have, whichever step reads it, one line each.
 
-    Args:
-        file: The opened configuration file.
-
-    Returns:
-        One line for each value that its key cannot have. A missing key is not among them, nor are empty credentials,
-        which the samples ship with and the environment may replace.
+    A missing key is not among them, nor are empty credentials, which the samples ship with and the environment may
+    replace.
     """
     unset = {key for key in CredentialKeys.model_fields if file.values.get(key) == ""}
     try:
@@ -237,9 +233,7 @@ def wrong_values(file: ConfigurationFile) -> list[str]:
 class Problem(NamedTuple):
     """Something wrong in what a step is told.
 
-    Attributes:
-        line: What it is.
-        source: The option or environment variable that a wrong value came from; empty for the file, or for none.
+    ``source`` is the option or environment variable that a wrong value came from; empty for the file, or for none.
     """
 
     line: str
@@ -254,9 +248,7 @@ class Problem(NamedTuple):
 class ConfigurationProblems(UsageError):
     """All that is wrong in what a step is told, with where each wrong value came from.
 
-    Args:
-        file: The configuration file, or None if only options were given.
-        problems: What is wrong.
+    Without a file only options were given.
     """
 
     def __init__(self, file: ConfigurationFile | None, problems: Sequence[Problem]) -> None:
@@ -318,14 +310,7 @@ def _shown(key: str, value: object) -> str:
 
 
 def rule(key: str) -> str:
-    """Say in words what a key's value must be, as the schema has it.
-
-    Args:
-        key: One of the twelve keys.
-
-    Returns:
-        A phrase such as "an integer from 0 to 4294967295".
-    """
+    """Say in words what a key's value must be, as the schema has it: such as "an integer from 0 to 4294967295"."""
     schema = Configuration.model_json_schema()["properties"][key]
     if key == "import_image_extension":
         return f"one of {', '.join(EXTENSIONS[:4])}, or an array of some of {', '.join(EXTENSIONS)}"
@@ -345,14 +330,7 @@ def rule(key: str) -> str:
 
 
 def unknown_keys(file: ConfigurationFile) -> list[str]:
-    """Find the keys that nothing reads, with the nearest known name.
-
-    Args:
-        file: The opened configuration file.
-
-    Returns:
-        One warning for each unknown key, in the file's order.
-    """
+    """Warn of each key that nothing reads, in the file's order, with the nearest known name."""
     known = list(Configuration.model_fields)
     warnings = []
     for key in file.values:
