@@ -23,13 +23,7 @@ _TAGS_AT_ONCE = 10_000
 
 @dataclass(frozen=True)
 class Label:
-    """A label of a project.
-
-    Attributes:
-        name: Its name.
-        type: What it can mark: "tag", "rectangle", …, or "any".
-        id: Its number.
-    """
+    """A label of a project; its type is "tag", "rectangle", … by what it can mark, or "any"."""
 
     name: str
     type: str
@@ -40,13 +34,7 @@ class Label:
 class Task:
     """A task of a project.
 
-    Attributes:
-        id: Its number.
-        name: Its name.
-        frames: How many frames it has; 0 as long as it has no data.
-        project_id: Its project, None if it has none.
-        created: When the server made it, in its own words.
-        updated: When it was last changed, in the server's words.
+    It has 0 frames as long as it has no data, and ``created`` and ``updated`` are in the server's own words.
     """
 
     id: int
@@ -59,11 +47,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of a task.
+    """The frames of a task, in their order.
 
-    Attributes:
-        names: Their names, in their order.
-        deleted: The numbers of those that a person has deleted; their names are among the names all the same.
+    ``deleted`` has the numbers of those that a person has deleted; their names are among the names all the same.
     """
 
     names: Sequence[str]
@@ -79,11 +65,8 @@ class Frames:
 class CloudStorage:
     """A bucket that the server knows.
 
-    Attributes:
-        id: Its number.
-        resource: The bucket's own name.
-        scheme: How addresses of its objects begin: "s3", "az" or "gs".
-        prefix: What the keys begin with that the server shows of it; empty for all.
+    ``resource`` is its own name, ``scheme`` how addresses of its objects begin ("s3", "az" or "gs"), and ``prefix``
+    what the keys begin with that the server shows of it; empty for all.
     """
 
     id: int
@@ -102,12 +85,7 @@ _SCHEMES = {"AWS_S3_BUCKET": "s3", "AZURE_CONTAINER": "az", "GOOGLE_CLOUD_STORAG
 
 @dataclass(frozen=True)
 class Format:
-    """A dataset format that the server can export.
-
-    Attributes:
-        name: Its name.
-        dimension: The kind of data that it is for, such as "2d".
-    """
+    """A dataset format that the server can export, for a kind of data such as "2d"."""
 
     name: str
     dimension: str
@@ -124,11 +102,7 @@ class Api:
     _connection: Connection
 
     def labels(self, project_id: int) -> list[Label]:
-        """Return the labels of a project.
-
-        Raises:
-            ToolkitError: There is no such project, or the server did not answer.
-        """
+        """Return the labels of a project; raises ToolkitError where there is no such project."""
         self.project_name(project_id)
         found = self._list("labels", project_id=project_id)
         with self._explained():
@@ -210,12 +184,7 @@ class Api:
             return [(_number(tag, "frame"), _number(tag, "label_id")) for tag in _list(found.get("tags") or [])]
 
     def set_tags(self, task_id: int, tags: Sequence[tuple[int, int]]) -> None:
-        """Tag frames of a task that has no tags yet.
-
-        Args:
-            task_id: The task.
-            tags: Frame number and label number of each tag.
-        """
+        """Tag frames of a task that has no tags yet, by frame number and label number."""
         with self._explained():
             for start in range(0, len(tags), _TAGS_AT_ONCE):
                 some = tags[start : start + _TAGS_AT_ONCE]
@@ -268,11 +237,7 @@ class Api:
             return any(found.get(kind) for kind in ("tags", "shapes", "tracks"))
 
     def cloud_storage(self, number: int) -> CloudStorage:
-        """Return a bucket that the server knows.
-
-        Raises:
-            ToolkitError: There is none of that number, or the server did not answer.
-        """
+        """Return a bucket that the server knows; raises ToolkitError where there is none of that number."""
         with self._explained():
             found = self._get_or_none(f"cloudstorages/{number}")
             if found is None:
@@ -285,14 +250,9 @@ class Api:
             return CloudStorage(number, _text(found, "resource"), _SCHEMES.get(provider, "s3"), prefix)
 
     def stored_files(self, storage: CloudStorage, prefix: str) -> Iterator[str]:
-        """List the keys of a bucket's objects below a folder.
+        """List the keys of a bucket's objects below a folder, which ends with a slash; empty for all.
 
-        Args:
-            storage: The bucket.
-            prefix: The folder, with a slash at its end; empty for all.
-
-        Raises:
-            ToolkitError: The server cannot read the bucket.
+        Raises ToolkitError where the server cannot read the bucket.
         """
         if storage.prefix.startswith(prefix):
             prefix = storage.prefix  # the server shows nothing above it
@@ -417,18 +377,10 @@ def session(
     notice: Callable[[str], None] = lambda line: None,
     policy: RetryPolicy | None = None,
 ) -> Iterator[Api]:
-    """Sign in to the server for a few questions.
+    """Sign in to the server for a few questions; by default the environment says how long to wait and how often to try.
 
-    Args:
-        connection: The server, and as whom.
-        notice: Called with a line when a request is tried again.
-        policy: How long to wait, and how often to try; by default as the environment says.
-
-    Yields:
-        The session.
-
-    Raises:
-        ToolkitError: The server did not answer, or refused the credentials.
+    ``notice`` is called with a line when a request is tried again. Raises ToolkitError where the server does not
+    answer, or refuses the credentials.
     """
     from cvat_sdk.core.client import AccessTokenCredentials, Client, PasswordCredentials
 

@@ -219,12 +219,9 @@ _STATE = re.compile(r"INFO: .* status: (\w+) \(message=")
 
 @dataclass
 class JobMonitor:
-    """Follows one piece of background work.
+    """Follows one piece of background work, and warns once when it waits for long.
 
-    Attributes:
-        what: The work and its worker, such as "import".
-        warn: Called once with a warning when it waits for long.
-        state: The last state that the server told: "queued", "started", "finished", "failed"; empty before the first.
+    ``state`` is the last that the server told: "queued", "started", "finished", "failed"; empty before the first.
     """
 
     what: str

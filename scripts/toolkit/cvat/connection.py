@@ -30,14 +30,9 @@ def token_file() -> Path:
 
 @dataclass(frozen=True)
 class StoredToken:
-    """A token and the one server it belongs to.
+    """A token and the one server it belongs to, by scheme, host and port; it is sent to no other.
 
-    Attributes:
-        url: Scheme, host and port of the server; the token is sent to no other.
-        username: Who made it.
-        expires: When it ends, ISO 8601 in UTC.
-        id: The server's number of it.
-        value: The secret.
+    ``expires`` is ISO 8601 in UTC, ``value`` the secret, ``id`` the server's number of it.
     """
 
     url: str
@@ -53,13 +48,9 @@ class StoredToken:
 
 
 def read_token() -> StoredToken | None:
-    """Read the token file.
+    """Read the token, expired or not, from the token file; None without one.
 
-    Returns:
-        The token, expired or not; None without a file.
-
-    Raises:
-        ToolkitError: The file is not what `make token` writes, or others than its owner can read it.
+    Raises ToolkitError where the file is not what `make token` writes, or others than its owner can read it.
     """
     path = token_file()
     try:
@@ -104,14 +95,10 @@ _HOST = re.compile(r"[\w.~-]+|[0-9A-Fa-f:.]+(%[\w.~-]+)?")
 
 @dataclass(frozen=True)
 class Connection:
-    """A server and the means to sign in to it.
+    """A server and the means to sign in to it: a user name and a password, or a personal access token.
 
-    Attributes:
-        url: Scheme, host and port, without a slash at the end.
-        username: The user name, or None with a token.
-        password: The password, or None with a token.
-        token: A personal access token, or None with a password.
-        organization: The short name of the organization that projects and tasks belong to; None for one's own.
+    The URL is scheme, host and port, without a slash at the end. ``organization`` is the short name of the one that
+    projects and tasks belong to; None for one's own.
     """
 
     url: str
@@ -142,17 +129,10 @@ class Connection:
 
 
 def browser_url(url: str, environ: Mapping[str, str] | None = None) -> str:
-    """Return the address at which a person's browser finds a server of this machine.
+    """Return the address at which a person's browser finds a server of this machine; any other address as it is.
 
     In GitHub Codespaces that is the forwarded port; the variables that name it are described at
     https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace
-
-    Args:
-        url: The server's address for programs.
-        environ: The environment (`CODESPACE_NAME`, `GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN`).
-
-    Returns:
-        The forwarded address of a local server in Codespaces; any other address as it is.
     """
     environ = os.environ if environ is None else environ
     name, domain = environ.get("CODESPACE_NAME"), environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
@@ -165,8 +145,7 @@ def browser_url(url: str, environ: Mapping[str, str] | None = None) -> str:
 def default_url(environ: Mapping[str, str] | None = None) -> str:
     """Return the address of the local stack, on the port that `CVAT_PORT` or config/cvat.env names.
 
-    Raises:
-        UsageError: A setting of the stack is wrong.
+    Raises UsageError where a setting of the stack is wrong.
     """
     environ = os.environ if environ is None else environ
     return find_stack(environ).url
@@ -248,18 +227,10 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def check_url(url: str, source: str = "CVAT_URL") -> str:
-    """Check a server's address.
+    """Return a server's address without a slash at the end.
 
-    Args:
-        url: The address as given.
-        source: The option or variable that it comes from.
-
-    Returns:
-        The address without a slash at the end.
-
-    Raises:
-        UsageError: It is not of the form http(s)://host[:port], or holds credentials. What might be a password is not
-            repeated.
+    Raises UsageError, which names the source of the address, where it is not of the form http(s)://host[:port], or
+    holds credentials. What might be a password is not repeated.
     """
     if "@" in unquote(url):  # wherever it stands: a password may hold any of / # ? [
         raise UsageError(
@@ -287,18 +258,8 @@ def read_with_connection(
 ) -> "tuple[Part, Connection]":
     """Read the keys of a step that talks to the server, and find the server.
 
-    Args:
-        part: The step's part of the configuration model.
-        file: The opened configuration file, or None.
-        options: Values from the command line by key; None values count as not given.
-        url: The server's address from the command line.
-        username: The user name from the command line.
-
-    Returns:
-        The step's keys and the connection.
-
-    Raises:
-        UsageError: All problems of both, one detail line each.
+    ``options`` are values from the command line by key, of which None counts as not given. Raises UsageError with all
+    problems of both, one detail line each.
     """
     from toolkit.config.model import ConfigurationProblems, Problem, read
 

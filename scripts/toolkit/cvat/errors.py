@@ -51,10 +51,7 @@ class Kind(StrEnum):
 class Failure:
     """A failure as plain data, which a process can hand to another.
 
-    Attributes:
-        kind: What kind it is.
-        status: The HTTP status, None without an answer.
-        text: What the server, or the library, says of it.
+    The status is that of HTTP, None without an answer; the text what the server, or the library, says of it.
     """
 
     kind: Kind
@@ -141,15 +138,7 @@ def _network_kind(error: BaseException) -> Kind | None:
 
 
 def translate_error(failure: Failure, connection: "Connection") -> ToolkitError:
-    """Say what a failure means for a person.
-
-    Args:
-        failure: What :func:`classify` made of an error.
-        connection: The server that was asked, and as whom. Its secrets are taken out of what the server says.
-
-    Returns:
-        The error, to be raised.
-    """
+    """Say what a failure means for a person; the connection's secrets are taken out of what the server says."""
     url = connection.url
     text = redact(failure.text, connection.secrets)
     match failure.kind:
@@ -227,15 +216,7 @@ def other_name(url: str) -> str:
 
 
 def busy(url: str, status: int | None) -> str | None:
-    """Say what an answer's status tells about a server that cannot do its work at the moment.
-
-    Args:
-        url: The server.
-        status: The HTTP status, None without an answer.
-
-    Returns:
-        One line for a person; None for any other status.
-    """
+    """Say in a line what an HTTP status tells about a server that cannot work at the moment; None for any other."""
     if status == OTHER_NAME:
         return other_name(url)
     if status == 429:

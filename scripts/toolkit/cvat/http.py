@@ -39,11 +39,7 @@ _TURNED_AWAY = (_NOT_YET, 503)
 
 
 class RedirectedElsewhere(HTTPError):
-    """The server sends us to another host, where credentials must not follow.
-
-    Attributes:
-        place: Scheme, host and port of the other.
-    """
+    """The server sends us to another host (``place``: scheme, host and port), where credentials must not follow."""
 
     kind = Kind.REDIRECTED
 
@@ -205,14 +201,10 @@ def short_reason(error: Exception | None) -> str:
 def harden(
     pool_manager: Any, url: str, policy: RetryPolicy, notice: Callable[[str], None], largest: int = LONGEST_ANSWER
 ) -> None:
-    """Give a pool manager of urllib3 its limits.
+    """Give a ``urllib3.PoolManager`` of a client of cvat-sdk its limits; no request goes to another server than this.
 
-    Args:
-        pool_manager: The ``urllib3.PoolManager`` of a client of cvat-sdk.
-        url: The server; no request goes to another.
-        policy: The limits.
-        notice: Called with a line whenever something is tried again.
-        largest: Bytes of an answer that is read into memory.
+    ``notice`` is called with a line whenever something is tried again; an answer that is read into memory has at most
+    ``largest`` bytes.
     """
     retries = _NoticedRetry(
         total=policy.attempts - 1,

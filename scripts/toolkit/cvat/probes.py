@@ -31,14 +31,9 @@ LARGEST = 16 * 1024**2
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered.
+    """What a server answered, and how many seconds passed from sending the request to the answer's end.
 
-    Attributes:
-        status: The HTTP status.
-        seconds: The time from sending the request to the end of the answer.
-        body: The answer's bytes.
-        content_type: Its declared type.
-        date: The server's clock in seconds since 1970, None when it does not tell.
+    ``date`` is the server's clock in seconds since 1970, None when it does not tell.
     """
 
     status: int
@@ -73,10 +68,8 @@ _adapters: dict[str, Adapter] = {}
 def mount(url: str, adapter: Adapter) -> None:
     """Have all requests for a server go another way than over this machine's network.
 
-    Args:
-        url: The name under which the server is asked from now on.
-        adapter: Sends one request: gets path, method, what to send as JSON, headers, and the seconds it may take;
-            raises :class:`Unreachable` where no answer comes.
+    The adapter gets path, method, what to send as JSON, headers, and the seconds that one request may take; it raises
+    :class:`Unreachable` where no answer comes.
     """
     _adapters[url] = adapter
 
@@ -90,7 +83,7 @@ def ask(
     timeout: float | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Send one request.
+    """Send one request, and return its answer whatever the status.
 
     Redirects are not followed: credentials go to the server that was named and to no other.
 
@@ -103,9 +96,6 @@ def ask(
         timeout: Seconds that the server may be silent, and that its answer may take; by default `CVAT_ANSWER_TIMEOUT`.
         notice: Called with a line when the request is tried again. Without it the request is sent once, as fits a
             question about this very moment.
-
-    Returns:
-        The answer, whatever its status.
 
     Raises:
         Unreachable: No answer; the message says why in one line.
@@ -148,11 +138,7 @@ def _reason(error: Exception) -> str:
 
 
 def health_problem(url: str, timeout: float | None = None) -> str | None:
-    """Ask whether the server, its database, both Redis and OPA's rules are ready.
-
-    Returns:
-        None when healthy, else what is wrong in a few words.
-    """
+    """Say in a few words whether server, database, both Redis or OPA's rules are not ready; None when healthy."""
     try:
         answer = ask(url, HEALTH_PATH, timeout=timeout)
     except Unreachable as error:
@@ -190,11 +176,7 @@ def login_problem(url: str, timeout: float | None = None) -> str | None:
 
 
 def server_version(url: str, authorization: str | None = None) -> str:
-    """Return the version that the server gives itself.
-
-    Raises:
-        ToolkitError: It does not answer, or is no CVAT.
-    """
+    """Return the version that the server gives itself; raises ToolkitError where it does not answer, or is no CVAT."""
     answer = ask(url, ABOUT_PATH, authorization=authorization)
     about = answer.json()
     if answer.status != 200 or not isinstance(about, dict) or not isinstance(about.get("version"), str):
@@ -205,19 +187,10 @@ def server_version(url: str, authorization: str | None = None) -> str:
 
 
 def sign_in(url: str, username: str, password: str, notice: Callable[[str], None] | None = None) -> str:
-    """Sign in with a password.
+    """Sign in with a password, and return the value for the Authorization header.
 
-    Args:
-        url: The server.
-        username: The user name.
-        password: The password.
-        notice: Called with a line when it is tried again, which does no harm here; without it, it is tried once.
-
-    Returns:
-        The value for the Authorization header.
-
-    Raises:
-        ToolkitError: The server refuses; the message says what it said.
+    With ``notice``, which is called with a line each time, it is tried again, which does no harm here; without, it is
+    tried once. Raises ToolkitError with what the server says where it refuses.
     """
     remember(password)
     answer = ask(url, LOGIN_PATH, "POST", {"username": username, "password": password}, notice=notice)
@@ -237,9 +210,7 @@ def sign_in(url: str, username: str, password: str, notice: Callable[[str], None
 def server_checks(url: str, connection: Connection | None = None) -> Iterator[Check]:
     """Check a CVAT server from outside: health, clock, version, the kept token, signing in as the client does.
 
-    Args:
-        url: The server.
-        connection: The server with the credentials that the other scripts would use; None where there are none.
+    The connection has the credentials that the other scripts would use; None where there are none.
     """
     healthy = True
     for check in answer_checks(url):
@@ -336,21 +307,9 @@ def create_token(
     read_only: bool = False,
     notice: Callable[[str], None] = lambda line: None,
 ) -> StoredToken:
-    """Have the server make a personal access token.
+    """Have the server make a personal access token, which is not stored yet; raises ToolkitError where it refuses.
 
-    Args:
-        url: The server.
-        username: Who it is for.
-        authorization: What :func:`toolkit.cvat.probes.sign_in` gave for that user's password.
-        days: How long it is valid.
-        read_only: Whether it may only look.
-        notice: Called with a line when a request is tried again.
-
-    Returns:
-        The token, not stored yet.
-
-    Raises:
-        ToolkitError: The server refuses.
+    ``authorization`` is what :func:`sign_in` gave for that user's password.
     """
     expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
     name = f"cvat-toolkit on {socket.gethostname()[:40]} {secrets.token_hex(3)}"
@@ -389,14 +348,10 @@ def _revoke_lost(url: str, name: str, authorization: str, notice: Callable[[str]
 
 
 def revoke_token(token: StoredToken, authorization: str) -> bool:
-    """Have the server forget a token.
+    """Have the server forget a token; False when it does not.
 
-    Args:
-        token: The token.
-        authorization: That of its owner, signed in with the password: a token that may only read cannot revoke itself.
-
-    Returns:
-        False when the server does not.
+    ``authorization`` is that of its owner, signed in with the password: a token that may only read cannot revoke
+    itself.
     """
     try:
         return ask(token.url, f"{TOKENS_PATH}/{token.id}", "DELETE", authorization=authorization).status == 204

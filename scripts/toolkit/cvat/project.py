@@ -20,16 +20,9 @@ LABEL_TYPES = {TaskType.CLASSIFICATION: "tag", TaskType.DETECTION: "rectangle"}
 
 
 def parse_labels(text: str) -> list[str]:
-    """Split a list of labels as a person types it.
+    """Split a list of labels, as a person types it, at white space or, if there is a comma, at commas.
 
-    Args:
-        text: Names between white space or, if there is a comma, between commas.
-
-    Returns:
-        The names, in their order.
-
-    Raises:
-        UsageError: There is none, or one is given twice.
+    Raises UsageError where there is none, or one is given twice.
     """
     parts = text.split(",") if "," in text else text.split()
     names = [part.strip() for part in parts if part.strip()]
@@ -46,11 +39,7 @@ def check_class_names(labels: Sequence[str]) -> None:
     An export has a folder a label. One with a slash would be two folders, two that differ by case alone would be one on
     some systems, and ``no_label`` is where an export puts the images without a tag.
 
-    Args:
-        labels: The labels.
-
-    Raises:
-        UsageError: One detail line for each that cannot.
+    Raises UsageError with one detail line for each that cannot.
     """
     problems = [f"{label}: holds a slash, which would make two folders of it" for label in labels if "/" in label]
     problems += [f"{label}: is where exports put images without a tag" for label in labels if label == UNLABELLED]
@@ -66,20 +55,14 @@ def create_project(
     task_type: TaskType,
     notice: Callable[[str], None] = lambda line: None,
 ) -> int:
-    """Make a project.
+    """Make a project, and return its number; names need not be unique.
 
     Where the answer is lost the server is asked whether it has made it: a project that was not there before, with that
     name and those labels, is taken for ours.
 
     Args:
-        connection: The server.
-        name: Its name; names need not be unique.
-        labels: The names of its labels.
         task_type: Whether the labels are tags (classification) or rectangles (detection).
         notice: Called with a line when something is tried again or taken back.
-
-    Returns:
-        The project's number.
 
     Raises:
         UsageError: The name is empty, or a label cannot be a class folder.
