@@ -40,13 +40,7 @@ class DatasetImage:
 
 
 class Finding(NamedTuple):
-    """Something that the reader of a report should know.
-
-    Attributes:
-        kind: A word for machines.
-        message: One sentence.
-        names: The offenders, classes or images.
-    """
+    """Something that the reader of a report should know: a word for machines, a sentence, the classes or images."""
 
     kind: str
     message: str
@@ -63,14 +57,12 @@ class Dataset:
     """A dataset, read.
 
     Attributes:
-        kind: Classification or detection.
         format_name: How it is laid out, in words.
         source: The folder or the export zip.
         sides: Names of the sides or subsets, in their order.
         classes: Names of the classes, in the order of their ids.
         images: All images, sorted by side, class and name.
         open_image: Opens the bytes of an image by its location; safe to call from threads.
-        findings: What was noticed while reading.
         provenance: Where the dataset comes from, as pairs of a term and its value.
         notes: What was warned of when it was made.
     """
@@ -89,14 +81,9 @@ class Dataset:
 
 @dataclass
 class Outliers:
-    """Images that stand out in one way.
+    """Images that stand out in one way, the oddest first; ``names`` are the same in words, one line each.
 
-    Attributes:
-        kind: A word for machines.
-        title: What they have in common.
-        hint: What that may mean.
-        images: The images, the oddest first.
-        names: The same in words, one line each.
+    ``kind`` is a word for machines, ``title`` what they have in common, ``hint`` what that may mean.
     """
 
     kind: str
@@ -108,12 +95,7 @@ class Outliers:
 
 @dataclass
 class Examination:
-    """What a look at the pictures brought.
-
-    Attributes:
-        examined: How many pictures were measured.
-        outliers: The kinds that there are.
-    """
+    """What a look at the pictures brought: how many were measured, and the kinds of outliers that there are."""
 
     examined: int
     outliers: list[Outliers]
@@ -124,12 +106,9 @@ Size = tuple[int, int]
 
 @dataclass
 class ClassFacts:
-    """One class.
+    """One class, with its images and boxes by side or subset.
 
-    Attributes:
-        name: Its name.
-        images: By side, how many images it has (for detection: images with at least one of its boxes).
-        boxes: By subset, how many boxes it has; None for classification.
+    For detection an image counts that has at least one of its boxes; for classification ``boxes`` is None.
     """
 
     name: str
@@ -138,13 +117,9 @@ class ClassFacts:
 
 
 class SizeFacts(NamedTuple):
-    """The sizes of the pictures, in pixels as width and height.
+    """The sizes of the pictures, in pixels as width and height; the least and the largest by number of pixels.
 
-    Attributes:
-        smallest: The one with the fewest pixels.
-        median: The one in the middle.
-        largest: The one with the most pixels.
-        counts: How many pictures each size has, the most frequent first.
+    ``counts`` tells how many pictures each size has, the most frequent first.
     """
 
     smallest: Size
@@ -156,10 +131,8 @@ class SizeFacts(NamedTuple):
 class BoxFacts(NamedTuple):
     """The boxes of a detection dataset.
 
-    Attributes:
-        total: How many there are.
-        per_image: How many images have so many boxes, by number of boxes.
-        by_area: How many are small, medium and large as COCO counts (below 32² pixels, below 96², above).
+    ``per_image`` tells how many images have so many boxes; ``by_area`` how many boxes are small, medium and large as
+    COCO counts (below 32² pixels, below 96², above).
     """
 
     total: int

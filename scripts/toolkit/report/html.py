@@ -55,13 +55,7 @@ class Bar(NamedTuple):
 
 
 class BarChart(NamedTuple):
-    """A chart of stacked bars.
-
-    Attributes:
-        bars: From top to bottom.
-        series: Names of the series.
-        omitted: How many rows have no bar, for there are too many.
-    """
+    """A chart of stacked bars, from top to bottom; so many rows are omitted, for there are too many."""
 
     bars: list[Bar]
     series: list[str]
@@ -69,14 +63,9 @@ class BarChart(NamedTuple):
 
 
 def bar_chart(rows: Sequence[tuple[str, Sequence[int]]], series: Sequence[str]) -> BarChart:
-    """Lay out stacked bars, one a row.
+    """Lay out stacked bars, one a row of a name and the value of each series; the longest has 100 per cent.
 
-    Args:
-        rows: Name and value of each series. Of more than :data:`_MOST_BARS` those with the greatest sums are taken.
-        series: Names of the series.
-
-    Returns:
-        The chart, longest bar at 100 per cent.
+    Of more than :data:`_MOST_BARS` those with the greatest sums are taken.
     """
     taken = rows
     if len(rows) > _MOST_BARS:
@@ -121,14 +110,7 @@ _COLUMNS, _ROWS = 48, 32
 
 
 def size_scatter(size: SizeFacts) -> Scatter:
-    """Lay out the sizes of pictures by width and height, neighbours as one dot.
-
-    Args:
-        size: The sizes.
-
-    Returns:
-        The dots, at most one for each field of a coarse grid.
-    """
+    """Lay out the sizes of pictures by width and height, at most one dot for each field of a coarse grid."""
     width = max(pair[0] for pair, _ in size.counts)
     height = max(pair[1] for pair, _ in size.counts)
     fields: dict[tuple[int, int], tuple[tuple[int, int], int]] = {}
@@ -153,14 +135,7 @@ def size_scatter(size: SizeFacts) -> Scatter:
 
 
 def render(facts: DatasetFacts, sections: Sequence[Section], outliers: Sequence[Section], per_section: int) -> str:
-    """Write the page.
-
-    Args:
-        facts: What to tell.
-        sections: The contact sheet.
-        outliers: Pictures of each kind of outliers.
-        per_section: Thumbnails that a section was allowed, for the text about the limits.
-    """
+    """Write the page; ``per_section`` is how many thumbnails a section was allowed, for the text about the limits."""
     style = (TEMPLATES / "report.css").read_text("utf-8")
     script = (TEMPLATES / "report.js").read_text("utf-8")
     # The browser runs and loads nothing but these two, whatever the names of files and classes try.

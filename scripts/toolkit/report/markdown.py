@@ -17,14 +17,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|>~$:@])")
 
 
 def render(facts: DatasetFacts) -> str:
-    """Write the facts as GitHub's Markdown.
-
-    Args:
-        facts: What to tell.
-
-    Returns:
-        The text; the largest tables and lists are cut, and say so.
-    """
+    """Write the facts as GitHub's Markdown; the largest tables and lists are cut, and say so."""
     return "\n".join(_lines(facts)) + "\n"
 
 

@@ -54,12 +54,7 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item], ste
 def read_sizes(dataset: Dataset, step: Callable[[], None]) -> list[str]:
     """Fill in the size of every image of a dataset that has none yet, or what is wrong with the image.
 
-    Args:
-        dataset: The dataset; its images are changed.
-        step: Called after each image.
-
-    Returns:
-        The images whose content is of another format than their extension says, one line each.
+    Returns the images whose content is of another format than their extension says, one line each.
     """
     images = [image for image in dataset.images if image.location is not None]
     batches = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
@@ -102,14 +97,7 @@ def _reason(error: Exception) -> str:
 
 
 class Thumbnail(NamedTuple):
-    """A small picture.
-
-    Attributes:
-        uri: The picture as a data URI.
-        width: Its width in pixels.
-        height: Its height in pixels.
-        is_tiny: Whether the original is so small that it is enlarged, which should keep its pixels.
-    """
+    """A small picture as a data URI, its size in pixels, and whether it is enlarged, which should keep its pixels."""
 
     uri: str
     width: int
@@ -136,17 +124,11 @@ def draw(dataset: Dataset, image: DatasetImage, longest_side: int) -> Thumbnail 
 
 
 def make_thumbnail(stream: IO[bytes], longest_side: int, expected: tuple[int, int] | None = None) -> Thumbnail:
-    """Shrink a picture.
+    """Shrink a picture, of any format that Pillow knows, to a longest side in pixels; a smaller one keeps its size.
 
-    Args:
-        stream: The file, in any format that Pillow knows.
-        longest_side: Width or height of the result at most, in pixels; smaller pictures keep their size.
-        expected: Width and height that boxes count in. The picture is turned as its EXIF says, as CVAT does, unless
-            only the picture as stored has this size.
-
-    Raises:
-        NoImage: It is no picture, or is broken.
-        TooLarge: It is too large.
+    ``expected`` is the width and height that boxes count in: the picture is turned as its EXIF says, as CVAT does,
+    unless only the picture as stored has this size. Raises NoImage where it is no picture, or is broken, TooLarge where
+    it is too large.
     """
     from PIL import ImageOps
 

@@ -26,13 +26,7 @@ from toolkit.report.facts import Dataset, DatasetImage, Finding
 
 @contextmanager
 def open_export(path: Place) -> Iterator[Dataset]:
-    """Read a detection export.
-
-    Args:
-        path: The zip, as CVAT made it.
-
-    Yields:
-        The dataset; its images can be opened until the end of the block.
+    """Read a detection export from its zip; the dataset's images can be opened until the end of the block.
 
     Raises:
         UsageError: The zip holds none of the known layouts.
@@ -48,9 +42,7 @@ def open_export(path: Place) -> Iterator[Dataset]:
 def read_detection_folder(folder: Path) -> Dataset:
     """Read the folder of a converted detection dataset, or of an unpacked export.
 
-    Raises:
-        UsageError: It holds none of the known layouts.
-        ToolkitError: Nothing of its labels can be read.
+    Raises UsageError where it holds none of the known layouts, ToolkitError where nothing of its labels can be read.
     """
     return _read(folder, LabelFiles.of_folder(folder))
 
@@ -139,11 +131,7 @@ _MOST_THREADS = 16
 
 
 def read_shards(folder: Path) -> Dataset:
-    """Read a dataset of shards.
-
-    Raises:
-        ToolkitError: Its manifest or a sample cannot be read.
-    """
+    """Read a dataset of shards; raises ToolkitError where its manifest or a sample cannot be read."""
 
     def open_part(name: str, start: int, size: int) -> IO[bytes]:
         stream = (folder / name).open("rb", buffering=0)

@@ -14,12 +14,7 @@ SHOWN_AT_ONCE = 12  # fills whole rows of 2, 3, 4, 6 and 12
 
 
 class Limits(NamedTuple):
-    """How much a contact sheet holds.
-
-    Attributes:
-        side: Longest side of a thumbnail in pixels.
-        total: Thumbnails in all sections together.
-    """
+    """How much a contact sheet holds: a thumbnail's longest side in pixels, and thumbnails in all sections together."""
 
     side: int
     total: int
@@ -42,12 +37,8 @@ class DrawnBox(NamedTuple):
 class Tile(NamedTuple):
     """An image on the sheet.
 
-    Attributes:
-        image: The image.
-        picture: Its thumbnail; None if it is broken.
-        boxes: What is drawn over it.
-        content: The boxes, in words; empty for classification.
-        description: What is to be seen, in words.
+    It has no picture if it is broken. ``boxes`` are drawn over it; ``content`` has them in words, empty for
+    classification; ``description`` says in words what is to be seen.
     """
 
     image: DatasetImage
@@ -59,12 +50,9 @@ class Tile(NamedTuple):
 
 @dataclass
 class Section:
-    """A part of the sheet.
+    """A part of the sheet, with the tiles that are shown of so many images.
 
-    Attributes:
-        name: Its heading; None for the images without boxes.
-        total: How many images belong to it.
-        tiles: Those that are shown.
+    The name is its heading; None for the images without boxes.
     """
 
     name: str | None
@@ -110,15 +98,10 @@ class TileMaker:
 
 
 def make_sheet(dataset: Dataset, per_section: int, maker: TileMaker) -> list[Section]:
-    """Choose the images of the contact sheet and shrink them.
+    """Choose the images of the contact sheet and shrink them; the dataset has its sizes already.
 
-    Args:
-        dataset: The dataset, with sizes.
-        per_section: How many thumbnails a class gets at most; they are spread evenly over its images.
-        maker: Makes the tiles.
-
-    Returns:
-        A section for each class, and for detection one for the images without boxes.
+    A class gets ``per_section`` thumbnails at most, which are spread evenly over its images. There is a section for
+    each class, and for detection one for the images without boxes.
     """
     groups = _groups(dataset)
     chosen = _chosen(groups, per_section, LIMITS[dataset.kind].total)
