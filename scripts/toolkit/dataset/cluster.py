@@ -29,17 +29,10 @@ _Result = TypeVar("_Result")
 def open_engine(
     exports: Sequence[Place], target: Place, workers: int | None, scheduler: str | None
 ) -> Iterator[Engine]:
-    """Choose where exports are read and unpacked.
+    """Choose where exports are read and unpacked: one after the other, some at a time here, or on a Dask cluster.
 
-    Args:
-        exports: The zips.
-        target: The folder of the dataset.
-        workers: How many are unpacked at a time on this machine; None takes one after the other.
-        scheduler: Address of the scheduler of a Dask cluster, or None.
-
-    Raises:
-        UsageError: Both were asked for, or what the cluster needs is not installed.
-        ToolkitError: The cluster does not answer, or cannot do the work.
+    Raises UsageError where ``workers`` and a scheduler's address are given, or what the cluster needs is not installed;
+    ToolkitError where the cluster does not answer, or cannot do the work.
     """
     if scheduler is not None:
         if workers is not None:

@@ -117,7 +117,6 @@ class Converted:
     """What became, or in a dry run would become, of an export.
 
     Attributes:
-        manifest: The dataset as it is recorded.
         link_mode: How the bytes are shared in fact; None in a dry run, without ``cvat_exported``, and for boxes.
         bytes_needed: Disk space of the dataset.
         replaces: Names of an older dataset that is, or would be, replaced.
@@ -138,9 +137,6 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
         request: What to do.
         on_percent: Called for every hundredth of the unpacking.
 
-    Returns:
-        What was made.
-
     Raises:
         UsageError: The request cannot be meant so.
         ToolkitError: The archive is unsafe or damaged, there is a dataset already, or a split would be empty.
@@ -153,15 +149,7 @@ def convert(request: Request, on_percent: Callable[[], None] = lambda: None) -> 
 def dry_run(request: Request, on_percent: Callable[[], None] = lambda: None) -> Converted:
     """Do all that :func:`convert` does, but write nothing; a dataset that is there is no error.
 
-    Args:
-        request: What would be done.
-        on_percent: Called for every hundredth of the reading.
-
-    Returns:
-        What would be made.
-
-    Raises:
-        ToolkitError: As :func:`convert` does.
+    Otherwise it raises what :func:`convert` does; ``on_percent`` is called for every hundredth of the reading.
     """
     return _convert(request, on_percent, dry_run=True)
 

@@ -82,12 +82,9 @@ class BoxRequest:
 class _Plan(NamedTuple):
     """What is known before the first image is read; all lists are by image of the dataset.
 
-    Attributes:
-        export: What was read, without the images that are left out.
-        images: The images as the split knows them; their places are their names in the dataset.
-        numbers: Ids by class.
-        left_out: The other images by index of the member, with the reason.
-        early: Their sides, if they are known already.
+    The export is without the images that are left out, which are given by index of the member, with the reason. The
+    images are as the split knows them; their places are their names in the dataset. ``numbers`` are ids by class,
+    ``early`` their sides, if they are known already.
     """
 
     export: DetectionExport
@@ -107,22 +104,9 @@ def convert_boxes(
 ) -> tuple[DetectionManifest, int, list[str]]:
     """Make a dataset of detection exports, or only say what it would be.
 
-    Args:
-        request: What to do.
-        exports: The exports.
-        engine: Where they are unpacked.
-        find_near: Finds near-duplicates, called if the rules ask for them.
-        on_percent: Called for every hundredth of the unpacking.
-        dry_run: Write nothing.
-
-    Returns:
-        What was, or would be, made, how many bytes it takes on the disk, and the names of what it replaces.
-
-    Raises:
-        UsageError: The request cannot be meant so.
-        ToolkitError: The export cannot be used, there is a dataset already, or a side would be empty.
-        ProblemsFound: A check found what the request calls an error.
-        OSError: Reading or writing failed.
+    Returns the record, the bytes that it takes on the disk, and the names of what it replaces. Near-duplicates are
+    looked for if the rules ask for them; ``on_percent`` is called for every hundredth of the unpacking. It raises what
+    :func:`toolkit.dataset.convert.convert` does.
     """
     if request.stream:
         request.stream.check(DETECTION_PARTS, dry_run)
@@ -325,11 +309,7 @@ class _Dataset:
         write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename)
 
     def manifest(self, write: Callable[[str, bytes], object]) -> DetectionManifest:
-        """Put together what the dataset consists of.
-
-        Args:
-            write: Called with path and content of each file that is made from the labels.
-        """
+        """Put together what the dataset is; ``write`` gets path and content of each file made from the labels."""
         plan, exports = self._plan, self._exports
         export_of = exports.finder()
         frames = plan.export.frames

@@ -89,10 +89,9 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class LabelledImage:
-    """An image and its labels.
+    """An image, by its path in CVAT, and its labels.
 
     Attributes:
-        name: Its path in CVAT.
         subset: CVAT's subset; formats that know no other word for it say ``default`` or ``train``.
         location: Its file, if the export has it.
         size: Width and height in pixels, as the boxes count them; None if they are not told.
@@ -112,7 +111,6 @@ class Annotations:
     """What the label files of an export say.
 
     Attributes:
-        files: The files of the export.
         classes: Names in the order of their ids, those without a box included.
         images: By subset and name.
         findings: By kind, the image of each label that is meant, or the file where there is no image.
@@ -141,23 +139,16 @@ class Annotations:
         self.findings.setdefault(finding, []).append(image)
 
     def remark(self, problem: str) -> None:
-        """Note what is wrong, in words.
-
-        Raises:
-            LabelProblem: So much is wrong that this is no file of labels.
-        """
+        """Note what is wrong, in words; raises LabelProblem where so much is wrong that this is no file of labels."""
         if len(self.problems) >= max(_MOST_PROBLEMS, self._boxes + len(self.images)):
             raise _Limit(f"more than {_MOST_PROBLEMS:,} entries are wrong, so the rest was not read")
         self.problems.append(problem)
 
     @contextmanager
     def entry(self, where: str, image: LabelledImage | None = None, is_label: bool = True) -> Iterator[None]:
-        """Read an entry: whatever is wrong with it is noted, and the next one has its turn.
+        """Read an entry: whatever is wrong with it is noted, with the place in words, and the next one has its turn.
 
-        Args:
-            where: The place, in words.
-            image: The image that it speaks of, if that is known.
-            is_label: Whether it is counted as a label; else it is only said what is wrong.
+        What is no label is not counted as one; it is only said what is wrong.
         """
         if image is not None and is_label:
             image.is_labelled = True
@@ -198,8 +189,7 @@ class Annotations:
     def box(self, image: LabelledImage, label: str, edges: Iterable[float], rotation: float = 0) -> None:
         """Add a box by left, top, right and bottom in pixels; degrees of rotation turn it around its centre.
 
-        Raises:
-            LabelProblem: It is no box.
+        Raises LabelProblem where it is no box.
         """
         left, top, right, bottom = map(float, edges)
         if not all(map(math.isfinite, (left, top, right, bottom, rotation))):

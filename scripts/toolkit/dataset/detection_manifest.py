@@ -66,8 +66,6 @@ class DetectionManifest(NamedTuple):
 
     Attributes:
         tool: Version of this toolkit.
-        sources: The exports.
-        format_name: The export's format.
         options: Every option that had a say, by name.
         labels: Ids by class.
         warnings: What was warned of, one line each.
@@ -150,14 +148,7 @@ def is_detection(path: Place) -> bool:
 def read(path: Place) -> DetectionManifest:
     """Read the manifest of a detection dataset.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ToolkitError: It is damaged, or of a version that this toolkit does not know.
+    Raises ToolkitError where it is damaged, or of a version that this toolkit does not know.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -215,12 +206,6 @@ def flat_names(frames: Sequence[Frame]) -> list[str]:
     No two have the same stem, also where case or Unicode form does not count, so that each has a file of labels of its
     own; what would collide, or be too long, gets a hash of its path at the end of the stem. What lies in no folder
     keeps its name before others.
-
-    Args:
-        frames: The images.
-
-    Returns:
-        A name each.
     """
     names = [""] * len(frames)
     taken: set[str] = set()
@@ -263,11 +248,10 @@ def _yaml_text(text: str) -> str:
 
 
 def sample_facts(frame: Frame, numbers: Mapping[str, int]) -> dict[str, object]:
-    """Tell of an image what a shard has beside it.
+    """Tell of an image what a shard has beside it: path, size and boxes.
 
-    Returns:
-        Path, size and boxes; ``bbox`` is left, top, width and height in pixels as in COCO, ``bbox_normalized`` the
-        centre, width and height in shares of the picture as in YOLO.
+    ``bbox`` is left, top, width and height in pixels as in COCO, ``bbox_normalized`` the centre, width and height in
+    shares of the picture as in YOLO.
     """
     width, height = frame.size
     boxes = [
@@ -286,15 +270,10 @@ def sample_facts(frame: Frame, numbers: Mapping[str, int]) -> dict[str, object]:
 
 
 def coco(frames: Sequence[tuple[int, str, Frame]], names: Mapping[int, str], numbers: Mapping[str, int]) -> bytes:
-    """Write the annotations of one side in COCO's form.
+    """Write the annotations of one side, given by id, name and content of each image, as JSON in COCO's form.
 
-    Args:
-        frames: Id, name and content of each image.
-        names: All classes by number.
-        numbers: The same the other way round, without the unused ones.
-
-    Returns:
-        JSON; boxes are left, top, width and height in pixels, to two digits as CVAT writes them.
+    Boxes are left, top, width and height in pixels, to two digits as CVAT writes them. ``names`` has all classes by
+    number, ``numbers`` the same the other way round, without the unused ones.
     """
     annotations: list[dict[str, object]] = []
     for image_id, _, frame in frames:

@@ -40,8 +40,7 @@ READERS: dict[str, Callable[[Annotations], None]] = {
 def read_annotations(files: LabelFiles) -> Annotations:
     """Read the labels of a detection export, as far as they can be read.
 
-    Raises:
-        OtherFormat: It is of another format than it looks like.
+    Raises OtherFormat where it is of another format than it looks like.
     """
     found = Annotations(files)
     try:
@@ -53,11 +52,9 @@ def read_annotations(files: LabelFiles) -> Annotations:
 
 
 class Frame(NamedTuple):
-    """An image that a dataset can be made of.
+    """An image that a dataset can be made of, by its path and its subset in CVAT.
 
     Attributes:
-        name: Its path in CVAT.
-        subset: CVAT's subset.
         member: Its index among the archive's members.
         size: Width and height in pixels, as the boxes count them.
         boxes: Its boxes, inside the picture.
@@ -91,11 +88,7 @@ class DetectionExport(NamedTuple):
 
 
 def merged(exports: Sequence[tuple[int, DetectionExport]]) -> DetectionExport:
-    """See several exports as one.
-
-    Args:
-        exports: Each with the index that its first member has among those of all.
-    """
+    """See several exports as one, each given with the index that its first member has among those of all."""
     if len(exports) == 1:
         return exports[0][1]
     findings: dict[Finding, list[str]] = {}
@@ -117,17 +110,9 @@ def _order(frame: Frame) -> tuple[str, str, str]:
 
 
 def read_export(archive: Archive, kind: Kind) -> DetectionExport:
-    """Read a detection export for a dataset.
+    """Read the images and boxes of a detection export, which was recognised as one of :data:`READERS`.
 
-    Args:
-        archive: The open archive.
-        kind: What it was recognised as, one of :data:`READERS`.
-
-    Returns:
-        Its images with their boxes.
-
-    Raises:
-        ToolkitError: A file of labels as a whole cannot be read, or no image is in the zip.
+    Raises ToolkitError where a file of labels as a whole cannot be read, or no image is in the zip.
     """
     root = archive.prefix + kind.root
     files = LabelFiles.of_archive(archive, kind._replace(root=root))
@@ -196,13 +181,9 @@ _MOST_BESIDE = 10
 
 
 def dropped_shapes(path: Path) -> str | None:
-    """Count what the format of an export has dropped, if a complete export of the same images lies beside it.
+    """Say in a line what the format of a converted zip has dropped, by a complete export of the same images beside it.
 
-    Args:
-        path: The zip that was converted.
-
-    Returns:
-        A line, or None where there is nothing to tell.
+    None where there is nothing to tell.
     """
     others = [other for other in path.parent.glob("*.zip") if other.name != path.name and other.is_file()]
     others.sort(key=lambda other: other.stat().st_mtime, reverse=True)

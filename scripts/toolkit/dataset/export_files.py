@@ -22,10 +22,8 @@ IMAGE_KINDS = (*IMAGE_EXTENSIONS, ".tif", ".tiff", ".webp", ".heic", ".avif", ".
 class Kind(NamedTuple):
     """What an archive is.
 
-    Attributes:
-        name: The format as CVAT spells it, such as "ImageNet 1.0" or "YOLO 1.1", or words for what is none of CVAT's.
-        is_export: Whether it is an export in a format of CVAT.
-        root: Folder that all members lie in, with a slash at the end; empty without one.
+    The name is the format as CVAT spells it, such as "ImageNet 1.0" or "YOLO 1.1", or words for what is none of CVAT's.
+    ``root`` is the folder that all members lie in, with a slash at the end; empty without one.
     """
 
     name: str
@@ -34,14 +32,9 @@ class Kind(NamedTuple):
 
 
 def recognise(names: Sequence[str], keep_junk: bool = False) -> Kind:
-    """Tell what an archive is.
+    """Tell what an archive is by its members, without folders; "ImageNet 1.0" where images in folders are all there is.
 
-    Args:
-        names: Its members, without folders.
-        keep_junk: Take junk, and a folder around everything, for what they look like.
-
-    Returns:
-        Its kind; "ImageNet 1.0" where images in folders are all there is.
+    With ``keep_junk``, junk and a folder around everything are taken for what they look like.
     """
     kept = [name for name in names if keep_junk or not is_junk(name)]
     outer = _by_files(kept)
@@ -161,10 +154,7 @@ class LabelProblem(ValueError):
 class LabelFiles:
     """The files below the folder that all of an export lies in.
 
-    Attributes:
-        kind: What they were recognised as.
-        names: Paths, sorted, without what operating systems and editors leave.
-        junk: What they left.
+    ``names`` are paths, sorted, without what operating systems and editors leave, which is in ``junk``.
     """
 
     def __init__(self, lengths: Mapping[str, tuple[int, int]], kind: Kind, open_file: Callable[[str], IO[bytes]]):
@@ -237,14 +227,9 @@ class LabelFiles:
 
     @contextmanager
     def open_text(self, name: str, small: bool = False) -> Iterator[IO[bytes]]:
-        """Open a label file.
+        """Open a label file; a small one is a list of classes, or the labels of one image.
 
-        Args:
-            name: The file.
-            small: Whether it is a list of classes, or the labels of one image.
-
-        Raises:
-            LabelProblem: It is not there, is too large, or cannot be opened.
+        Raises LabelProblem where it is not there, is too large, or cannot be opened.
         """
         if name not in self._lengths:
             raise LabelProblem(f"the export holds no {name}")

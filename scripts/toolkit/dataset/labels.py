@@ -12,14 +12,7 @@ MOST_IDS = 100_000
 
 
 def number(classes: Sequence[str]) -> dict[str, int]:
-    """Give ids to classes as the reference does.
-
-    Args:
-        classes: Names of the class folders.
-
-    Returns:
-        Ids from 0, in the order of the names' code points.
-    """
+    """Give ids from 0 to classes as the reference does, in the order of the names' code points."""
     return {name: index for index, name in enumerate(sorted(classes))}
 
 
@@ -40,16 +33,9 @@ def as_lines(labels: Mapping[str, int]) -> str:
 
 
 def read_pinned(path: Path) -> dict[str, int]:
-    """Read names and ids that are to stay as they are.
+    """Read names and ids that are to stay as they are, from a labels.json or a text file with one name a line, from 0.
 
-    Args:
-        path: A labels.json, or a text file with one name a line, numbered from 0.
-
-    Returns:
-        The labels in the order of their ids.
-
-    Raises:
-        UsageError: The file cannot be read, or says no such thing.
+    They are in the order of their ids. Raises UsageError where the file cannot be read, or says no such thing.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -110,16 +96,7 @@ def _from_lines(path: Path, text: str) -> dict[str, int]:
 
 
 def check_covers(pinned: Mapping[str, int], classes: Sequence[str], path: Path) -> None:
-    """Check that every class of an export has a pinned id.
-
-    Args:
-        pinned: The pinned labels.
-        classes: The export's classes.
-        path: Where the labels come from.
-
-    Raises:
-        ToolkitError: A class is not pinned; both lists are named.
-    """
+    """Check that every class of an export has a pinned id; raises ToolkitError, which names both lists, otherwise."""
     missing = [name for name in classes if name not in pinned]
     if missing:
         raise ToolkitError(
@@ -129,14 +106,7 @@ def check_covers(pinned: Mapping[str, int], classes: Sequence[str], path: Path) 
 
 
 def order_warning(labels: Mapping[str, int]) -> str | None:
-    """Warn of ids that training code would not guess.
-
-    Args:
-        labels: Names and ids.
-
-    Returns:
-        A warning if the ids are not those that Keras gives to the sorted folder names, else None.
-    """
+    """Warn of ids that training code would not guess: not those that Keras gives to the sorted folder names."""
     if dict(labels) == number(list(labels)):
         return None
     return (

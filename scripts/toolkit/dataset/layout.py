@@ -72,10 +72,8 @@ _HASH_DIGITS = 8
 def flat_candidates(frame: str, identity: str, other_extension: str = "") -> Iterator[str]:
     """Give names without folders for a frame, such as ``garden__1.jpg`` for ``garden/1.jpg``, the best first.
 
-    Args:
-        frame: Its path.
-        identity: What tells it from others; the names behind the first end with ever more digits of its hash.
-        other_extension: Extension of a file beside it that has its stem, which must not get too long either.
+    The names behind the first end with ever more digits of the hash of ``identity``, which tells the frame from others.
+    ``other_extension`` is that of a file beside it that has its stem, which must not get too long either.
     """
     name = frame.replace("/", _JOINT)
     if name.startswith("."):  # tools pass over hidden files

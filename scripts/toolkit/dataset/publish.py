@@ -53,16 +53,10 @@ _LONGEST_PREFIX = 60
 
 
 def check_target(target: Place, overwrite: bool, parts: tuple[str, ...] = FIRST_PARTS) -> None:
-    """Check that a dataset may be written into a folder.
+    """Check that a dataset of such parts may be written into a folder, which need not exist, or to an address.
 
-    Args:
-        target: The folder, or the address; it need not exist.
-        overwrite: Whether a dataset that is there may be replaced.
-        parts: Names of what will be written into it.
-
-    Raises:
-        UsageError: The target is no folder, or belongs to another dataset.
-        ToolkitError: There is a dataset already, or a file that is in the way.
+    Raises UsageError where the target is no folder, or belongs to another dataset; ToolkitError where there is a
+    dataset already, which may not be replaced, or a file that is in the way.
     """
     if isinstance(target, Address):
         check_stored_target(target, overwrite, parts)
@@ -110,8 +104,7 @@ def _dataset_around(target: Path) -> Path | None:
 def recover(target: Place) -> None:
     """Complete what a killed conversion had begun to publish, and remove what else it left in the folder.
 
-    Raises:
-        ToolkitError: A conversion into this folder is at work right now, or what is left is not to be trusted.
+    Raises ToolkitError where a conversion into it is at work right now, or what is left is not to be trusted.
     """
     if isinstance(target, Address):
         return
@@ -175,9 +168,8 @@ class DatasetPublisher:
     def publish(self) -> None:
         """Let the finished tree become the dataset.
 
-        Raises:
-            ToolkitError: Meanwhile somebody else put a dataset there.
-            OSError: It could not be done; the target is as it was.
+        Raises ToolkitError where meanwhile somebody else put a dataset there, OSError where it could not be done; the
+        target is as it was then.
         """
         check_target(self._target, self._overwrite, self._parts)
         if not self._is_new:
@@ -208,8 +200,7 @@ def stored_dataset_in(target: Address) -> list[str]:
 def check_stored_target(target: Address, overwrite: bool, parts: Iterable[str]) -> None:
     """Check that a dataset may be written to an address.
 
-    Raises:
-        ToolkitError: There is a dataset already, or an object that is in the way.
+    Raises ToolkitError where there is a dataset already, or an object that is in the way.
     """
     if target.is_file():
         raise ToolkitError(f"{target} is an object: name a prefix for the dataset (--output-dir)")
@@ -269,11 +260,7 @@ class StoredPublisher:
         (self._target / path).write_bytes(content)
 
     def publish(self) -> None:
-        """Let what was written be the dataset.
-
-        Raises:
-            ToolkitError: Meanwhile another conversion began there.
-        """
+        """Let what was written be the dataset; raises ToolkitError where meanwhile another conversion began there."""
         self._check_alone()
         self._target.remove({_MARK: 0})
         self._is_done = True
@@ -392,8 +379,7 @@ def _read_plan(work: Path, target: Path) -> tuple[list[str], list[str]] | None:
 def _exchange_parts(work: Path, target: Path) -> None:
     """Let the new parts take the places of the old, as far as that was noted and is not done yet.
 
-    Raises:
-        OSError: A part could not be renamed; those before it are back where they were.
+    Raises OSError where a part could not be renamed; those before it are back where they were.
     """
     if (plan := _read_plan(work, target)) is None:
         return

@@ -49,11 +49,7 @@ ReadImage = Callable[[int], Iterable[Piece]]
 
 
 def read_shard_size(text: str) -> int:
-    """Read a number of bytes such as "1GB", "500 MB" or "64MiB".
-
-    Raises:
-        UsageError: It is none.
-    """
+    """Read a number of bytes such as "1GB", "500 MB" or "64MiB"; raises UsageError where it is none."""
     found = re.fullmatch(r"([0-9]{1,15}) ?([KMG]I?B)?", text.strip().upper())
     size = int(found[1]) * _UNITS[found[2] or ""] if found else 0
     if not size:
@@ -64,13 +60,8 @@ def read_shard_size(text: str) -> int:
 class Sample(NamedTuple):
     """What a shard has of an image.
 
-    Attributes:
-        side: ``training``, ``validation`` or ``test``.
-        extension: Of its content, such as ``jpg``.
-        size: Bytes.
-        sha256: In hexadecimal digits.
-        name: Its path in the export.
-        facts: What its JSON tells.
+    The side is ``training``, ``validation`` or ``test``, the extension that of the content, such as ``jpg``, the name
+    its path in the export; ``facts`` is what its JSON tells.
     """
 
     side: str
@@ -82,13 +73,7 @@ class Sample(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """An image in its shard.
-
-    Attributes:
-        image: Its index.
-        key: What image and JSON are called.
-        offset: Where the image's bytes begin.
-    """
+    """An image, by its index, in its shard: what it and its JSON are called, and where its bytes begin."""
 
     image: int
     key: str
@@ -129,18 +114,12 @@ def extension_of(name: str, content: str | None) -> str:
 
 
 def plan_shards(samples: Sequence[Sample], shard_size: int, seed: int) -> Shards:
-    """Give every image its shard.
+    """Give every image its shard of so many bytes, which one image alone may exceed.
 
     The images of a side are in an order that looks random, so that each shard has something of every class, and readers
     need not shuffle among many shards. It follows from the seed, their content and their names.
 
-    Args:
-        samples: The images.
-        shard_size: Bytes of a shard, which one image alone may exceed.
-        seed: Another one gives another order.
-
-    Raises:
-        UsageError: There would be too many.
+    Raises UsageError where there would be too many.
     """
     ranks = [
         hashlib.sha256(f"{seed} {sample.sha256} {sample.name}".encode("utf-8", "surrogatepass")).digest()
@@ -218,16 +197,12 @@ def write_shards(
     create: Callable[[str], AbstractContextManager[BinaryIO]],
     on_percent: Callable[[], None] = lambda: None,
 ) -> list[FileRecord]:
-    """Write all shards, some at a time.
+    """Write all shards, some at a time, and return what was written in their order.
 
     Args:
-        shards: What goes where.
         read: Gives the images, in any thread.
         create: Opens a new file of the dataset by its name.
         on_percent: Called for every hundredth of the work.
-
-    Returns:
-        What was written, in the order of the shards.
     """
     records: dict[str, FileRecord] = {}
     waiting = deque(shards.each)
@@ -265,10 +240,7 @@ _AnyManifest = TypeVar("_AnyManifest", Manifest, DetectionManifest)
 def in_shards(manifest: _AnyManifest, shards: Shards, files: Iterable[FileRecord]) -> _AnyManifest:
     """Turn the record of a dataset in folders into that of the same dataset in shards.
 
-    Args:
-        manifest: The record; its images are in the order of the samples.
-        shards: The shards.
-        files: The shards and their index, as written.
+    Its images are in the order of the samples; the files are the shards and their index, as written.
     """
     paths: dict[str, str] = {}
     images = []
@@ -283,15 +255,10 @@ def in_shards(manifest: _AnyManifest, shards: Shards, files: Iterable[FileRecord
 
 
 def read_facts(read: Callable[[int, int], bytes], offset: int, size: int) -> dict[str, Any]:
-    """Read the JSON behind an image of a shard.
+    """Read the JSON behind an image of a shard; raises ValueError where there is none.
 
-    Args:
-        read: Gives bytes of the shard, from a place on and as many as that.
-        offset: Where the image's bytes begin.
-        size: How many they are.
-
-    Raises:
-        ValueError: There is none.
+    ``read`` gives bytes of the shard, from a place on and as many as that; the image has ``size`` of them at
+    ``offset``.
     """
     start = offset + _padded(size)
     piece = read(start, _BLOCK + _USUAL_FACTS)
@@ -309,11 +276,7 @@ _ROWS = 100_000
 
 
 def check_writable() -> None:
-    """Check that an index can be written.
-
-    Raises:
-        ToolkitError: The library is not installed.
-    """
+    """Check that an index can be written; raises ToolkitError where the library is not installed."""
     import_extra("pyarrow.parquet", "--format webdataset")
 
 

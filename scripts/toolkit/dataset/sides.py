@@ -80,17 +80,10 @@ def linker(mode: LinkMode) -> Linker:
 
 
 def usable_mode(wanted: LinkMode, folder: Path) -> LinkMode:
-    """Try out which way of sharing a file system knows.
+    """Try out, in an empty folder, which way of sharing a file system knows; never returns ``auto``.
 
-    Args:
-        wanted: What was asked for; ``auto`` takes the first of reflink, hard link and copy that works.
-        folder: An empty folder of the file system in question.
-
-    Returns:
-        The mode to use, never ``auto``.
-
-    Raises:
-        UsageError: The mode that was asked for does not work there.
+    ``auto`` takes the first of reflink, hard link and copy that works. Raises UsageError where the mode that was asked
+    for does not.
     """
     candidates = list(_LINKERS) if wanted is LinkMode.AUTO else [wanted]
     for mode in candidates:
@@ -117,14 +110,9 @@ def _works(link: Linker, folder: Path) -> bool:
 def link_all(link: Linker, count: int, names: Callable[[int], tuple[str, str]]) -> None:
     """Give many files a second name.
 
-    Args:
-        link: How.
-        count: How many files.
-        names: Gives the existing file and the new name for each number below ``count``; the folders exist. Neighbours
-            should lie in the same folder: of two threads each takes half of the list, and they had better not meet.
-
-    Raises:
-        OSError: A file could not be linked, or copied.
+    ``names`` gives the existing file and the new name for each number below ``count``; the folders exist. Neighbours
+    should lie in the same folder: of two threads each takes half of the list, and they had better not meet. Raises
+    OSError where a file could not be linked, or copied.
     """
     half = count // 2
 
@@ -145,15 +133,10 @@ def write_sides(
     classes: Mapping[str, Iterable[str]],
     link: Linker,
 ) -> None:
-    """Write the sides of a dataset.
+    """Write the sides of a dataset into its folder, from the unpacked export.
 
-    Args:
-        tree: The folder of the dataset.
-        exported: The unpacked export.
-        images: The images.
-        sides: The side of each.
-        classes: The sides that there are, each with its classes; a class has a folder there, also an empty one.
-        link: How a side's image is made of the exported one.
+    ``sides`` has the side of each image; ``classes`` the sides that there are, each with its classes: a class has a
+    folder there, also an empty one.
     """
     folders = {side: set(names) for side, names in classes.items()}
     for image, side in zip(images, sides, strict=True):
@@ -183,15 +166,7 @@ def write_aliases(tree: Path) -> bool:
 
 
 def merging_names(lookalikes: Lookalikes, folder: Path) -> Lookalikes:
-    """Try out which of the names that differ in case or Unicode form only a file system takes for one.
-
-    Args:
-        lookalikes: Pairs of such paths.
-        folder: A folder on it, for trying.
-
-    Returns:
-        The pairs that it does not tell apart.
-    """
+    """Find, by trying in a folder, the pairs that differ in case or Unicode form only and are one name there."""
     if not lookalikes:
         return []
     known: dict[tuple[str, str], bool] = {}
@@ -209,8 +184,7 @@ def merging_names(lookalikes: Lookalikes, folder: Path) -> Lookalikes:
 def check_names(exports: Exports, folder: Path) -> None:
     """Check that no two members would become one file on a folder's file system.
 
-    Raises:
-        ToolkitError: Some of an export would; all are listed.
+    Raises ToolkitError where some of an export would; all are listed.
     """
     for archive in exports.archives:
         if merging := merging_names(archive.lookalikes, folder):
@@ -232,30 +206,15 @@ _BYTES_PER_NAME = 512
 
 
 def needed_space(members: Sequence[Member], copies: bool, block: int = 4096) -> int:
-    """Estimate the bytes that a dataset takes on the disk.
-
-    Args:
-        members: What the exports hold.
-        copies: Whether the sides are copies instead of links.
-        block: The file system's block size in bytes.
-
-    Returns:
-        Bytes.
-    """
+    """Estimate the bytes that a dataset, its sides copies or links, takes on a disk; a block has ``block`` bytes."""
     content = sum(-(-member.size // block) * block for member in members)
     return content * (2 if copies else 1) + _BYTES_PER_NAME * len(members)
 
 
 def check_space(members: Sequence[Member], target: Path, copies: bool) -> None:
-    """Check that a dataset fits on the disk, by the sizes that the exports declare.
+    """Check that a dataset fits on the disk, by the sizes that the exports declare; the target need not exist.
 
-    Args:
-        members: What the exports hold.
-        target: Folder for the dataset; it need not exist.
-        copies: Whether the sides are copies instead of links.
-
-    Raises:
-        ToolkitError: There is too little space, or too few free inodes.
+    Raises ToolkitError where there is too little space, or too few free inodes.
     """
     folder = target
     while not folder.is_dir():

@@ -32,16 +32,10 @@ def reference(units: Units, fraction: float, seed: int, taken: Container[int] = 
     """Split as the reference does: one shuffle of all images, the end of it is for validation.
 
     With groups, whole groups are taken from the end of the shuffle, each that brings the split nearer to its size. With
-    single images that is the reference's split, image for image.
+    single images that is the reference's split, image for image. What comes before the images in the shuffle that
+    another split has ``taken`` is for this one.
 
-    Args:
-        units: The groups.
-        fraction: Of all images, between 0 and 1.
-        seed: 0..4294967295.
-        taken: Images that another split has; what comes before them in the shuffle is for this one.
-
-    Returns:
-        Indices of the chosen images.
+    Returns the indices of the chosen images; the fraction is of all images, between 0 and 1, the seed 0..4294967295.
     """
     wanted = int(fraction * sum(len(unit) for unit in units))  # the truncation, in doubles, is the reference's
     chosen: set[int] = set()
@@ -57,16 +51,10 @@ def stratified(
 ) -> set[int]:
     """Split so that each class keeps the fraction, and a class that can be on both sides is.
 
-    Args:
-        units: The groups.
-        classes: The class of each image.
-        fraction: Of each class, between 0 and 1.
-        seed: 0..4294967295.
-        taken: Images that another split has.
+    Of a class of n single images n * fraction are chosen, rounded, but at least one and at most all but one (none if
+    only one is left beside those that another split has ``taken``). With groups as near to that as whole groups allow.
 
-    Returns:
-        Indices of the chosen images: of a class of n single images n * fraction, rounded, but at least one and at most
-        all but one (none if only one is left). With groups as near to that as whole groups allow.
+    Returns the indices of the chosen images; ``classes`` has the class of each image.
     """
     left = [unit for unit in units if unit[0] not in taken]
     counts = Counter(classes)
@@ -126,14 +114,8 @@ def _give_both_sides(units: Units, classes: Sequence[str], order: Sequence[int],
 def stable(identities: Sequence[bytes], start: float, end: float, seed: int) -> set[int]:
     """Split by what each image is, so that no image's split depends on any other image.
 
-    Args:
-        identities: What each image, or its group, is known by.
-        start: Where in 0..1 the chosen part begins.
-        end: Where it ends; its length is the fraction, kept on average only.
-        seed: 0..4294967295.
-
-    Returns:
-        Indices of the images whose hash with the seed falls into that part.
+    Returns the indices of the images whose hash, of their own or their group's identity and the seed, falls between
+    ``start`` and ``end`` of 0..1; the length of that is the fraction, kept on average only.
     """
     prefix = hashlib.sha256(f"stable split, seed {seed}\n".encode())
     chosen = set()
@@ -165,15 +147,7 @@ def _generator(seed: int) -> random.Random:
 
 
 def shuffled(count: int, seed: int) -> list[int]:
-    """Shuffle the numbers from 0 to ``count`` - 1.
-
-    Args:
-        count: How many numbers; below 2**32.
-        seed: 0..4294967295.
-
-    Returns:
-        The numbers in the order that ``numpy.random.RandomState(seed).shuffle`` leaves them.
-    """
+    """Shuffle the numbers from 0 to ``count`` - 1, below 2**32, as ``numpy.random.RandomState(seed).shuffle`` does."""
     numbers = list(range(count))
     draw = _generator(seed).getrandbits
     for last in range(count - 1, 0, -1):
@@ -220,8 +194,7 @@ class GroupRule:
     def keys(self, images: Sequence[Image]) -> list[str | None]:
         """Tell the group of every image, None for one that is alone.
 
-        Raises:
-            UsageError: No image has a group, or all images of a class are one group, so the rule is a mistake.
+        Raises UsageError where no image has a group, or all images of a class are one group, so the rule is a mistake.
         """
         keys = [self.key(image) for image in images]
         if images and not any(key is not None for key in keys):

@@ -41,11 +41,8 @@ _Any = TypeVar("_Any", Manifest, DetectionManifest)
 class StreamRequest(NamedTuple):
     """Where the files go, and what they are.
 
-    Attributes:
-        target: Folder or address for the dataset.
-        overwrite: Replace a dataset that is there.
-        shard_size: Bytes of a shard; None writes each image by itself, as in folders.
-        seed: Of the order of the images in shards.
+    ``shard_size`` is in bytes; None writes each image by itself, as in folders. The seed is that of the order in
+    shards.
     """
 
     target: Place
@@ -60,12 +57,8 @@ class StreamRequest(NamedTuple):
     def check(self, parts: tuple[str, ...], dry_run: bool) -> None:
         """Check early what can be checked; for a dry run a dataset that is there is no error.
 
-        Args:
-            parts: Names of what is written if it is no shards.
-            dry_run: Whether it is one.
-
-        Raises:
-            ToolkitError: A library is not installed, there is a dataset already, or something is in the way.
+        ``parts`` are names of what is written if it is no shards. Raises ToolkitError where a library is not installed,
+        there is a dataset already, or something is in the way.
         """
         if self.shard_size is not None:
             check_writable()
@@ -86,12 +79,8 @@ def halves(on_percent: Callable[[], None]) -> tuple[Callable[[], None], Callable
 class Stream(NamedTuple):
     """What is to be written.
 
-    Attributes:
-        exports: The exports.
-        contents: What was found in them.
-        members: The member of the exports that each image is.
-        facts: What the JSON of each image tells in shards.
-        label_files: Path and content of what is written from the labels beside the images.
+    ``members`` has the member of the exports that each image is, ``facts`` what its JSON tells in shards,
+    ``label_files`` path and content of what is written from the labels beside the images.
     """
 
     exports: Exports
@@ -104,17 +93,10 @@ class Stream(NamedTuple):
 def write_stream(
     request: StreamRequest, manifest: _Any, stream: Stream, on_percent: Callable[[], None], dry_run: bool
 ) -> tuple[_Any, int, list[str]]:
-    """Write a dataset, or only say what it would be.
+    """Write a dataset, or only say what it would be, by its record in folders.
 
-    Args:
-        request: Where to.
-        manifest: The record of the dataset in folders.
-        stream: What is to be written.
-        on_percent: Called for every hundredth of the writing.
-        dry_run: Write nothing.
-
-    Returns:
-        What was, or would be, made, its bytes, and the names of what it replaces.
+    Returns the record, the bytes, and the names of what it replaces; ``on_percent`` is called for every hundredth of
+    the writing.
     """
     replaced = dataset_in(request.target)
     if request.shard_size is not None:

@@ -123,18 +123,9 @@ def find_warnings(
     exports: Exports,
     formats: Mapping[int, str],
 ) -> list[str]:
-    """Find what is doubtful about a dataset.
+    """Find what is doubtful about a dataset, one line each.
 
-    Args:
-        selection: Its images.
-        assignment: Their sides.
-        sides: The sides that there are.
-        numbers: The labels' ids.
-        exports: The exports.
-        formats: By member, the picture format of those whose extension tells another.
-
-    Returns:
-        One line each.
+    ``formats`` has, by member, the picture format of those whose extension tells another.
     """
     warnings = [*_left_out(selection, exports), *other_formats(selection.images, formats)]
     warnings.extend(_classes(selection, assignment, sides, numbers))
@@ -333,17 +324,9 @@ def find_box_warnings(
     assignment: Assignment,
     contents: Contents,
 ) -> list[str]:
-    """Find what is doubtful about a detection dataset.
+    """Find what is doubtful about a detection dataset, one line each.
 
-    Args:
-        manifest: The dataset.
-        export: What was read, without the images that are left out.
-        images: The same images as the split knows them.
-        assignment: The split, with the duplicates.
-        contents: What was found in the archive's members.
-
-    Returns:
-        One line each.
+    Export and images are without those that are left out.
     """
     return [
         *_box_losses(manifest, export),
