@@ -34,10 +34,8 @@ from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec, check_f
 class Decision:
     """What is done about interrupted imports of the same name and folder.
 
-    Attributes:
-        resume: The one to go on with, if any.
-        roll_back: Whether unfinished tasks of the others are deleted.
-        forget: Whether finished tasks of the others are not asked about again.
+    One of them is gone on with, if any; of the others unfinished tasks are deleted (``roll_back``), and finished ones
+    not asked about again (``forget``).
     """
 
     resume: InterruptedImport | None = None
@@ -51,13 +49,7 @@ Decide = Callable[[Sequence[InterruptedImport]], Decision]
 def split(task_name: str, images: Sequence[Image], images_per_task: int | None) -> list[TaskSpec]:
     """Divide images, in their order, into tasks named `name-001`, `name-002` and so on; a single one is just `name`.
 
-    Args:
-        task_name: The name.
-        images: The images in the order of their names.
-        images_per_task: How many a task may get; None for all.
-
-    Returns:
-        The tasks to be.
+    ``images_per_task`` is None for all in one.
     """
     step = images_per_task or len(images)
     pieces = [images[start : start + step] for start in range(0, len(images), step)]
@@ -68,17 +60,10 @@ def split(task_name: str, images: Sequence[Image], images_per_task: int | None) 
 
 
 def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
-    """Go on with what an earlier import has begun.
+    """Go on with what an earlier import has begun; returns all tasks, the finished ones among them.
 
-    Args:
-        journal: What it wrote down.
-        specs: The folder as it is split now.
-
-    Returns:
-        All tasks, the finished ones among them.
-
-    Raises:
-        ToolkitError: The images of finished tasks are not what they were, or the folder is split otherwise.
+    ``specs`` is the folder as it is split now. Raises ToolkitError where the images of finished tasks are not what they
+    were, or the folder is split otherwise.
     """
     records = journal.record.tasks
     if [record.name for record in records] != [spec.record.name for spec in specs]:
@@ -106,12 +91,7 @@ def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
 class FolderImport:
     """The import of a folder; a failed task is rolled back, finished ones stay.
 
-    Args:
-        connection: The server.
-        target: Where the images go, and from where.
-        images: The images, checked, in the order of their names.
-        options: How it is done.
-        watch: Is told how it goes, what to be warned of, and what was rolled back.
+    The images are checked, and in the order of their names.
     """
 
     def __init__(

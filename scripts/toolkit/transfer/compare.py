@@ -23,12 +23,7 @@ _MASK_FOLDERS = re.compile(r"(^|/)(SegmentationClass|SegmentationObject|gtFine|m
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as an export should show it.
-
-    Attributes:
-        name: Its name.
-        labels: The labels of its tags; empty without a tag, or where the format does not sort by tags.
-    """
+    """A frame as an export should show it; without labels it has no tag, or the format does not sort by tags."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -38,10 +33,8 @@ class Frame:
 class ProjectFrames:
     """What the server lists.
 
-    Attributes:
-        present: All frames of the exported tasks that are not deleted.
-        deleted: The names of the deleted ones.
-        open: The names of those that are in no completed job; not asked for where the format sorts by tags.
+    ``present`` are the frames of the exported tasks that are not deleted, ``deleted`` the names of those that are,
+    ``open`` the names of those in no completed job; these are not asked for where the format sorts by tags.
     """
 
     present: list[Frame] = field(default_factory=list)
@@ -115,10 +108,6 @@ def compare_with_server(
     Beside an export of boxes is written which of its frames are in completed jobs.
 
     Args:
-        connection: The server.
-        project_id: The project.
-        archive: The zip.
-        format_name: Its format.
         task_id: The one task that was exported; None for all of the project.
         with_images: Whether it has images; else the names in an "ImageNet 1.0" are held against the server's.
 
@@ -143,13 +132,9 @@ def compare_with_server(
 
 
 def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], format_name: str) -> ProjectFrames:
-    """Ask the server for the frames that an export of some tasks should hold.
+    """Ask the server for the frames that an export of some tasks, which have data, should hold.
 
-    Args:
-        api: The session with the server.
-        task_ids: The tasks that have data.
-        labels: The labels of the project.
-        format_name: The format; only for "ImageNet 1.0" the tags are asked for.
+    Only for "ImageNet 1.0" the tags are asked for.
     """
     names = {label.id: label.name for label in labels}
     listed = ProjectFrames()
@@ -174,13 +159,7 @@ def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], form
 
 
 def compare(listed: ProjectFrames, archive: Place, format_name: str) -> Difference:
-    """Hold an export against what the server lists.
-
-    Args:
-        listed: The server's list.
-        archive: The zip.
-        format_name: Its format.
-    """
+    """Hold an export against what the server lists."""
     members = _images_in(archive)
     if format_name == IMAGENET:
         return _compare_by_tags(listed, Counter(members))

@@ -48,12 +48,7 @@ _FAREWELL = RetryPolicy(answer=5.0, attempts=1)
 def check_target(target: Place, overwrite: bool) -> None:
     """Check that an export can be put where it belongs.
 
-    Args:
-        target: The zip to be.
-        overwrite: Whether an older one may be replaced.
-
-    Raises:
-        ToolkitError: It exists already, or its folder is a file or cannot be written.
+    Raises ToolkitError where it exists already and may not be replaced, or its folder is a file or cannot be written.
     """
     if isinstance(target, Address):
         _refuse_existing(target, target.is_file() and not overwrite)
@@ -76,13 +71,8 @@ def _refuse_existing(target: Place, exists: bool) -> None:
 def check_format(format_name: str, task_type: TaskType | None, labels: Sequence[Label]) -> None:
     """Check that a format is for the kind of work; one that nothing is known of is for any.
 
-    Args:
-        format_name: The format.
-        task_type: The kind of work; None tells it by the project's labels.
-        labels: The labels of the project.
-
-    Raises:
-        UsageError: The format belongs to the other kind; the message lists those that don't.
+    None tells the kind by the project's labels. Raises UsageError, which lists the formats that do, where it belongs to
+    the other.
     """
     is_given = task_type is not None
     kind = task_type or _task_type_by(labels)
@@ -107,13 +97,7 @@ def _task_type_by(labels: Sequence[Label]) -> TaskType | None:
 def check_offered(api: Api, format_name: str, project_id: int) -> None:
     """Check that this server can export a format for the kind of data of a project.
 
-    Args:
-        api: The session with the server.
-        format_name: The format.
-        project_id: The project.
-
-    Raises:
-        ToolkitError: It is not offered; the message lists what is.
+    Raises ToolkitError, which lists what is offered, where it cannot.
     """
     dimension = api.project_dimension(project_id)
     formats = api.export_formats()
@@ -140,10 +124,8 @@ def _nearest(name: str, offered: Sequence[str]) -> str | None:
 class ExportProgress:
     """Follows an export on the server by what cvat-cli prints, and says what a person should know.
 
-    Attributes:
-        show: Called with the state to show for the moment.
-        warn: Called with a warning to keep.
-        state: What goes on: "asked for", the last state that the server told, or the download.
+    ``show`` is called with the state for the moment, ``warn`` with a warning to keep; the state is "asked for", the
+    last that the server told, or the download.
     """
 
     show: Callable[[str], None]
@@ -182,8 +164,6 @@ class Export:
     """An export to be made.
 
     Attributes:
-        project_id: The project.
-        format_name: The format.
         target: The zip to be; its folder is made if missing. At an address, nothing of it touches this machine's disk.
         overwrite: Whether an older one is replaced.
         timeout: Seconds that the server and the download may take together.
@@ -208,14 +188,8 @@ def fetch(
     A failure that may pass (a broken connection, a damaged download, a busy server) is tried again within the timeout;
     an export of the project that the server prepares already is waited for.
 
-    Args:
-        connection: The server.
-        export: What to export, and where to.
-        progress: Is told how it goes.
-        stop: Set by another thread to interrupt.
-
-    Raises:
-        ToolkitError: It failed or took too long, or the zip is not whole; nothing is left behind.
+    Another thread sets ``stop`` to interrupt. Raises ToolkitError where it failed or took too long, or the zip is not
+    whole; nothing is left behind.
     """
     target = export.target
     if isinstance(target, Address):
@@ -348,16 +322,7 @@ class DamagedExport(TransientError):
 
 
 def check_archive(path: Place, format_name: str, with_images: bool = True) -> None:
-    """Check that an export is a whole zip with something in it.
-
-    Args:
-        path: The zip.
-        format_name: Its format.
-        with_images: Whether there have to be images.
-
-    Raises:
-        ToolkitError: It is damaged or holds nothing.
-    """
+    """Check that an export is a whole zip with images, or at least files, in it; raises ToolkitError otherwise."""
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             _refuse_bomb(archive, size_of(path) or 0)

@@ -36,10 +36,7 @@ _IGNORED = ("__MACOSX", "__MSOSX", ".DS_Store")
 class Image:
     """An image to import; there may be many, so it is small.
 
-    Attributes:
-        name: Its path below the folder, with `/` between the parts; the frame's name in CVAT.
-        root: The folder.
-        size: Its size in bytes.
+    The name is its path below the folder, with `/` between the parts; the frame's name in CVAT. The size is in bytes.
     """
 
     name: str
@@ -60,11 +57,9 @@ class Image:
 
 @dataclass
 class FoundImages:
-    """What a folder holds.
+    """The images to take of a folder, in the order of their names, and what is left out.
 
-    Attributes:
-        images: The images to take, in the order of their names.
-        left_out: Names of files (and hidden folders, ending in `/`) that are not taken, by reason.
+    ``left_out`` has, by reason, the names of files (and hidden folders, ending in `/`).
     """
 
     images: list[Image] = field(default_factory=list)
@@ -78,9 +73,6 @@ def find_images(folder: Path, extensions: str | Collection[str]) -> FoundImages:
         folder: The folder.
         extensions: One extension without its dot, or several; taken are names that end in exactly one of these
             spellings. `images` stands for all that CVAT opens, in any spelling.
-
-    Returns:
-        The images and what is left out.
 
     Raises:
         ToolkitError: The folder is missing or is none, holds symbolic links (all are listed), or holds no such image.
@@ -247,14 +239,8 @@ def lost_on_export(present: Sequence[str], new: Sequence[str]) -> list[str]:
     """Find the frames that an export of the project would lose to the server's own renaming.
 
     An export renames frames of one name in different tasks: the second `image.jpg` becomes `image_1.jpg`, whether that
-    name is taken or not.
-
-    Args:
-        present: The names of the frames that the project has, one for each frame.
-        new: The names that are to come.
-
-    Returns:
-        One line for each name that two frames would have, if one of them is new.
+    name is taken or not. There is a line for each name that two frames would have, if one of them is new; ``present``
+    has a name for each frame of the project.
     """
     counts = Counter([*present, *new])
     added = set(new)
@@ -281,8 +267,7 @@ _MOST_BYTES = 500_000
 class StoredImage(Image):
     """An image in a bucket; its name is its whole key, and its size is not known.
 
-    Attributes:
-        prefix: The folder of the bucket that is imported, with a slash at its end; empty for all.
+    ``prefix`` is the folder of the bucket that is imported, with a slash at its end; empty for all.
     """
 
     prefix: str = ""
@@ -301,10 +286,9 @@ def folder_of(prefix: str | None) -> str:
 
 
 def find_stored(api: Api, storage: CloudStorage, prefix: str, extensions: str | Collection[str]) -> FoundImages:
-    """Find the images at any depth below a folder of a bucket, as :func:`toolkit.transfer.images.find_images` does.
+    """Find the images at any depth below a folder of a bucket, as :func:`find_images` does.
 
-    Raises:
-        ToolkitError: The server cannot read the bucket, or there is no such image.
+    Raises ToolkitError where the server cannot read the bucket, or there is no such image.
     """
     wanted = {extensions} if isinstance(extensions, str) else set(extensions)
     found = FoundImages()
@@ -324,8 +308,7 @@ def find_stored(api: Api, storage: CloudStorage, prefix: str, extensions: str | 
 def check_stored(images: Sequence[Image], images_per_task: int | None) -> None:
     """Check that the names of each task fit on the command line of cvat-cli.
 
-    Raises:
-        UsageError: They do not; the message says how many do.
+    Raises UsageError, which says how many do, where they do not.
     """
     longest = max(len(image.name.encode("utf-8", "surrogatepass")) + 1 for image in images)
     most = max(1, _MOST_BYTES // longest)

@@ -28,11 +28,7 @@ _VERSION = 2
 class ImportTarget:
     """What makes two imports the same: where the images go, and from where.
 
-    Attributes:
-        url: The server.
-        project_id: The project.
-        task_name: The task's name, without a number behind it.
-        folder: The absolute folder of the images.
+    The task's name is without a number behind it, the folder of the images absolute.
     """
 
     url: str
@@ -51,8 +47,6 @@ class TaskRecord:
     """One task of an import.
 
     Attributes:
-        name: The task's name.
-        frames: How many images it gets.
         digest: A digest of the images' names and sizes.
         state: "waiting", "started" (a task may exist) or "done".
         task_id: The task, as soon as its number is known.
@@ -73,11 +67,7 @@ class TaskRecord:
 class ImportRecord:
     """What one run has written down.
 
-    Attributes:
-        target: What was imported, and where to.
-        tasks: Its tasks.
-        images_per_task: How the folder was split; None if it was not.
-        tags: Whether the images were tagged by their folders.
+    ``images_per_task`` is None if the folder was not split; ``tags`` whether images were tagged by their folders.
     """
 
     target: ImportTarget
@@ -87,12 +77,7 @@ class ImportRecord:
 
 
 class Journal:
-    """The file of one run; its methods may be called from several threads.
-
-    Args:
-        record: What the run is about to do.
-        path: Where it is written; None if nothing can be.
-    """
+    """The file of one run; its methods may be called from several threads. Without a path nothing is written."""
 
     def __init__(self, record: ImportRecord, path: Path | None) -> None:
         self.record = record
@@ -108,11 +93,7 @@ class Journal:
                 self.write()
 
     def write(self) -> None:
-        """Write the file.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Write the file; raises OSError where it cannot be."""
         if self._path is not None:
             write_atomically(self._path, json.dumps({"version": _VERSION, **asdict(self.record)}), is_private=True)
 
@@ -142,17 +123,10 @@ def journal_folder(environ: Mapping[str, str] | None = None) -> Path:
 
 @contextmanager
 def begin(record: ImportRecord, folder: Path | None = None) -> Iterator[Journal]:
-    """Write down what a run is about to do.
+    """Write down what a run is about to do, by default in :func:`journal_folder`.
 
-    Args:
-        record: What it is.
-        folder: Where to write it; by default :func:`journal_folder`.
-
-    Yields:
-        The journal. It stays behind unless :meth:`Journal.forget` is called, or the block fails with no task begun.
-
-    Raises:
-        OSError: It cannot be written, or the folder is one that others can write to.
+    The journal stays behind unless :meth:`Journal.forget` is called, or the block fails with no task begun. Raises
+    OSError where it cannot be written, or the folder is one that others can write to.
     """
     folder = folder or journal_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -183,12 +157,7 @@ def _is_ours(folder: Path) -> bool:
 def interrupted_imports(target: ImportTarget, folder: Path | None = None) -> Iterator[Sequence[Journal]]:
     """Take over the journals that runs with the same target have left, except those of runs that still go on.
 
-    Args:
-        target: What was to be imported, and where to.
-        folder: Where the journals are; by default :func:`journal_folder`.
-
-    Yields:
-        The journals, the oldest first; they are ours within the block.
+    They are ours within the block, the oldest first, and by default in :func:`journal_folder`.
     """
     found = []
     with ExitStack() as stack:
@@ -204,12 +173,7 @@ def interrupted_imports(target: ImportTarget, folder: Path | None = None) -> Ite
 
 
 def concurrent_imports(journal: Journal, folder: Path | None = None) -> list[ImportTarget]:
-    """Find other runs that import the same folder into the same project at this moment, under whatever name.
-
-    Args:
-        journal: That of our own run.
-        folder: Where the journals are; by default :func:`journal_folder`.
-    """
+    """Find other runs that import the same folder into the same project at this moment, under whatever name."""
     target, found = journal.record.target, []
     for path in _journals(folder, "*.json"):
         record = _read(path)
@@ -296,7 +260,6 @@ class InterruptedImport:
     """What one killed import has left.
 
     Attributes:
-        journal: What it wrote down.
         unfinished: Tasks that are certainly its own and hold nothing but images that are in the folder as well; they
             can be deleted without loss.
         done: Tasks that are certainly its own and have all that was sent, or that somebody has annotated since.
@@ -315,15 +278,7 @@ class InterruptedImport:
 
 
 def examine(api: Api, journals: Sequence[Journal]) -> list[InterruptedImport]:
-    """Find out what killed imports have left, and forget those that have left nothing.
-
-    Args:
-        api: The session with the server.
-        journals: What they wrote down.
-
-    Returns:
-        One entry for each that has left something.
-    """
+    """Find out what killed imports have left, and forget those that have left nothing."""
     found = []
     for journal in journals:
         interrupted = _look_at(api, journal)
@@ -365,15 +320,7 @@ def _is_complete(api: Api, task: Task, record: TaskRecord, has_tags: bool) -> bo
 
 
 def roll_back(api: Api, interrupted: InterruptedImport) -> list[str]:
-    """Delete what can be deleted without loss.
-
-    Args:
-        api: The session with the server.
-        interrupted: What a killed import has left.
-
-    Returns:
-        What was done, one line a task.
-    """
+    """Delete what can be deleted without loss, and say what was done, one line a task."""
     lines = []
     for task in interrupted.unfinished:
         assert task.task_id is not None
@@ -384,15 +331,7 @@ def roll_back(api: Api, interrupted: InterruptedImport) -> list[str]:
 
 
 def describe(connection: Connection, interrupted: InterruptedImport) -> list[str]:
-    """Say what was left, a line each, with where to see it.
-
-    Args:
-        connection: The server.
-        interrupted: What a killed import has left.
-
-    Returns:
-        The lines.
-    """
+    """Say what was left, a line each, with where to see it."""
 
     def places(what: str, numbers: Sequence[int | None]) -> list[str]:
         return [f"{what} {connection.task_url(number)}" for number in numbers if number is not None]

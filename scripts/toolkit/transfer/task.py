@@ -30,13 +30,9 @@ _OVERHEAD = 512
 
 @contextmanager
 def archive_folder(beside: Path) -> Iterator[Path]:
-    """Make a folder for the archive, in TMPDIR if that is set, else beside the data.
+    """Make a folder for the archive, in TMPDIR if that is set, else beside the folder of the images where it can be.
 
-    Args:
-        beside: The folder of the images; the temporary folder is made next to it where it can be.
-
-    Yields:
-        The folder, removed at the end whatever happens.
+    It is removed at the end whatever happens.
     """
     is_beside = not os.environ.get("TMPDIR") and os.access(beside.parent, os.W_OK)
     with temporary_folder(beside.parent if is_beside else Path(tempfile.gettempdir()), ".cvat-import-") as folder:
@@ -46,13 +42,7 @@ def archive_folder(beside: Path) -> Iterator[Path]:
 def write_archive(images: Sequence[Image], target: Path, on_image: Callable[[], None] = lambda: None) -> None:
     """Write images into a stored (uncompressed) zip, under their names.
 
-    Args:
-        images: The images.
-        target: The zip to write.
-        on_image: Called after each image.
-
-    Raises:
-        ToolkitError: The disk has too little room, or an image changed or went away.
+    Raises ToolkitError where the disk has too little room, or an image changed or went away.
     """
     needed = sum(image.size + 2 * len(image.name.encode()) + _OVERHEAD for image in images)
     free = shutil.disk_usage(target.parent).free
@@ -77,13 +67,7 @@ TAG_TYPES = ("tag", "any")
 def check_folders(images: Sequence[Image], labels: Sequence[Label], project_id: int) -> None:
     """Check that every first folder is a label of the project that can be a tag.
 
-    Args:
-        images: The images to import.
-        labels: The labels of the project.
-        project_id: The project, for the message.
-
-    Raises:
-        ToolkitError: Folders without a label; both lists are named.
+    Raises ToolkitError, which names the folders without a label and the labels, where one is not.
     """
     folders = sorted({image.folder for image in images if image.folder is not None})
     tags = sorted(label.name for label in labels if label.type in TAG_TYPES)
@@ -101,15 +85,9 @@ def check_folders(images: Sequence[Image], labels: Sequence[Label], project_id: 
 
 
 def folder_tags(frames: Sequence[str], images: Sequence[Image], labels: Sequence[Label]) -> list[tuple[int, int]]:
-    """Tag each frame with the name of its image's first folder.
+    """Tag each frame of a task, in their order, with the name of its image's first folder.
 
-    Args:
-        frames: The names of a task's frames, in their order.
-        images: What they were made of.
-        labels: The labels of the project.
-
-    Returns:
-        Frame number and label number of each tag; a frame in no folder gets none.
+    Returns frame number and label number of each tag; a frame in no folder gets none.
     """
     numbers = {label.name: label.id for label in labels if label.type in TAG_TYPES}
     folders = {image.name: image.folder for image in images}
@@ -129,12 +107,7 @@ TASK_TIMEOUT = 6 * 3600.0
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task to be made of images that have been checked.
-
-    Attributes:
-        record: What is written down of it: its name, and what has become of it.
-        images: Its images.
-    """
+    """A task to be made of images that have been checked, and what is written down of it."""
 
     record: TaskRecord
     images: Sequence[Image]
@@ -179,13 +152,7 @@ def _hurried_policy() -> RetryPolicy:
 class TaskImporter:
     """Makes tasks of images, and writes down each step before it is taken.
 
-    Attributes:
-        connection: The server.
-        journal: Where it is written down.
-        labels: The labels of the project.
-        options: How it is done.
-        watch: Is told how it goes, and what was rolled back.
-        stop: Set by another thread to interrupt.
+    The watch is told what was rolled back; another thread sets ``stop`` to interrupt.
     """
 
     connection: Connection
@@ -199,10 +166,6 @@ class TaskImporter:
         """Make a task; if that fails or is interrupted, delete it again and say so.
 
         A failure that may pass (a broken connection, a busy server) is tried again once the first task is deleted.
-
-        Raises:
-            ToolkitError: It failed.
-            KeyboardInterrupt: It was interrupted.
         """
         if self.options.storage_id is not None:
             options = [f"--cloud_storage_id={self.options.storage_id}", "--use_cache"]

@@ -23,8 +23,6 @@ class TaskExport:
     """A task that was exported.
 
     Attributes:
-        task_id: Its number.
-        name: Its name.
         updated: When it was last changed on the server before the export, in the server's words.
         file: The name of its zip.
         size: The zip's bytes.
@@ -47,13 +45,7 @@ def index_file(export_dir: Place, project_id: int) -> Place:
 class TaskExports:
     """The exports of all tasks of a project, each a zip of its own named `task-<id>.zip`.
 
-    Args:
-        connection: The server.
-        project_id: The project.
-        format_name: The format.
-        export_dir: The folder that gets the zips and the list of what is done.
-        watch: Is told how it goes.
-        timeout: Seconds that one task may take.
+    The folder gets the zips and the list of what is done; one task may take ``timeout`` seconds.
     """
 
     def __init__(
@@ -82,14 +74,9 @@ class TaskExports:
         self._done: dict[int, TaskExport] = {}
 
     def run(self, overwrite: bool = False, parallel: int = 2) -> list[TaskExport]:
-        """Export each task that was not exported before, or has changed since.
+        """Export each task that was not exported before, or has changed since; to overwrite, all of them anew.
 
-        Args:
-            overwrite: Export all of them anew.
-            parallel: How many at a time.
-
-        Returns:
-            All exports, in the order of the tasks' numbers.
+        Returns all exports, in the order of the tasks' numbers; ``parallel`` are made at a time.
 
         Raises:
             ToolkitError: One failed, or a zip is in the way; those that are done stay, and another run goes on.
