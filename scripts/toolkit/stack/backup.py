@@ -126,9 +126,8 @@ def _write_parts(client: "DockerClient", stack: Stack, writer: BackupWriter, say
 class _Traces:
     """What a writer leaves behind.
 
-    Attributes:
-        counters: Of the database: the next transaction's number, rows written, sessions of others.
-        starts: When the services that write were last started.
+    ``counters`` are of the database: the next transaction's number, rows written, sessions of others. ``starts`` tells
+    when the services that write were last started.
     """
 
     counters: dict[str, int]
@@ -171,10 +170,8 @@ def _read_tree(client: "DockerClient", stack: Stack, folder: str) -> Iterator[by
 def writers_stopped(client: "DockerClient", stack: Stack, say: Say) -> Iterator[None]:
     """Have the database up and everything that writes to it stopped, for as long as it takes.
 
-    What ran before runs again afterwards, and what did not run does not, also after an error or Ctrl-C.
-
-    Raises:
-        ToolkitError: Compose failed, or the containers are those of a restore that was killed.
+    What ran before runs again afterwards, and what did not run does not, also after an error or Ctrl-C. Raises
+    ToolkitError where Compose failed, or the containers are those of a restore that was killed.
     """
     if has_stale_containers(client, stack):
         raise ToolkitError(f"{KILLED_RESTORE}: `make up` takes the data from before it again")
@@ -222,11 +219,7 @@ def _bring_back(stack: Stack, before: list[ServiceState], say: Say) -> None:
 
 
 def wait_for_database(client: "DockerClient", stack: Stack) -> None:
-    """Wait until the database answers.
-
-    Raises:
-        ToolkitError: It does not in a minute.
-    """
+    """Wait until the database answers; raises ToolkitError where it does not in a minute."""
     deadline = time.monotonic() + DATABASE_SECONDS
     while time.monotonic() < deadline:
         container = find_container(client, stack, "cvat_db")
@@ -267,12 +260,7 @@ _ANNOTATIONS = ("engine_labeledimage", "engine_labeledshape", "engine_labeledtra
 
 @dataclass(frozen=True)
 class Contents:
-    """What a CVAT holds.
-
-    Attributes:
-        tables: Rows by table.
-        frames: Images of all tasks.
-    """
+    """What a CVAT holds: rows by table, and images of all tasks."""
 
     tables: dict[str, int]
     frames: int
@@ -293,11 +281,7 @@ class Contents:
 
 
 def count_contents(client: "DockerClient", stack: Stack) -> Contents:
-    """Count everything in the stack's database, which has to be running.
-
-    Raises:
-        ToolkitError: The database does not answer.
-    """
+    """Count all in the stack's database, which has to be running; raises ToolkitError where it does not answer."""
     tables = _counts(client, stack, _COUNT_ALL)
     frames = _counts(client, stack, _COUNT_FRAMES)["frames"] if "engine_data" in tables else 0
     return Contents(tables, frames)
@@ -306,8 +290,7 @@ def count_contents(client: "DockerClient", stack: Stack) -> Contents:
 def newest_change(client: "DockerClient", stack: Stack) -> datetime | None:
     """Return when a project, task or job was last changed, None when there is none.
 
-    Raises:
-        ToolkitError: The database does not answer.
+    Raises ToolkitError where the database does not answer.
     """
     newest = max(_counts(client, stack, _NEWEST_CHANGES).values(), default=0)
     return datetime.fromtimestamp(newest, UTC) if newest else None

@@ -34,12 +34,7 @@ _DUMP_BEGINS_WITH = b"PGDMP"
 
 @dataclass
 class Part:
-    """One member of the file.
-
-    Attributes:
-        bytes: Its size.
-        sha256: Its digest, hexadecimal.
-    """
+    """One member of the file: its size, and its digest in hexadecimal digits."""
 
     bytes: int
     sha256: str
@@ -101,14 +96,8 @@ class BackupWriter:
 def writing(target: Path) -> Iterator[BackupWriter]:
     """Write a backup beside its place; it gets its name once it was read back and found whole.
 
-    Args:
-        target: The file, which must not exist.
-
-    Yields:
-        The writer; finish it before leaving.
-
-    Raises:
-        ToolkitError: It cannot be written, or what was written cannot be read back. Nothing is left then.
+    The target must not exist; finish the writer before leaving. Raises ToolkitError where it cannot be written, or what
+    was written cannot be read back; nothing is left then.
     """
     taken = f"{target} exists already: name another file"
     if os.path.lexists(target):
@@ -149,10 +138,9 @@ def _give_name(beside: Path, target: Path) -> None:
 
 
 def remove_abandoned_parts(folder: Path) -> list[tuple[Path, int]]:
-    """Remove what killed backups of this user have left in a folder; that of a living one is locked.
+    """Remove what killed backups of this user have left in a folder, and return each file with its size in bytes.
 
-    Returns:
-        Each file with its size in bytes.
+    That of a living one is locked.
     """
     removed = []
     for part in sorted({*folder.glob(f"{_PART_BEGINS}*{_PART_ENDS}"), *folder.glob(_OLD_PARTS)}):
@@ -181,11 +169,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read what a backup is of.
-
-    Raises:
-        ToolkitError: The file is no backup of this toolkit.
-    """
+    """Read what a backup is of; raises ToolkitError where the file is no backup of this toolkit."""
     with _opened(path) as archive:
         try:
             manifest = Manifest(**json.loads(archive.read(MANIFEST)))
@@ -200,15 +184,8 @@ def read_manifest(path: Path) -> Manifest:
 def check(path: Path, called: Path | None = None) -> Manifest:
     """Read a whole backup and compare it with its manifest.
 
-    Args:
-        path: The file.
-        called: What a message calls it; by default its path.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        ToolkitError: Something is missing, damaged or no archive; one detail line a part.
+    Raises ToolkitError where something is missing, damaged or no archive, with one detail line a part; the message
+    calls the file by its path, or as ``called`` says.
     """
     manifest = read_manifest(path)
     problems = []

@@ -50,12 +50,7 @@ DISK_FULL_PERCENT = 90
 
 
 class DiskUse(NamedTuple):
-    """The disk that holds CVAT's data, in bytes.
-
-    Attributes:
-        free: What can still be written.
-        percent: How full it is.
-    """
+    """The disk that holds CVAT's data: the bytes that can still be written, and how full it is."""
 
     free: int
     percent: float
@@ -73,14 +68,7 @@ def python_check() -> Check:
 
 
 def docker_checks(connect: Callable[[], "DockerClient"]) -> tuple[list[Check], "DockerClient | None"]:
-    """Check the Docker client, its engine and Compose.
-
-    Args:
-        connect: Makes the connection to the engine.
-
-    Returns:
-        The checks, and the engine when it answers.
-    """
+    """Check the Docker client, its engine and Compose; returns the engine as well when it answers."""
     checks, client = [], None
     try:
         client = connect()
@@ -173,11 +161,7 @@ def disk_use(client: "DockerClient", stack: Stack) -> DiskUse | None:
 
 
 def disk_of_server(execute: Callable[[list[str]], tuple[int, str]]) -> DiskUse | None:
-    """Look at the disk of CVAT's data from inside the server's container.
-
-    Args:
-        execute: Runs a command there, for its exit code and output.
-    """
+    """Look at the disk of CVAT's data by a command inside the server's container, for its exit code and output."""
     code, output = execute(["df", "-Pk", "/home/django/data"])
     numbers = [int(word) for word in output.split() if word.isdigit()]
     if code or len(numbers) < 3:
@@ -299,15 +283,9 @@ def _more_memory(state: ServiceState) -> str:
 
 
 def configuration_check(path: Path) -> Check:
-    """Check a configuration file by the toolkit's own reader.
+    """Check a configuration file by the toolkit's own reader; it warns of unknown keys and of an exposed password.
 
     What is not there is no fault: each step needs other keys, and credentials may come from the environment or a token.
-
-    Args:
-        path: The file, as typed.
-
-    Returns:
-        The check; it warns of unknown keys and of a password that others can read.
     """
     from toolkit.config.load import find_configuration
     from toolkit.config.model import wrong_values
@@ -336,7 +314,6 @@ class Status:
     """What `make status` shows.
 
     Attributes:
-        url: Where the server is.
         problem: Why it cannot be used, None when it can.
         services: State by service; empty for a server elsewhere.
         versions: Server and client, with a word on how they go together.

@@ -25,11 +25,7 @@ class DockerUnavailable(ToolkitError):
 
 
 def docker_program() -> str:
-    """Return the path of the docker client.
-
-    Raises:
-        DockerUnavailable: There is none on the PATH.
-    """
+    """Return the path of the docker client; raises DockerUnavailable where there is none on the PATH."""
     program = shutil.which("docker")
     if program is None:
         raise DockerUnavailable(
@@ -40,11 +36,7 @@ def docker_program() -> str:
 
 
 def compose_version() -> str:
-    """Return the version of the Compose plugin.
-
-    Raises:
-        DockerUnavailable: Docker or the plugin is missing.
-    """
+    """Return the version of the Compose plugin; raises DockerUnavailable where Docker or the plugin is missing."""
     answer = subprocess.run(
         [docker_program(), "compose", "version", "--short"],
         env=without_secrets(),
@@ -77,16 +69,11 @@ def compose(
     show: bool = False,
     ignore_signals: bool = False,
 ) -> bytes:
-    """Run ``docker compose`` with the stack's file and settings.
+    """Run ``docker compose`` with the stack's file and settings, and return its output.
 
     Args:
-        stack: The project and its settings.
-        arguments: Subcommand, options and services.
-        show: Let the terminal show what compose says, for what takes long.
+        show: Let the terminal show what compose says, for what takes long; the output is empty then.
         ignore_signals: Keep Ctrl-C away from the call, for a step that has to be finished.
-
-    Returns:
-        The output, empty when it was shown.
 
     Raises:
         DockerUnavailable: Docker or the plugin is missing.
@@ -126,8 +113,7 @@ def _signals_ignored() -> Iterator[None]:
 def compose_output(stack: Stack, *arguments: str) -> Iterator[bytes]:
     """Run ``docker compose`` and yield what it writes, piece by piece.
 
-    Raises:
-        ToolkitError: The call failed, which shows after its last piece.
+    Raises ToolkitError where the call failed, which shows after its last piece.
     """
     with tempfile.TemporaryFile() as said, _start(stack, arguments, said) as call:
         try:
@@ -139,11 +125,7 @@ def compose_output(stack: Stack, *arguments: str) -> Iterator[bytes]:
 
 
 def compose_input(stack: Stack, pieces: Iterable[bytes], *arguments: str) -> None:
-    """Run ``docker compose`` on what it is given to read, piece by piece.
-
-    Raises:
-        ToolkitError: The call failed.
-    """
+    """Run ``docker compose`` on what it is given to read, piece by piece; raises ToolkitError where the call failed."""
     with tempfile.TemporaryFile() as said, _start(stack, arguments, said, reads=True) as call:
         try:
             with call.stdin:  # type: ignore[union-attr]

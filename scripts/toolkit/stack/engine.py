@@ -35,7 +35,6 @@ class ServiceState:
     """What the engine knows of one service's container.
 
     Attributes:
-        service: The service's name in the compose file.
         state: The engine's word (``running``, ``restarting``, ``exited`` …), or ``absent`` without a container.
         health: ``healthy``, ``unhealthy``, ``starting``, or empty when the container does not run.
         exit_code: The exit code of its last end, 0 when it never ended.
@@ -100,8 +99,7 @@ class ServiceState:
 def connect() -> "DockerClient":
     """Connect to the engine that the docker client would use.
 
-    Raises:
-        DockerUnavailable: There is no docker, or no engine answers, or this user may not talk to it.
+    Raises DockerUnavailable where there is no docker, or no engine answers, or this user may not talk to it.
     """
     docker_program()
     import docker
@@ -171,11 +169,7 @@ def find_container(client: "DockerClient", stack: Stack, service: str) -> "Conta
 
 
 def running_container(client: "DockerClient", stack: Stack, service: str) -> "Container":
-    """Return the container of a service that has to be running.
-
-    Raises:
-        ToolkitError: It is not running.
-    """
+    """Return the container of a service that has to be running; raises ToolkitError where it is not."""
     container = find_container(client, stack, service)
     if container is None or container.status != "running":
         raise ToolkitError(f"{service} is not running (project {stack.project}): start CVAT with `make up`")
@@ -184,13 +178,9 @@ def running_container(client: "DockerClient", stack: Stack, service: str) -> "Co
 
 @_told_in_one_line
 def service_states(client: "DockerClient", stack: Stack) -> list[ServiceState]:
-    """Look at all containers of the stack.
+    """Look at the containers of all :data:`toolkit.config.local_cvat.SERVICES`, in that order.
 
-    Returns:
-        One state for each of :data:`toolkit.config.local_cvat.SERVICES`, in that order.
-
-    Raises:
-        ToolkitError: The engine refuses to tell.
+    Raises ToolkitError where the engine refuses to tell.
     """
     found = client.containers.list(all=True, filters={"label": f"{PROJECT_LABEL}={stack.project}"}, ignore_removed=True)
     states = {
@@ -219,13 +209,7 @@ def _state_of(container: "Container") -> ServiceState:
 
 @dataclass(frozen=True)
 class Exit:
-    """One end of a service's program that nobody asked for.
-
-    Attributes:
-        service: The service's name.
-        code: Its exit code.
-        moment: When it was, in seconds since 1970 by the engine's clock.
-    """
+    """One end of a service's program that nobody asked for, in seconds since 1970 by the engine's clock."""
 
     service: str
     code: int
@@ -236,13 +220,7 @@ class Exit:
 def recent_exits(client: "DockerClient", stack: Stack, since: float | None = None) -> list[Exit]:
     """Look up the ends by themselves that the engine remembers: its last few hundred events, which is some minutes.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        since: The moment of the last end that is known already.
-
-    Returns:
-        The ends after that, oldest first.
+    The oldest is first; those up to the moment ``since``, that of the last end that is known already, are left out.
     """
     now = datetime.fromisoformat(client.info()["SystemTime"][:19] + "+00:00").timestamp()
     events = client.events(
@@ -315,20 +293,10 @@ def execute(
     command: Sequence[str],
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Run a command inside a running service.
+    """Run a command inside a running service; returns the exit code, and standard output and error together.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        service: The service's name.
-        command: Program and arguments; visible to every user of this machine, so never a secret.
-        environment: Variables for the command; not visible from outside.
-
-    Returns:
-        The exit code, and standard output and error together.
-
-    Raises:
-        ToolkitError: The service does not run, or the engine refuses.
+    The command is visible to every user of this machine, so it never has a secret; the environment is not visible from
+    outside. Raises ToolkitError where the service does not run, or the engine refuses.
     """
     container = running_container(client, stack, service)
     code, output = container.exec_run(list(command), environment=environment or {})
@@ -337,10 +305,9 @@ def execute(
 
 @_told_in_one_line
 def existing_volumes(client: "DockerClient", project: str) -> dict[str, list[str]]:
-    """List the volumes that a project owns.
+    """List the full names of the volumes that a project owns by the suffix of their set, complete or not.
 
-    Returns:
-        Full names by the suffix of their set (see ``CVAT_VOLUMES``), a set being complete or not.
+    See ``CVAT_VOLUMES``.
     """
     sets: dict[str, list[str]] = {}
     for volume in client.volumes.list(filters={"label": f"{PROJECT_LABEL}={project}"}):

@@ -38,13 +38,9 @@ COMPONENTS = (
 
 @dataclass(frozen=True)
 class ComponentState:
-    """How the pods of one component are.
+    """How the pods of one component of the chart are, in a few words, and whether they do not do their work.
 
-    Attributes:
-        component: Its name in the chart.
-        words: Its state in a few words.
-        fails: Whether it does not do its work.
-        killed: Whether something in it was killed for want of memory.
+    ``killed`` tells whether something in it was killed for want of memory.
     """
 
     component: str
@@ -155,14 +151,9 @@ print(json.dumps(said))
 
 
 def refuse_on_cluster(stack: Stack, command: str) -> None:
-    """Refuse a command for the CVAT on this machine while ``CVAT_KUBERNETES`` names one elsewhere.
+    """Refuse a command, such as ``make backup``, for the CVAT here while ``CVAT_KUBERNETES`` names one elsewhere.
 
-    Args:
-        stack: The settings.
-        command: What a person typed, such as ``make backup``.
-
-    Raises:
-        UsageError: The settings name a namespace; the message says what to do instead.
+    Raises UsageError, which says what to do instead.
     """
     if stack.namespace:
         instead = _INSTEAD.get(command.removeprefix("make ").split(" ")[0], "use kubectl or helm")
@@ -174,12 +165,9 @@ def refuse_on_cluster(stack: Stack, command: str) -> None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A CVAT in a namespace of the cluster that kubectl talks to.
+    """A CVAT in a namespace of the cluster that kubectl talks to, as a Helm release.
 
-    Attributes:
-        namespace: The namespace.
-        release: The name of the Helm release.
-        pods: All pods of the release that are not ending, as the API describes them.
+    ``pods`` has all of the release that are not ending, as the API describes them.
     """
 
     namespace: str
@@ -203,8 +191,7 @@ class Cluster:
     def server_pod(self) -> str:
         """Return the name of a pod in which the server runs.
 
-        Raises:
-            ToolkitError: There is none; the message says what the cluster says of it.
+        Raises ToolkitError, which says what the cluster says of it, where there is none.
         """
         pods = [pod for pod in self.pods if component_of(pod) == "server"]
         for pod in sorted(pods, key=is_ready, reverse=True):
@@ -216,17 +203,10 @@ class Cluster:
         )
 
     def execute(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-        """Run a command in the server's container.
+        """Run a command in the server's container; returns the exit code, and standard output and error together.
 
-        Args:
-            command: Program and arguments; visible to others, so never a secret.
-            environment: Variables for the command; not visible from outside.
-
-        Returns:
-            The exit code, and standard output and error together.
-
-        Raises:
-            ToolkitError: The server does not run, or the cluster refuses.
+        The command is visible to others, so it never has a secret; the environment is not visible from outside. Raises
+        ToolkitError where the server does not run, or the cluster refuses.
         """
         code, output, errors = self._run(
             ["python3", "-c", _WITH_ENVIRONMENT, *command], json.dumps(dict(environment or {}))
@@ -277,8 +257,7 @@ class Cluster:
 def find_cluster(namespace: str) -> Cluster:
     """Find the CVAT in a namespace, and let the probes ask it under :attr:`Cluster.inside`.
 
-    Raises:
-        ToolkitError: There is no kubectl, no cluster, no right to look, or not exactly one CVAT.
+    Raises ToolkitError where there is no kubectl, no cluster, no right to look, or not exactly one CVAT.
     """
     pods = [pod for pod in _list_of("pods", namespace) if not pod["metadata"].get("deletionTimestamp")]
     servers = [pod for pod in pods if component_of(pod) == "server" and label(pod, "app") == "cvat-app"]
@@ -317,11 +296,7 @@ def cluster_status(cluster: Cluster) -> Status:
 
 
 def kubectl_checks(namespace: str) -> tuple[list[Check], Cluster | None]:
-    """Check kubectl and the way to the CVAT in a namespace.
-
-    Returns:
-        The checks, and the CVAT when it was found.
-    """
+    """Check kubectl and the way to the CVAT in a namespace; returns the CVAT as well when it was found."""
     checks = []
     try:
         call = _kubectl("version", "--client", "--output", "json")

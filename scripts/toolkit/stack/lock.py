@@ -40,13 +40,7 @@ class LockedError(ToolkitError):
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock.
-
-    Attributes:
-        command: What a person typed, such as ``make backup``.
-        pid: Its process.
-        since: When it got the lock, ISO 8601 in local time.
-    """
+    """Who holds a lock: a command as typed (``make backup``), its process, and since when (ISO 8601, local time)."""
 
     command: str
     pid: int
@@ -137,8 +131,7 @@ def _holder(path: Path) -> Holder | None:
 def lock_file(project: str) -> Path:
     """Return the file that all commands of this user on this engine lock for one project.
 
-    Raises:
-        ToolkitError: Its folder cannot be made, or is somebody else's.
+    Raises ToolkitError where its folder cannot be made, or is somebody else's.
     """
     address = engine_address()
     if address.startswith("unix://"):

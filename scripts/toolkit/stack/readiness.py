@@ -44,17 +44,9 @@ _PROBES: tuple[tuple[str, Callable[[str, float], str | None]], ...] = (
 
 
 def wait_for_server(url: str, timeout: float) -> Iterator[Progress]:
-    """Wait for a CVAT whose containers are out of sight.
+    """Wait for a CVAT whose containers are out of sight; yields the state about once a second, the last being ready.
 
-    Args:
-        url: Its address.
-        timeout: Seconds after which the wait is given up.
-
-    Yields:
-        The state about once a second, the last one being ready.
-
-    Raises:
-        ToolkitError: It was not ready in time.
+    Raises ToolkitError where it was not ready within ``timeout`` seconds.
     """
     start = time.monotonic()
     while True:
@@ -73,13 +65,7 @@ def wait_for_server(url: str, timeout: float) -> Iterator[Progress]:
 def wait_for_stack(client: "DockerClient", stack: Stack, timeout: float) -> Iterator[Progress]:
     """Wait for the local stack: every container up, the server healthy, its pages served.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        timeout: Seconds after which the wait is given up.
-
-    Yields:
-        The state about once a second, the last one being ready.
+    The state comes about once a second, the last one being ready; after ``timeout`` seconds the wait is given up.
 
     Raises:
         ContainerFailed: A container has ended or keeps crashing. The message names it and its exit code, the details
@@ -159,9 +145,8 @@ def _check_disk(client: "DockerClient", stack: Stack) -> None:
 class ContainerFailed(ToolkitError):
     """A container has ended or keeps crashing.
 
-    Attributes:
-        discardable: ``queue`` or ``cache`` when its damaged volume is one of these, else None; see
-            :func:`toolkit.stack.startup.discard`.
+    ``discardable`` is ``queue`` or ``cache`` when its damaged volume is one of these, else None; see
+    :func:`toolkit.stack.startup.discard`.
     """
 
     def __init__(self, message: str, details: list[str], discardable: str | None) -> None:
@@ -174,11 +159,7 @@ def container_failure(
 ) -> ContainerFailed:
     """Make the error for a container that has ended: its name, exit code, likely cause and last log lines.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        state: The container's state.
-        exits: Its ends as far as they are known, so that the log is that of the run that ended and not of the next.
+    ``exits`` are its ends as far as they are known, so that the log is that of the run that ended and not of the next.
     """
     known = _exits_of(state, exits or []) if state.restarts else []
     code = known[-1].code if known else state.exit_code
@@ -290,15 +271,9 @@ _EXIT_CODES = {
 
 
 def likely_cause(lines: list[str], exit_code: int | None = None, out_of_memory: bool = False) -> str | None:
-    """Guess why a container failed.
+    """Guess by what a container said last why it failed, and what to do about it; None when nothing is recognised.
 
-    Args:
-        lines: What it said last.
-        exit_code: Its exit code, where there is one.
-        out_of_memory: Whether the engine says that memory ran out.
-
-    Returns:
-        The cause and what to do about it, None when nothing is recognised.
+    ``out_of_memory`` tells whether the engine says that memory ran out.
     """
     if out_of_memory:
         return OUT_OF_MEMORY

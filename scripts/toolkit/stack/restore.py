@@ -53,8 +53,7 @@ class RolledBack(ToolkitError):
 def check_version(manifest: Manifest, stack: Stack, other_version: bool) -> None:
     """Refuse a backup of another version of CVAT, unless that is what is wanted.
 
-    Raises:
-        UsageError: The versions differ; the message names both ways out.
+    The UsageError names both ways out.
     """
     if manifest.cvat_version != stack.version and not other_version:
         raise UsageError(
@@ -135,14 +134,9 @@ def _replaced_sets(old: Stack, kept: dict[str, list[str]]) -> dict[str, list[str
 
 
 def describe_loss(client: "DockerClient", stack: Stack) -> str | None:
-    """Say what a restore would replace: what the stack holds, and when that was last changed.
+    """Say in a line what a restore would replace: what the stack holds, and when that was last changed.
 
-    Args:
-        client: The engine.
-        stack: The stack as it is.
-
-    Returns:
-        One line, which says so where nobody can count; None when there are no data.
+    The line says so where nobody can count; None when there are no data.
     """
     volumes = existing_volumes(client, stack.project)
     if not volumes:
@@ -184,10 +178,8 @@ def _check_space(client: "DockerClient", stack: Stack, manifest: Manifest) -> No
 def load_backup(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, say: Say) -> None:
     """Fill the empty volumes of a stack from a backup and compare the database with the manifest.
 
-    Server and worker exist afterwards but were not started.
-
-    Raises:
-        ToolkitError: A step failed, or rows are missing.
+    Server and worker exist afterwards but were not started. Raises ToolkitError where a step failed, or rows are
+    missing.
     """
     say("Restoring the database …")
     compose(stack, "create", "--pull", "never")
@@ -252,18 +244,10 @@ def _free_port() -> int:
 
 
 def verify(client: "DockerClient", stack: Stack, file: Path, manifest: Manifest, say: Say, wait: Wait) -> None:
-    """Restore a backup into a stack, start it, and compare what it holds with the manifest.
+    """Restore a backup into an empty stack, start it, and compare what it holds with the manifest.
 
-    Args:
-        client: The engine.
-        stack: An empty stack; see :func:`throw_away_stack`.
-        file: The backup, checked already.
-        manifest: What it is of.
-        say: Called with each step.
-        wait: Waits until a started stack can be used.
-
-    Raises:
-        ToolkitError: It does not come up, or holds something else; one detail line each.
+    The file is checked already; for the stack see :func:`throw_away_stack`. ``wait`` waits until it can be used. Raises
+    ToolkitError where it does not come up, or holds something else, with one detail line each.
     """
     load_backup(client, stack, file, manifest, say)
     say(f"Starting the restored CVAT {stack.version} beside yours …")

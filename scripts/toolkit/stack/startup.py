@@ -47,14 +47,7 @@ _BESIDE = "leave it alone and start yours beside it: make up COMPOSE_PROJECT_NAM
 
 
 def prepare(client: "DockerClient", stack: Stack) -> Stack:
-    """Settle password, version and volumes before anything starts, and keep them.
-
-    Args:
-        client: The engine.
-        stack: The settings as they were found.
-
-    Returns:
-        The complete stack.
+    """Settle password, version and volumes before anything starts, and keep them; returns the complete stack.
 
     Raises:
         UsageError: The data belong to another version of CVAT than the one that is asked for.
@@ -138,13 +131,9 @@ def has_stale_containers(client: "DockerClient", stack: Stack) -> bool:
 
 
 def remove_stale_containers(client: "DockerClient", stack: Stack) -> bool:
-    """Remove the containers of a restore or upgrade that was killed; all volumes stay.
+    """Remove the containers of a restore or upgrade that was killed, and tell whether there were any; all volumes stay.
 
-    Returns:
-        Whether there were any.
-
-    Raises:
-        ToolkitError: Compose failed.
+    Raises ToolkitError where Compose failed.
     """
     if not has_stale_containers(client, stack):
         return False
@@ -157,18 +146,9 @@ DISCARDABLE = {"queue": ("cvat_redis_inmem", "cvat_inmem_db"), "cache": ("cvat_r
 
 
 def discard(client: "DockerClient", stack: Stack, what: str) -> str:
-    """Remove the queue or the cache, which the next start makes anew, empty.
+    """Remove the queue or the cache, which the next start makes anew, empty; returns the name of the volume.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        what: A key of :data:`DISCARDABLE`.
-
-    Returns:
-        The name of the volume that is gone.
-
-    Raises:
-        ToolkitError: The engine or compose refused.
+    ``what`` is a key of :data:`DISCARDABLE`. Raises ToolkitError where the engine or compose refused.
     """
     service, volume = DISCARDABLE[what]
     compose(stack, "rm", "--stop", "--force", service)
@@ -185,18 +165,10 @@ def end_crash_loops(client: "DockerClient", stack: Stack) -> None:
 
 
 def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> tuple[Stack, list[str]]:
-    """Pull the images that are not here yet, and keep their digests.
+    """Pull the images that are not here yet, and keep their digests; the terminal may show the progress.
 
-    Args:
-        client: The engine.
-        stack: The project.
-        show: Let the terminal show the progress.
-
-    Returns:
-        The stack that starts these images, and the images that were pulled.
-
-    Raises:
-        ToolkitError: An image cannot be had; the details name the cause.
+    Returns the stack that starts these images, and the images that were pulled. Raises ToolkitError where an image
+    cannot be had; the details name the cause.
     """
     missing = missing_images(client, stack)
     if not missing:
@@ -211,8 +183,7 @@ def pull_missing(client: "DockerClient", stack: Stack, show: bool) -> tuple[Stac
 def start_containers(stack: Stack) -> None:
     """Create what is missing, make anew what has changed, start what is stopped; harmless when all is up.
 
-    Raises:
-        ToolkitError: Compose failed; the details hold the likely cause.
+    Raises ToolkitError where Compose failed; the details hold the likely cause.
     """
     _explained(stack, "up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
 
@@ -235,21 +206,16 @@ def list_resources(client: "DockerClient", stack: Stack) -> list[str]:
 def destroy(client: "DockerClient", stack: Stack) -> None:
     """Remove containers, network and all volumes of the project, and forget which version its data were of.
 
-    Raises:
-        ToolkitError: Compose or the engine refuses.
+    Raises ToolkitError where Compose or the engine refuses.
     """
     remove_project(client, stack)
     save_values(stack.project, {VERSION_KEY: "", VOLUMES_KEY: "", REPLACED_KEY: "", PROJECT_KEY: ""})
 
 
 def prune(client: "DockerClient", stack: Stack) -> list[str]:
-    """Remove the volumes that restores have replaced.
+    """Remove the volumes that restores have replaced, and return those that are gone now.
 
-    Returns:
-        Those that are gone now.
-
-    Raises:
-        ToolkitError: The volumes in use are not where the settings say, or containers hold others than those.
+    Raises ToolkitError where the volumes in use are not where the settings say, or containers hold others than those.
     """
     replaced = unused_volumes(client, stack)
     if not replaced:
@@ -278,16 +244,10 @@ def remove_project(client: "DockerClient", stack: Stack) -> None:
 
 
 def from_to(wanted: str) -> tuple[Stack, Stack]:
-    """Find the stack as it is and as it is to be.
+    """Find the stack as it is, of the version that ``config/cvat.env`` keeps, and as it is to be.
 
-    Args:
-        wanted: The version to go to, with or without its ``v``.
-
-    Returns:
-        The old stack, of the version that ``config/cvat.env`` keeps, and the new one.
-
-    Raises:
-        UsageError: There is nothing to upgrade, or it is of that version already.
+    The version to go to is with or without its ``v``. Raises UsageError where there is nothing to upgrade, or it is of
+    that version already.
     """
     target = f"v{wanted}" if re.match(r"\d", wanted) else wanted
     outside = {name: value for name, value in os.environ.items() if name != VERSION_KEY}
@@ -301,20 +261,12 @@ def from_to(wanted: str) -> tuple[Stack, Stack]:
 
 
 def with_running_images(client: "DockerClient", stack: Stack) -> Stack:
-    """Return a stack with the images that its containers run.
+    """Return a stack with the images that its containers run; its version stays.
 
     They need not be those of the settings any more: a newer toolkit brings newer ones for what CVAT stands on, and the
     way back leads to the old ones.
 
-    Args:
-        client: The engine.
-        stack: The stack as its settings say.
-
-    Returns:
-        The same stack; its version stays.
-
-    Raises:
-        UsageError: A service does not run, so nobody could tell whether it worked before.
+    Raises UsageError where a service does not run, so nobody could tell whether it worked before.
     """
     states = service_states(client, stack)
     stopped = [state.service for state in states if not state.runs]
@@ -330,17 +282,10 @@ def by_tags(stack: Stack) -> Stack:
 
 
 def update_image_lock(client: "DockerClient", stack: Stack) -> tuple[Stack, list[str]]:
-    """Write down the digests that the registry gave for the stack's images.
+    """Write down the digests that the registry gave for the stack's images, which are here.
 
-    Args:
-        client: The engine.
-        stack: The project, whose images are here.
-
-    Returns:
-        The stack that starts these images, and one line for each that is not the one of the last pull.
-
-    Raises:
-        ToolkitError: The file cannot be written.
+    Returns the stack that starts these images, and one line for each that is not the one of the last pull. Raises
+    ToolkitError where the file cannot be written.
     """
     names = {by_tags(stack).image(service): stack.image(service) for service in SERVICES}
     digests = {tag: registry_digests(client, image) for tag, image in sorted(names.items())}

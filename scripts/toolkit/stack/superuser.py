@@ -38,14 +38,9 @@ _RESET = (
 def check_account(username: str, password: str) -> None:
     """Refuse a user name that CVAT would not take and a password that is no secret.
 
-    CVAT judges no password that is set from inside its container, so it is done here.
-
-    Args:
-        username: Letters, digits and ``@ . + - _``.
-        password: At least eight signs, not a number, not a known sample, not the user name.
-
-    Raises:
-        UsageError: Something is wrong with them; one detail line each, never the password itself.
+    CVAT judges no password that is set from inside its container, so it is done here. A name has letters, digits and
+    ``@ . + - _``; a password at least eight signs, and is no number, no known sample and not the user name. The
+    UsageError has one detail line each, never the password itself.
     """
     problems = []
     if not re.fullmatch(r"[\w.@+-]+", username) or len(username) > LONGEST_USERNAME:
