@@ -109,15 +109,7 @@ def is_interactive() -> bool:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Draw a progress bar on a terminal; elsewhere draw nothing.
-
-    Args:
-        what: What is going on, in a word or two.
-        total: How many steps there are.
-
-    Yields:
-        A function to call after each step.
-    """
+    """Draw a progress bar on a terminal, elsewhere nothing; yields a function to call after each step."""
     if not is_interactive():
         yield lambda: None
         return
@@ -131,11 +123,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """Keep one line on a terminal that shows what goes on; elsewhere draw nothing.
-
-    Yields:
-        A function to call with each new text.
-    """
+    """Keep a line on a terminal that shows what goes on, elsewhere nothing; yields a function to call with new text."""
     if not is_interactive():
         yield lambda text: None
         return
@@ -183,16 +171,9 @@ def ask(what: str, otherwise: str, secret: bool = False, confirm: bool = False) 
 
 
 def confirm_project(project: str, confirm: str | None, done: str, warning: str = "") -> None:
-    """Go on only when a project's name was given, or is typed now.
+    """Go on only when a project's name was given, or is typed now; raises UsageError otherwise.
 
-    Args:
-        project: The name.
-        confirm: What was given, if anything.
-        done: What does not happen otherwise, as "removed".
-        warning: What the question begins with.
-
-    Raises:
-        UsageError: Another name, or nobody can be asked.
+    ``done`` is what does not happen then, as "removed"; ``warning`` what the question begins with.
     """
     confirm = confirm or ask(f"{warning}The project's name ({project})", f"CONFIRM={project}")
     if confirm != project:
@@ -200,14 +181,7 @@ def confirm_project(project: str, confirm: str | None, done: str, warning: str =
 
 
 def show_wait(wait: Iterable[Progress]) -> float:
-    """Follow a wait to its end.
-
-    Args:
-        wait: The states as they come; what it raises passes through.
-
-    Returns:
-        The seconds that the wait took.
-    """
+    """Follow a wait to its end, and return the seconds that it took; what it raises passes through."""
     return _show_live(wait) if is_interactive() else _show_changes(wait)
 
 
@@ -241,17 +215,10 @@ def _show_changes(wait: Iterable[Progress]) -> float:
 
 
 def open_page(address: str, environ: Mapping[str, str] | None = None) -> bool:
-    """Open a page in the browser of the person.
+    """Open a page in the browser of the person; tell whether one was asked to.
 
-    Without a screen only the browser that `BROWSER` names is tried (VS Code sets one that opens on the person's
-    machine): what else there is would take over the terminal.
-
-    Args:
-        address: The page.
-        environ: The environment (`BROWSER`, `DISPLAY`, `WAYLAND_DISPLAY`).
-
-    Returns:
-        Whether a browser was asked to open it.
+    Without a screen (`DISPLAY`, `WAYLAND_DISPLAY`) only the browser that `BROWSER` names is tried (VS Code sets one
+    that opens on the person's machine): what else there is would take over the terminal.
     """
     import webbrowser
 

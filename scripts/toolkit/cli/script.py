@@ -193,15 +193,7 @@ def _with_words_of_make(arguments: list[str]) -> list[str]:
 
 
 def refuse_empty_paths(command: Callable[..., None], arguments: Sequence[str]) -> None:
-    """Refuse options that name a file or folder by an empty text.
-
-    Args:
-        command: The function behind a script, with typer's annotations.
-        arguments: What stands on its command line.
-
-    Raises:
-        UsageError: An option is empty.
-    """
+    """Refuse options on a command line that name a file or folder by an empty text, as UsageError."""
     from itertools import pairwise
 
     flags = set(_path_options(command))
@@ -212,14 +204,9 @@ def refuse_empty_paths(command: Callable[..., None], arguments: Sequence[str]) -
 
 
 def refuse_addresses(command: Callable[..., None], arguments: Sequence[str]) -> None:
-    """Refuse addresses such as s3://bucket/x where a file or folder of this machine is meant.
+    """Refuse addresses such as s3://bucket/x where a file or folder of this machine is meant, as UsageError.
 
-    Args:
-        command: The function behind a script, with typer's annotations.
-        arguments: What stands on its command line.
-
-    Raises:
-        UsageError: An option has one; it would become a local folder named s3:.
+    An option that has one would become a local folder named s3:.
     """
     from itertools import pairwise
     from pathlib import Path

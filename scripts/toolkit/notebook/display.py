@@ -33,12 +33,9 @@ class Output:
         self._handle: Any = None
 
     def show(self, template: str, text: str, /, **values: Any) -> None:
-        """Show something, in the place of what was shown before.
+        """Show a macro of ``notebook.html.jinja`` in the place of what was shown before.
 
-        Args:
-            template: Name of a macro in ``notebook.html.jinja``.
-            text: The same in plain text.
-            values: The macro's arguments; text is escaped.
+        ``text`` is the same in plain text, ``values`` are the macro's arguments, whose text is escaped.
         """
         from IPython.display import display
 
@@ -75,14 +72,7 @@ def warn(text: str) -> None:
 
 
 def from_top(path: Path) -> str:
-    """Write a path as it is seen from the top folder of the repository, which the notebook lies in.
-
-    Args:
-        path: An absolute path.
-
-    Returns:
-        The path below the top folder, or the absolute path of a place elsewhere.
-    """
+    """Write an absolute path as seen from the repository's top folder, which the notebook lies in, if it is below."""
     tops = [folder for folder in Path.cwd().parents if (folder / "scripts" / "toolkit").is_dir()]
     return str(path.relative_to(tops[0])) if tops and path.is_relative_to(tops[0]) else str(path)
 
@@ -94,15 +84,9 @@ _PER_CENT = re.compile(r"(\d{1,3})%")
 
 @contextmanager
 def progress(what: str, total: int, output: Output | None = None) -> Iterator[Callable[[], None]]:
-    """Draw a progress bar.
+    """Draw a progress bar; yields a function to call after each step.
 
-    Args:
-        what: What is going on, in a word or two.
-        total: How many steps there are.
-        output: Where to draw, for a bar that what it leads to takes the place of; otherwise a line stays at the end.
-
-    Yields:
-        A function to call after each step.
+    It is drawn in ``output`` if what it leads to takes its place there; otherwise a line stays at the end.
     """
     bar = _Bar(what, total, output or Output())
     bar.draw()
@@ -117,14 +101,7 @@ def progress(what: str, total: int, output: Output | None = None) -> Iterator[Ca
 
 @contextmanager
 def per_cent(what: str) -> Iterator[Callable[[], None]]:
-    """Draw a progress bar for work that counts in hundredths.
-
-    Args:
-        what: What is going on, in a word or two.
-
-    Yields:
-        A function to call for each hundredth.
-    """
+    """Draw a progress bar for work that counts in hundredths; yields a function to call for each."""
     bar = _Bar(what, 100, Output())
     bar.draw()
     try:
@@ -161,13 +138,9 @@ class _Bar:
 
 @contextmanager
 def status(what: str) -> Iterator[Callable[[str], None]]:
-    """Keep one line that shows what goes on; a percentage in it becomes a bar.
+    """Keep one line that shows what goes on; yields a function to call with each new text.
 
-    Args:
-        what: What is going on, in a word or two.
-
-    Yields:
-        A function to call with each new text.
+    A percentage in it becomes a bar.
     """
     output = Output()
     started = drawn = time.monotonic()
@@ -202,14 +175,7 @@ _NO_FOLDER = "(in no folder)"
 
 
 def of_folder(images: Sequence[Image]) -> Dataset:
-    """See images that are to be imported as a dataset, with their first folders as its classes.
-
-    Args:
-        images: The images.
-
-    Returns:
-        The dataset.
-    """
+    """See images that are to be imported as a dataset, with their first folders as its classes."""
     found = [
         DatasetImage(image.name, "", image.folder or _NO_FOLDER, str(image.path), image.size, (), None)
         for image in images
@@ -220,12 +186,7 @@ def of_folder(images: Sequence[Image]) -> Dataset:
 def of_zip(archive: zipfile.ZipFile, by_folder: bool) -> Dataset:
     """See the images of a zip as a dataset.
 
-    Args:
-        archive: The opened zip.
-        by_folder: Whether the first folders are the classes, as in an "ImageNet 1.0" export; else there is one class.
-
-    Returns:
-        The dataset.
+    With ``by_folder`` the first folders are the classes, as in an "ImageNet 1.0" export; else there is one class.
     """
     found = []
     for member in archive.infolist():
@@ -252,10 +213,7 @@ def _dataset(images: list[DatasetImage], open_image: Callable[[str], BinaryIO]) 
 def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
     """Show thumbnails of a dataset, with boxes if it has them.
 
-    Args:
-        dataset: The dataset.
-        caption: What one sees, in words.
-        per_class: Images of each class at most; they are spread evenly over all it has.
+    A class has ``per_class`` of them at most, which are spread evenly over all its images.
     """
     classes = [name for name in dataset.classes if name in _seen(dataset)]
     shown = dataclasses.replace(dataset, images=_of_classes(dataset, classes[:MOST_SECTIONS]))
@@ -319,13 +277,9 @@ def _show_error(
 
 
 def lines_of(error: BaseException) -> list[str]:
-    """Say what an error means.
+    """Say what an error or an interrupt means, whose notes say what was undone.
 
-    Args:
-        error: One of the toolkit's errors, of the file system, or an interrupt; its notes say what was undone.
-
-    Returns:
-        The lines to show; the first begins with a coloured "error:".
+    The first line begins with a coloured "error:".
     """
     details = [*getattr(error, "__notes__", ())]
     if isinstance(error, KeyboardInterrupt):

@@ -22,8 +22,7 @@ class WrongKernel(Exception):
 def prepare():  # type: ignore[no-untyped-def]
     """Check the kernel; from then on an error is shown as one message, not as a traceback.
 
-    Raises:
-        WrongKernel: It is too old, or lacks what the toolkit needs.
+    Raises WrongKernel where it is too old, or lacks what the toolkit needs.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if sys.version_info < (3, 11) or missing:

@@ -43,8 +43,7 @@ from toolkit.transfer.task import ImportOptions
 def open_configuration() -> ConfigurationFile:
     """Open the configuration.json beside the notebook, not yet checked, and show where it is.
 
-    Raises:
-        UsageError: It is missing (the message has the command that copies the sample) or is no JSON object.
+    Raises UsageError where it is missing (the message has the command that copies the sample) or is no JSON object.
     """
     folder = Path.cwd()
     if not os.path.lexists(DEFAULT_FILE):
@@ -86,11 +85,7 @@ def _shown(value: object) -> str:
 
 
 def show_project(api: Api, connection: Connection, project_id: int) -> list[Label]:
-    """Show the project that one is signed in to see, and return its labels.
-
-    Raises:
-        ToolkitError: There is no such project, or the server did not answer.
-    """
+    """Show the project that one is signed in to see, and return its labels; raises ToolkitError where there is none."""
     labels = api.labels(project_id)
     tasks = api.tasks(project_id)
     name = api.project_name(project_id)
@@ -109,8 +104,7 @@ def show_project(api: Api, connection: Connection, project_id: int) -> list[Labe
 def find_and_check(keys: ImportKeys) -> FoundImages:
     """Find the images, look into each, and show what will be imported, and what is left out.
 
-    Raises:
-        ToolkitError: There are none, or some cannot be imported; all are named.
+    Raises ToolkitError where there are none, or some cannot be imported; all are named.
     """
     found = find_images(keys.import_dir, keys.import_image_extension)
     with progress("checking images", len(found.images)) as advance:
@@ -127,22 +121,11 @@ def find_and_check(keys: ImportKeys) -> FoundImages:
 def import_task(
     connection: Connection, keys: ImportKeys, images: Sequence[Image], tags_from_folders: bool = False
 ) -> int:
-    """Import the images as one task; if that fails or is interrupted, the task is deleted again.
+    """Import the images as one task, and return its number; if that fails or is interrupted, it is deleted again.
 
-    What a killed kernel has left of an import of the same name and folder is deleted first, if it is unfinished.
-
-    Args:
-        connection: The server.
-        keys: The project and the task's name.
-        images: The images.
-        tags_from_folders: Tag each image with the name of its first folder.
-
-    Returns:
-        The task's number.
-
-    Raises:
-        ToolkitError: It failed.
-        KeyboardInterrupt: It was interrupted; a note says what was undone.
+    What a killed kernel has left of an import of the same name and folder is deleted first, if it is unfinished. With
+    ``tags_from_folders`` each image is tagged with the name of its first folder. A note of the interrupt says what was
+    undone.
     """
     said: list[str] = []
     name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
@@ -190,8 +173,7 @@ _EXPORT_STOPPED = "the export was given up: no zip and no temporary file was lef
 def check_export(connection: Connection, keys: ExportKeys, labels: list[Label], overwrite: bool = False) -> None:
     """Check, before the server works for it, that the export can be made and put where it belongs.
 
-    Raises:
-        ToolkitError: There is an older export, or the format does not fit.
+    Raises ToolkitError where there is an older export, or the format does not fit.
     """
     check_target(_export_target(keys), overwrite)
     check_format(keys.export_format, None, labels)
@@ -206,20 +188,7 @@ def _export_target(keys: ExportKeys) -> Path:
 
 
 def export(connection: Connection, keys: ExportKeys, overwrite: bool = False) -> Path:
-    """Export the dataset of the project.
-
-    Args:
-        connection: The server.
-        keys: What to export, and where to.
-        overwrite: Whether an older export is replaced.
-
-    Returns:
-        The zip.
-
-    Raises:
-        ToolkitError: It failed; nothing is left behind.
-        KeyboardInterrupt: It was interrupted; nothing is left behind.
-    """
+    """Export the dataset of the project, and return the zip; if it fails or is interrupted, nothing is left behind."""
     target = _export_target(keys)
     request = Export(keys.cvat_project_id, keys.export_format, target, overwrite)
     try:
@@ -319,17 +288,8 @@ def warn_of_other_exports(configuration: ConfigurationFile, keys: ConvertKeys) -
 def convert(keys: ConvertKeys, split_method: str = "reference", overwrite: bool = False) -> Converted:
     """Make the dataset; it appears as a whole or not at all.
 
-    Args:
-        keys: What to convert, where to, and how to split.
-        split_method: "reference", "stratified", "stable", or of boxes "subsets".
-        overwrite: Whether a dataset that is there is replaced.
-
-    Returns:
-        What was made.
-
-    Raises:
-        ToolkitError: It failed; the folder is as it was before.
-        KeyboardInterrupt: It was interrupted; the folder is as it was before.
+    The method of the split is "reference", "stratified", "stable", or of boxes "subsets". If it fails or is
+    interrupted, the folder is as it was before.
     """
     rules = Rules(keys.dataset_conversion_validation_split, keys.dataset_conversion_seed, SplitMethod(split_method))
     request = Request(
