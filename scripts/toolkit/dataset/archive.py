@@ -1,16 +1,17 @@
 """An export as a zip: its members, vetted before one byte of them is unpacked."""
 
 import hashlib
+import marshal
 import os
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
-from typing import IO, NamedTuple
+from typing import IO, Generic, NamedTuple, TypeVar, overload
 
-from toolkit.core.compact import Compact
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
 from toolkit.core.storage import Address, Place
@@ -28,6 +29,48 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCHED = 0x20
 _UTF8 = 0x800
 _HAS_DESCRIPTOR = 0x8
+
+
+_Row = TypeVar("_Row", bound=NamedTuple)
+_MARSHAL = 2
+"""Of the form that marshal writes; those after it look for what is there twice, which is slow and finds nothing."""
+
+
+class Compact(Sequence[_Row], Generic[_Row]):
+    """Named tuples of texts and numbers, each made anew when it is asked for.
+
+    As objects a million of them take several times the memory, and every round of the garbage collector looks at all.
+    """
+
+    def __init__(self, kind: type[_Row], rows: Iterable[_Row] = ()) -> None:
+        self._kind = kind
+        self._content = bytearray()
+        self._edges = array("Q", [0])
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: _Row) -> None:
+        """Add one at the end."""
+        self._content += marshal.dumps(tuple(row), _MARSHAL)
+        self._edges.append(len(self._content))
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> _Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_Row]: ...
+    def __getitem__(self, index: int | slice) -> _Row | list[_Row]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
+        at = range(len(self))[index]
+        return tuple.__new__(self._kind, marshal.loads(self._content[self._edges[at] : self._edges[at + 1]]))
+
+    def __iter__(self) -> Iterator[_Row]:
+        kind, content = self._kind, self._content
+        for start, end in pairwise(self._edges):
+            yield tuple.__new__(kind, marshal.loads(content[start:end]))
 
 
 class Member(NamedTuple):

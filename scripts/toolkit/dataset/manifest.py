@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from toolkit import __version__
-from toolkit.core.compact import Compact
 from toolkit.core.errors import ToolkitError
 from toolkit.core.storage import Place
 from toolkit.core.text import format_size
 from toolkit.dataset import labels
-from toolkit.dataset.archive import Archive
+from toolkit.dataset.archive import Archive, Compact
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.exports import Export, Exports
 from toolkit.dataset.layout import (
