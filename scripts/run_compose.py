@@ -73,7 +73,7 @@ def _run(stack: "Stack", arguments: tuple[str, ...]) -> int:
     from toolkit.config.local_cvat import PASSWORD_KEY
     from toolkit.core.errors import ToolkitError
     from toolkit.stack import startup
-    from toolkit.stack.compose import compose_command, compose_environment, shared_descriptors
+    from toolkit.stack.compose import compose_command, shared_descriptors
     from toolkit.stack.engine import engine
 
     with engine() as client:
@@ -85,7 +85,7 @@ def _run(stack: "Stack", arguments: tuple[str, ...]) -> int:
     stack = stack if PASSWORD_KEY in stack.settings else stack.with_settings(**{PASSWORD_KEY: "not-made-yet"})
     return subprocess.run(
         compose_command(stack, *arguments),
-        env=compose_environment(stack),
+        env=stack.environment(),
         pass_fds=shared_descriptors,
         check=False,
     ).returncode

@@ -6,7 +6,7 @@ Results go to standard output, everything else to standard error, so that ``--js
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -214,7 +214,7 @@ def _show_changes(wait: Iterable[Progress]) -> float:
     return seconds
 
 
-def open_page(address: str, environ: Mapping[str, str] | None = None) -> bool:
+def open_page(address: str) -> bool:
     """Open a page in the browser of the person; tell whether one was asked to.
 
     Without a screen (`DISPLAY`, `WAYLAND_DISPLAY`) only the browser that `BROWSER` names is tried (VS Code sets one
@@ -222,9 +222,8 @@ def open_page(address: str, environ: Mapping[str, str] | None = None) -> bool:
     """
     import webbrowser
 
-    environ = os.environ if environ is None else environ
-    has_screen = sys.platform in ("darwin", "win32") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-    if not has_screen and not environ.get("BROWSER"):
+    has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen and not os.environ.get("BROWSER"):
         return False
     try:
         with secrets_hidden():

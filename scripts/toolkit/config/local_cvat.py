@@ -22,7 +22,7 @@ from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import try_lock, write_atomically
-from toolkit.core.secrets import SECRETS
+from toolkit.core.secrets import SECRETS, without_secrets
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE_FILE = ROOT / "compose" / "compose.yml"
@@ -131,10 +131,9 @@ class Stack:
         """Return the same stack with another project name or other settings."""
         return replace(self, project=project or self.project, settings={**self.settings, **settings})
 
-    def environment(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the environment for a program that reads the compose file."""
-        environ = os.environ if environ is None else environ
-        outside = {name: value for name, value in environ.items() if not name.startswith("COMPOSE_")}
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a compose call: of all secrets it gets the database's password alone."""
+        outside = {name: value for name, value in without_secrets().items() if not name.startswith("COMPOSE_")}
         digests = {f"{_image_name(service)}_DIGEST": _digest(self, service) for service in SERVICES}
         return {**outside, **self.settings, **digests, "COMPOSE_PROJECT_NAME": self.project}
 

@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECRETS = frozenset(
@@ -18,13 +18,12 @@ SECRETS = frozenset(
 """Variables whose values are secret."""
 
 
-def without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def without_secrets() -> dict[str, str]:
     """Copy the environment, without :data:`SECRETS`, for a program that is to know none of them.
 
     The rest stays: docker, uv and browsers want their own variables, proxies, the home and the PATH.
     """
-    given = os.environ if environ is None else environ
-    return {name: value for name, value in given.items() if name not in SECRETS}
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
 @contextmanager

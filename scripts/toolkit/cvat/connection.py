@@ -128,14 +128,13 @@ class Connection:
         return f"{browser_url(self.url)}/projects/{project_id}"
 
 
-def browser_url(url: str, environ: Mapping[str, str] | None = None) -> str:
+def browser_url(url: str) -> str:
     """Return the address at which a person's browser finds a server of this machine; any other address as it is.
 
     In GitHub Codespaces that is the forwarded port; the variables that name it are described at
     https://docs.github.com/en/codespaces/developing-in-a-codespace/default-environment-variables-for-your-codespace
     """
-    environ = os.environ if environ is None else environ
-    name, domain = environ.get("CODESPACE_NAME"), environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    name, domain = os.environ.get("CODESPACE_NAME"), os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
     parts = urlsplit(url)
     if not name or not domain or parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         return url
@@ -147,7 +146,6 @@ def default_url(environ: Mapping[str, str] | None = None) -> str:
 
     Raises UsageError where a setting of the stack is wrong.
     """
-    environ = os.environ if environ is None else environ
     return find_stack(environ).url
 
 

@@ -175,9 +175,9 @@ def login_problem(url: str, timeout: float | None = None) -> str | None:
     return None if answer.status < 500 else f"signing in is {answer.status}"
 
 
-def server_version(url: str, authorization: str | None = None) -> str:
+def server_version(url: str) -> str:
     """Return the version that the server gives itself; raises ToolkitError where it does not answer, or is no CVAT."""
-    answer = ask(url, ABOUT_PATH, authorization=authorization)
+    answer = ask(url, ABOUT_PATH)
     about = answer.json()
     if answer.status != 200 or not isinstance(about, dict) or not isinstance(about.get("version"), str):
         if trouble := busy(url, answer.status):

@@ -215,7 +215,8 @@ def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
 
     A class has ``per_class`` of them at most, which are spread evenly over all its images.
     """
-    classes = [name for name in dataset.classes if name in _seen(dataset)]
+    seen = {label for image in dataset.images for label in _labels(image)}
+    classes = [name for name in dataset.classes if name in seen]
     shown = dataclasses.replace(dataset, images=_of_classes(dataset, classes[:MOST_SECTIONS]))
     output = Output()
     with progress("drawing thumbnails", count_thumbnails(shown, per_class), output) as advance:
@@ -233,10 +234,6 @@ def show_sheet(dataset: Dataset, caption: str, per_class: int = 8) -> None:
 
 def _labels(image: DatasetImage) -> set[str]:
     return {image.label} if image.label is not None else {box.label for box in image.boxes}
-
-
-def _seen(dataset: Dataset) -> set[str]:
-    return {label for image in dataset.images for label in _labels(image)}
 
 
 def _of_classes(dataset: Dataset, classes: Sequence[str]) -> list[DatasetImage]:

@@ -58,11 +58,6 @@ def compose_command(stack: Stack, *arguments: str) -> list[str]:
     return [docker_program(), "compose", "--file", str(COMPOSE_FILE), "--project-name", stack.project, *arguments]
 
 
-def compose_environment(stack: Stack) -> dict[str, str]:
-    """Return the environment of a compose call: of all secrets it gets the database's password alone."""
-    return stack.environment(without_secrets())
-
-
 def compose(
     stack: Stack,
     *arguments: str,
@@ -82,7 +77,7 @@ def compose(
     with _signals_ignored() if ignore_signals else nullcontext():
         call = subprocess.run(
             compose_command(stack, *arguments),
-            env=compose_environment(stack),
+            env=stack.environment(),
             stdin=subprocess.DEVNULL,
             stdout=None if show else subprocess.PIPE,
             stderr=None if show else subprocess.PIPE,
@@ -143,7 +138,7 @@ def compose_input(stack: Stack, pieces: Iterable[bytes], *arguments: str) -> Non
 def _start(stack: Stack, arguments: Iterable[str], said: IO[bytes], reads: bool = False) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         compose_command(stack, *arguments),
-        env=compose_environment(stack),
+        env=stack.environment(),
         stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
         stdout=said if reads else subprocess.PIPE,
         stderr=said,
@@ -158,6 +153,6 @@ def _check(call: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
         raise ToolkitError(f"a command inside the stack failed (exit code {call.returncode})", last_words(lines))
 
 
-def last_words(lines: list[str], count: int = 8) -> list[str]:
+def last_words(lines: list[str]) -> list[str]:
     """Return the last lines that say something."""
-    return [line.strip() for line in lines if line.strip()][-count:]
+    return [line.strip() for line in lines if line.strip()][-8:]

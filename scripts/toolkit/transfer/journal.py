@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -113,10 +113,9 @@ class Journal:
             self._path = None
 
 
-def journal_folder(environ: Mapping[str, str] | None = None) -> Path:
+def journal_folder() -> Path:
     """Return the folder of the journals."""
-    environ = os.environ if environ is None else environ
-    named = environ.get("XDG_STATE_HOME", "")
+    named = os.environ.get("XDG_STATE_HOME", "")
     base = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
     return base / "cvat-toolkit" / "imports"
 
@@ -161,7 +160,7 @@ def interrupted_imports(target: ImportTarget, folder: Path | None = None) -> Ite
     """
     found = []
     with ExitStack() as stack:
-        for path in sorted(_journals(folder, f"{target.key}-*.json"), key=_age):
+        for path in sorted(_journals(folder or journal_folder(), f"{target.key}-*.json"), key=_age):
             with suppress(OSError):
                 stack.enter_context(try_lock(_lock_of(path)))
                 record = _read(path)
@@ -172,10 +171,10 @@ def interrupted_imports(target: ImportTarget, folder: Path | None = None) -> Ite
         yield found
 
 
-def concurrent_imports(journal: Journal, folder: Path | None = None) -> list[ImportTarget]:
+def concurrent_imports(journal: Journal) -> list[ImportTarget]:
     """Find other runs that import the same folder into the same project at this moment, under whatever name."""
     target, found = journal.record.target, []
-    for path in _journals(folder, "*.json"):
+    for path in _journals(journal_folder(), "*.json"):
         record = _read(path)
         if path == journal._path or record is None or not _is_locked(path):
             continue
@@ -201,8 +200,7 @@ def _is_locked(path: Path) -> bool:
         return False
 
 
-def _journals(folder: Path | None, pattern: str) -> list[Path]:
-    folder = folder or journal_folder()
+def _journals(folder: Path, pattern: str) -> list[Path]:
     try:
         return list(folder.glob(pattern)) if _is_ours(folder) else []
     except OSError:
