@@ -177,5 +177,5 @@ def test_an_address_never_becomes_a_local_folder(
     done = run_script(script, *more, option, address, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
-    assert "pass" not in done.stderr
+    assert "key:pass" not in done.stderr
     assert list(tmp_path.iterdir()) == []
