@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from toolkit import __version__
 from toolkit.core.errors import ProblemsFound, ToolkitError, UsageError
+from toolkit.core.files import make_folders
 from toolkit.core.safe_names import fold, is_junk
 from toolkit.core.storage import Place
 from toolkit.core.workers import Engine
@@ -301,10 +302,8 @@ class _Dataset:
 
     def move_images(self, unpacked: Path, tree: Path) -> None:
         """Give the images of the unpacked export their places, and make all folders."""
-        for folder in (IMAGES, BOXES, ANNOTATIONS):
-            (tree / folder).mkdir()
-        for side in self._used_sides:
-            (tree / BOXES / side).mkdir()
+        make_folders(tree, (IMAGES, BOXES, ANNOTATIONS))
+        make_folders(tree / BOXES, self._used_sides)
         sides: dict[str, tuple[str, ...]] = dict.fromkeys(self._used_sides, ())
         write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename)
 
