@@ -31,12 +31,29 @@ _UTF8 = 0x800
 _HAS_DESCRIPTOR = 0x8
 
 
+_Item = TypeVar("_Item")
 _Row = TypeVar("_Row", bound=NamedTuple)
 _MARSHAL = 2
 """Of the form that marshal writes; those after it look for what is there twice, which is slow and finds nothing."""
 
 
-class Compact(Sequence[_Row], Generic[_Row]):
+class Computed(Sequence[_Item], Generic[_Item]):
+    """A sequence whose items are made anew whenever they are asked for."""
+
+    def at(self, index: int) -> _Item:
+        """Make the item at an index from 0 on."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> _Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_Item]: ...
+    def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
+        places = range(len(self))[index]
+        return self.at(places) if isinstance(places, int) else [self.at(place) for place in places]
+
+
+class Compact(Computed[_Row]):
     """Named tuples of texts and numbers, each made anew when it is asked for.
 
     As objects a million of them take several times the memory, and every round of the garbage collector looks at all.
@@ -57,15 +74,9 @@ class Compact(Sequence[_Row], Generic[_Row]):
     def __len__(self) -> int:
         return len(self._edges) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> _Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[_Row]: ...
-    def __getitem__(self, index: int | slice) -> _Row | list[_Row]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(len(self))[index]]
-        at = range(len(self))[index]
-        return tuple.__new__(self._kind, marshal.loads(self._content[self._edges[at] : self._edges[at + 1]]))
+    def at(self, index: int) -> _Row:
+        """Make a row."""
+        return tuple.__new__(self._kind, marshal.loads(self._content[self._edges[index] : self._edges[index + 1]]))
 
     def __iter__(self) -> Iterator[_Row]:
         kind, content = self._kind, self._content

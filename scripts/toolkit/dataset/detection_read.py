@@ -9,16 +9,8 @@ from toolkit.core.safe_names import unsafe_names
 from toolkit.dataset.archive import Archive, open_archive
 from toolkit.dataset.detection_json import read_coco, read_datumaro
 from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage
-from toolkit.dataset.detection_text import (
-    read_cvat,
-    read_kitti,
-    read_labelme,
-    read_mot,
-    read_open_images,
-    read_voc,
-    read_widerface,
-    read_yolo,
-)
+from toolkit.dataset.detection_text import read_kitti, read_mot, read_open_images, read_widerface, read_yolo
+from toolkit.dataset.detection_xml import read_cvat, read_labelme, read_voc
 from toolkit.dataset.export_files import Kind, LabelFiles, LabelProblem, is_image, recognise
 
 READERS: dict[str, Callable[[Annotations], None]] = {

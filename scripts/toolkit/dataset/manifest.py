@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from toolkit import __version__
 from toolkit.core.errors import ToolkitError
 from toolkit.core.storage import Place
 from toolkit.core.text import format_size
 from toolkit.dataset import labels
-from toolkit.dataset.archive import Archive, Compact
+from toolkit.dataset.archive import Archive, Compact, Computed
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.exports import Export, Exports
 from toolkit.dataset.layout import (
@@ -195,7 +195,7 @@ def record_dataset(
     )
 
 
-class _Records(Sequence[ImageRecord]):
+class _Records(Computed[ImageRecord]):
     """The records of images, each made when it is asked for."""
 
     def __init__(
@@ -210,13 +210,8 @@ class _Records(Sequence[ImageRecord]):
     def __len__(self) -> int:
         return len(self._images)
 
-    @overload
-    def __getitem__(self, index: int) -> ImageRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ImageRecord]: ...
-    def __getitem__(self, index: int | slice) -> ImageRecord | list[ImageRecord]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(len(self))[index]]
+    def at(self, index: int) -> ImageRecord:
+        """Make the record of an image."""
         image, side = self._images[index], self._sides[index]
         return ImageRecord(
             f"{side}/{image.place}",

@@ -65,18 +65,22 @@ def check_target(target: Place, overwrite: bool, parts: tuple[str, ...] = FIRST_
         raise UsageError(f"{target} is not a folder: name the folder for the dataset (--output-dir)")
     if (outer := _dataset_around(target)) is not None:
         raise UsageError(f"{target} lies in the dataset {outer}: name a folder outside of it (--output-dir)")
-    there = dataset_in(target)
-    if there and not overwrite:
-        raise ToolkitError(
-            f"{target} already contains a dataset ({', '.join(there)}): "
-            "remove it, set another directory, or replace it with --overwrite"
-        )
+    if not overwrite:
+        _refuse_dataset(target, dataset_in(target), "directory")
     replaced = {*SPECIFIED, *recorded_parts(target / MANIFEST)}
     for name in parts:
         if name not in replaced and os.path.lexists(target / name):
             raise ToolkitError(f"{target / name} is in the way: move it away or set another directory")
         if os.path.ismount(target / name):
             raise ToolkitError(f"{target / name} is a mount point, which cannot be replaced: mount {target} instead")
+
+
+def _refuse_dataset(target: Place, there: Sequence[str], place: str) -> None:
+    if there:
+        raise ToolkitError(
+            f"{target} already contains a dataset ({', '.join(there)}): "
+            f"remove it, set another {place}, or replace it with --overwrite"
+        )
 
 
 def dataset_in(target: Place) -> list[str]:
@@ -204,12 +208,8 @@ def check_stored_target(target: Address, overwrite: bool, parts: Iterable[str]) 
     """
     if target.is_file():
         raise ToolkitError(f"{target} is an object: name a prefix for the dataset (--output-dir)")
-    there = stored_dataset_in(target)
-    if there and not overwrite:
-        raise ToolkitError(
-            f"{target} already contains a dataset ({', '.join(there)}): "
-            "remove it, set another address, or replace it with --overwrite"
-        )
+    if not overwrite:
+        _refuse_dataset(target, stored_dataset_in(target), "address")
     replaced = {*SPECIFIED, *recorded_parts(target / MANIFEST), *_begun(target)}
     if in_the_way := sorted((target.names() & set(parts)) - replaced):
         raise ToolkitError(f"{target / in_the_way[0]} is in the way: move it away or set another address")

@@ -7,7 +7,7 @@ import struct
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
 from isal.isal_zlib import IsalError
@@ -15,7 +15,7 @@ from isal.isal_zlib import IsalError
 from toolkit.core.files import refused_name
 from toolkit.core.images import EXIF_SIZE, HEAD_SIZE, is_turned, other_format
 from toolkit.core.workers import run_processes, worker_count
-from toolkit.dataset.archive import Archive, Member, refused
+from toolkit.dataset.archive import Archive, Computed, Member, refused
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -219,7 +219,7 @@ def open_member(archive: Archive, member: Member) -> io.BufferedReader:
     return io.BufferedReader(_MemberStream(archive, member), _STREAM_SIZE)
 
 
-class Hashes(Sequence[bytes]):
+class Hashes(Computed[bytes]):
     """The SHA-256 of each of some files, in one piece of memory."""
 
     def __init__(self, count: int) -> None:
@@ -233,14 +233,9 @@ class Hashes(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.digests) // _DIGEST_SIZE
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(len(self))[index]]
-        start = _DIGEST_SIZE * range(len(self))[index]
+    def at(self, index: int) -> bytes:
+        """Give the hash of a file."""
+        start = _DIGEST_SIZE * index
         return bytes(self.digests[start : start + _DIGEST_SIZE])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
@@ -16,6 +16,7 @@ from toolkit.core.storage import Address, Place
 from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads, run_processes, worker_count
 from toolkit.dataset import detection_manifest, labels
+from toolkit.dataset.archive import Computed
 from toolkit.dataset.detection_manifest import DetectionManifest, is_detection
 from toolkit.dataset.layout import (
     ALIASES,
@@ -154,7 +155,7 @@ def _tops(manifest: Manifest | DetectionManifest) -> list[str]:
     return [*manifest.sides, *([EXPORTED] if EXPORTED in manifest.parts else [])]
 
 
-class _Expectations(Sequence[_Expected]):
+class _Expectations(Computed[_Expected]):
     """The files that a manifest tells of, each made when it is asked for."""
 
     def __init__(self, manifest: Manifest | DetectionManifest) -> None:
@@ -179,13 +180,8 @@ class _Expectations(Sequence[_Expected]):
     def __len__(self) -> int:
         return len(self._images) + len(self._exported) + len(self._others)
 
-    @overload
-    def __getitem__(self, index: int) -> _Expected: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[_Expected]: ...
-    def __getitem__(self, index: int | slice) -> _Expected | list[_Expected]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(len(self))[index]]
+    def at(self, index: int) -> _Expected:
+        """Give a file."""
         count = len(self._images)
         if index < count:
             image = self._images[index]

@@ -210,6 +210,8 @@ def _fetch_stored(
         _Attempts(connection, export, progress, partial, stop).make()
         check_target(target, export.overwrite)  # may have appeared meanwhile
         partial.rename(target)
+    except FileNotFoundError:
+        raise ToolkitError(f"{target}: another export to the same address has taken its place: run again") from None
     finally:
         partial.unlink(missing_ok=True)
 
