@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import BOMB_RATIO, BOMB_SIZE, is_bomb, unsafe_names
 from toolkit.dataset import archive
-from toolkit.dataset.archive import Archive, open_archive
+from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, open_archive, raw_bytes
 
 Entry = tuple[zipfile.ZipInfo | str, bytes]
 
@@ -120,7 +120,7 @@ def test_members_come_with_place_size_and_sum(tmp_path: Path) -> None:
     assert second.limit == data.index(b"PK\1\2")
     assert second.packed < second.size
     assert {first.method, second.method} == {zipfile.ZIP_DEFLATED}
-    assert not first.has_descriptor
+    assert not first.flags & HAS_DESCRIPTOR
 
 
 def test_members_are_in_the_order_of_their_place_not_of_the_directory(tmp_path: Path) -> None:
@@ -168,20 +168,20 @@ def streamed(force_zip64: bool = False) -> bytes:
 def test_a_streamed_archive_says_that_sums_stand_behind_the_data(tmp_path: Path, force_zip64: bool) -> None:
     found = opened(tmp_path, streamed(force_zip64))
     assert names(found) == ["cat/1.jpg", "dog/日.jpg"]
-    assert all(member.has_descriptor and member.size == 3 for member in found.members)
+    assert all(member.flags & HAS_DESCRIPTOR and member.size == 3 for member in found.members)
 
 
 @pytest.mark.parametrize(("name", "raw"), [("日.jpg", "日.jpg".encode()), ("plain.jpg", b"plain.jpg")])
 def test_a_name_is_known_by_the_bytes_that_the_archive_has(tmp_path: Path, name: str, raw: bytes) -> None:
     (member,) = opened(tmp_path, zipped((name, b"x"))).members
-    assert (member.name, member.raw_name()) == (name, raw)
+    assert (member.name, raw_bytes(member.name, member.flags)) == (name, raw)
 
 
 def test_a_name_without_the_mark_for_utf8_is_read_as_dos_wrote_it(tmp_path: Path) -> None:
     data = zipped(("cat/caf+.jpg", b"x")).replace(b"caf+", b"caf\x82")
     (member,) = opened(tmp_path, data).members
     assert member.name == "cat/caf\u00e9.jpg"
-    assert member.raw_name() == b"cat/caf\x82.jpg"
+    assert raw_bytes(member.name, member.flags) == b"cat/caf\x82.jpg"
 
 
 def test_a_name_that_is_marked_as_utf8_and_is_not_is_no_whole_zip(tmp_path: Path) -> None:
@@ -614,3 +614,10 @@ def test_a_cut_anywhere_is_refused_or_leaves_members_within_the_file(tmp_path: P
         with contextlib.suppress(ToolkitError), open_archive(put(tmp_path, data)) as found:
             assert lost == 1
             assert all(0 <= member.offset <= member.limit <= len(data) for member in found.members)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.lists(PARTS, min_size=1, max_size=3), st.booleans()), max_size=6))
+def test_names_are_judged_the_same_beside_one_that_is_unsafe(paths: list[tuple[list[str], bool]]) -> None:
+    given = ["/".join(parts) + "/" * is_folder for parts, is_folder in paths]
+    assert list(unsafe_names(given)) == list(unsafe_names([*given, "bad\\name"]))[:-1]

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ def is_text_bomb(size: int, packed: int) -> bool:
 
 _SUSPECT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(?:^|/)\.{0,2}(?:/|$)|^[A-Za-z]:(?:/|$)")
 
+_SUSPECT_LINE = re.compile(_SUSPECT.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"), re.MULTILINE)
+"""The same in many names, a line each."""
+
 
 def unsafe_names(names: Iterable[str], lookalikes: Lookalikes | None = None) -> Iterator[str]:
     """Yield a line for each name that must not be unpacked: the name and what is wrong with it.
@@ -47,12 +50,13 @@ def unsafe_names(names: Iterable[str], lookalikes: Lookalikes | None = None) -> 
         names: Member names as the archive has them; those of folders end with a slash.
         lookalikes: Takes up the names that some file systems tell apart and others do not; None finds them unsafe.
     """
+    names = list(names)
+    if _are_plain(names):
+        return
     seen = _Seen()
     for name in names:
         path = name[:-1] if name.endswith("/") else name
-        reason = _unsafe(path)
-        if reason is None and len(path) * 4 > LONGEST_PART:
-            reason = _too_long(path)
+        reason = problem_with_name(path)
         if reason is None and (clash := seen.clash(path, is_folder=path is not name)) is not None:
             if lookalikes is not None and not clash.is_exact:
                 lookalikes.append((path, clash.other))
@@ -62,9 +66,31 @@ def unsafe_names(names: Iterable[str], lookalikes: Lookalikes | None = None) -> 
             yield f"{name}: {reason}"
 
 
-def _unsafe(path: str) -> str | None:
+def _are_plain(names: Sequence[str]) -> bool:
+    """Tell of all at once that nothing is wrong with any, as in nearly every archive; False says nothing."""
+    paths = [name.removesuffix("/") for name in names]
+    text = "\n".join(paths)
+    if text.count("\n") >= max(len(paths), 1) or _SUSPECT_LINE.search(text):
+        return False
+    if any(len(path) * 4 > LONGEST_PART and _too_long(path) for path in paths):
+        return False
+    files = [name for name in names if not name.endswith("/")]
+    folders = {name[:-1] for name in names if name.endswith("/")}
+    if len(files) + len(folders) < len(names):
+        return False
+    above = {path.rpartition("/")[0] for path in paths} - {""}
+    while not above <= folders:
+        folders |= above
+        above = {path.rpartition("/")[0] for path in above} - {""}
+    folded = set(fold("\n".join(files)).split("\n")) if files else set()
+    folded_folders = {fold(folder) for folder in folders}
+    return len(folded) == len(files) and len(folded_folders) == len(folders) and folded.isdisjoint(folded_folders)
+
+
+def problem_with_name(path: str) -> str | None:
+    """Say why a path must not be unpacked, whatever others there are; None if it may."""
     if not _SUSPECT.search(path):
-        return None
+        return _too_long(path) if len(path) * 4 > LONGEST_PART else None
     if path.startswith("/") or re.match(r"[A-Za-z]:(/|$)", path):
         return "is an absolute path"
     if "\\" in path:

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar, overload
 
 from toolkit.core.errors import ToolkitError, UsageError
@@ -28,7 +29,8 @@ _LONGEST_END = _END_SIZE + 0xFFFF + 20 + _END64_SIZE
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCHED = 0x20
 _UTF8 = 0x800
-_HAS_DESCRIPTOR = 0x8
+HAS_DESCRIPTOR = 0x8
+"""The flag of a member whose sizes and CRC stand behind the data instead of in the local header."""
 
 
 _Item = TypeVar("_Item")
@@ -49,8 +51,14 @@ class Computed(Sequence[_Item], Generic[_Item]):
     @overload
     def __getitem__(self, index: slice) -> list[_Item]: ...
     def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
-        places = range(len(self))[index]
-        return self.at(places) if isinstance(places, int) else [self.at(place) for place in places]
+        if isinstance(index, slice):
+            return [self.at(place) for place in range(len(self))[index]]
+        if not 0 <= index < len(self):
+            index = range(len(self))[index]
+        return self.at(index)
+
+    def __iter__(self) -> Iterator[_Item]:
+        return map(self.at, range(len(self)))
 
 
 class Compact(Computed[_Row]):
@@ -107,15 +115,10 @@ class Member(NamedTuple):
     method: int
     flags: int
 
-    def raw_name(self, prefix: str = "") -> bytes:
-        """Give the name's bytes as the archive has them, without the prefix."""
-        name = self.name[len(prefix) :]
-        return name.encode("utf-8" if self.flags & _UTF8 or name.isascii() else "cp437")
 
-    @property
-    def has_descriptor(self) -> bool:
-        """Whether sizes and CRC stand behind the data instead of in the local header."""
-        return bool(self.flags & _HAS_DESCRIPTOR)
+def raw_bytes(name: str, flags: int) -> bytes:
+    """Give the bytes of a member's name, without the prefix, as the archive has them."""
+    return name.encode("utf-8" if flags & _UTF8 or name.isascii() else "cp437")
 
 
 class Archive(NamedTuple):
@@ -196,6 +199,20 @@ def reopen(archive: Archive) -> Iterator[Archive]:
         yield archive._replace(descriptor=found.descriptor)
 
 
+def may_hold(path: Path, name: str) -> bool:
+    """Tell quickly whether a file is a zip whose directory has a name somewhere, in ASCII; OSError if it is not read.
+
+    The archive need not be whole, nor fit to be unpacked.
+    """
+    with path.open("rb") as stream:
+        try:
+            start, length, _, _ = _find_directory(stream, path.stat().st_size)
+        except _BadDirectory:
+            return False
+        stream.seek(start)
+        return name.encode() in stream.read(length)
+
+
 @contextmanager
 def _open(path: Place) -> Iterator[tuple[IO[bytes], Archive]]:
     """Open an archive; what is known of it then has no members yet."""
@@ -224,15 +241,14 @@ def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
     problems: list[str] = []
     total = 0
     try:
-        for entry, limit in _entries(stream, size):
-            if (reason := _refusal(entry)) is not None:
+        for entry, attributes in _entries(stream, size):
+            if (reason := _refusal(entry, attributes)) is not None:
                 problems.append(f"{entry.name}: {reason}")
-            elif entry.name.endswith("/"):
+            elif entry.name[-1] == "/":
                 folders.append(entry.name)
             else:
                 total += entry.size
-                sizes = entry.size, entry.packed, entry.crc
-                members.append(Member(prefix + entry.name, entry.offset, limit, *sizes, entry.method, entry.flags))
+                members.append(entry._replace(name=prefix + entry.name) if prefix else entry)
     except (_BadDirectory, UnicodeDecodeError, MemoryError) as error:
         raise ToolkitError(
             f"{path} is not a complete zip ({error}): export it again, or fetch it again if it was copied"
@@ -259,7 +275,10 @@ def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
 _END = struct.Struct("<4s4x2H2L2x")
 _END64 = struct.Struct("<4s28xQQQ")
 _LOCATOR = struct.Struct("<4xL8xL")
-_ENTRY = struct.Struct("<4s2xBx2H4x3L3H4x2L")
+_ENTRY = struct.Struct("<4s2xBx2H4x3L2H6x2L")
+_ENTRY_MARK = b"PK\1\2"
+_PLACE = struct.Struct("<4s24x3H8xL")
+"""Of an entry what leads to the next one, and where its data are."""
 _MANY = 0xFFFF
 _LARGE = 0xFFFFFFFF
 _ZIP64 = 1
@@ -272,37 +291,33 @@ class _BadDirectory(Exception):
     """The directory of an archive is damaged; the text tells how."""
 
 
-class _Entry(NamedTuple):
-    """An entry of the directory, as it is."""
-
-    name: str
-    offset: int
-    size: int
-    packed: int
-    crc: int
-    method: int
-    flags: int
-    attributes: int
-
-
-def _entries(stream: IO[bytes], size: int) -> Iterator[tuple[_Entry, int]]:
-    """Read the entries in the order of their places in the archive, each with the place of what comes next."""
+def _entries(stream: IO[bytes], size: int) -> Iterator[tuple[Member, int]]:
+    """Read the entries, also those of folders, in the order of their places in the archive; with their attributes."""
     start, length, before, count = _find_directory(stream, size)
     stream.seek(start)
     directory = stream.read(length)
     places: list[int] = []
     at = 0
     while at < length:  # offset and place in one number: pairs of a million are too much memory
-        entry, end = _read_entry(directory, at, before)
-        places.append((entry.offset << _PLACE_BITS) + at)
-        at = end
+        try:
+            mark, name_length, extra_length, comment_length, offset = _PLACE.unpack_from(directory, at)
+        except struct.error:
+            raise _BadDirectory("Truncated central directory") from None
+        if mark != _ENTRY_MARK:
+            raise _BadDirectory("Bad magic number for central directory")
+        if offset == _LARGE:
+            offset = _read_entry(directory, at, 0, 0)[0].offset
+        places.append((offset + before << _PLACE_BITS) + at)
+        at += _ENTRY.size + name_length + extra_length + comment_length
+    if at > len(directory):
+        raise _BadDirectory("Truncated central directory")
     if count not in (len(places), len(places) & _MANY):
         # A damaged length in one entry can swallow the next one whole.
         raise _BadDirectory("its directory has lost entries")
     places.sort()
     places.append(start << _PLACE_BITS)
     for place, behind in pairwise(places):
-        yield _read_entry(directory, place & ((1 << _PLACE_BITS) - 1), before)[0], behind >> _PLACE_BITS
+        yield _read_entry(directory, place & ((1 << _PLACE_BITS) - 1), before, behind >> _PLACE_BITS)
 
 
 def _find_directory(stream: IO[bytes], size: int) -> tuple[int, int, int, int]:
@@ -329,26 +344,22 @@ def _find_directory(stream: IO[bytes], size: int) -> tuple[int, int, int, int]:
     return start, length, start - offset, count
 
 
-def _read_entry(directory: bytes, at: int, before: int) -> tuple[_Entry, int]:
-    """Read the entry at a place; gives the place of the next one as well."""
-    start = at + _ENTRY.size
-    if start > len(directory):
+def _read_entry(directory: bytes, at: int, before: int, limit: int) -> tuple[Member, int]:
+    """Read the entry at a place, and its attributes."""
+    if at + _ENTRY.size > len(directory):
         raise _BadDirectory("Truncated central directory")
-    mark, version, flags, method, crc, packed, size, *lengths, attributes, offset = _ENTRY.unpack_from(directory, at)
-    if mark != b"PK\1\2":
-        raise _BadDirectory("Bad magic number for central directory")
+    _, version, flags, method, crc, packed, size, name_length, extra_length, attributes, offset = _ENTRY.unpack_from(
+        directory, at
+    )
     if version > _NEWEST:
         raise _BadDirectory(f"zip file version {version / 10:.1f}")
-    name_end = start + lengths[0]
-    extra_end = name_end + lengths[1]
-    end = extra_end + lengths[2]
-    if end > len(directory):
-        raise _BadDirectory("Truncated central directory")
-    name = directory[start:name_end]
-    if lengths[1]:
-        size, packed, offset = _large_numbers(directory[name_end:extra_end], size, packed, offset)
+    start = at + _ENTRY.size
+    end = start + name_length
+    name = directory[start:end]
+    if extra_length:
+        size, packed, offset = _large_numbers(directory[end : end + extra_length], size, packed, offset)
     text = name.decode("utf-8" if flags & _UTF8 or name.isascii() else "cp437")
-    return _Entry(text, offset + before, size, packed, crc, method, flags, attributes), end
+    return Member(text, offset + before, limit, size, packed, crc, method, flags), attributes
 
 
 def _large_numbers(extra: bytes, *numbers: int) -> list[int]:
@@ -368,15 +379,15 @@ def _large_numbers(extra: bytes, *numbers: int) -> list[int]:
     return found
 
 
-def _refusal(entry: _Entry) -> str | None:
+def _refusal(entry: Member, attributes: int) -> str | None:
     """Say why an entry cannot be unpacked, as far as the directory tells."""
     if not entry.name:
         return "has no name"
     if entry.flags & _ENCRYPTED:
         return "is encrypted"
-    if (reason := _odd_kind(entry)) is not None:
+    if (reason := _odd_kind(entry, stat.S_IFMT(attributes >> 16))) is not None:
         return reason
-    if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flags & _PATCHED:
+    if entry.method not in _METHODS or entry.flags & _PATCHED:
         return f"is packed by a method that exports do not use ({entry.method})"
     if entry.method == zipfile.ZIP_STORED and entry.size != entry.packed:
         return "is stored, but its two sizes differ"
@@ -387,13 +398,15 @@ def _refusal(entry: _Entry) -> str | None:
     return None
 
 
-def _odd_kind(entry: _Entry) -> str | None:
-    kind = stat.S_IFMT(entry.attributes >> 16)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def _odd_kind(entry: Member, kind: int) -> str | None:
     if kind == stat.S_IFLNK:
         return "is a symbolic link"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a device, a pipe or a socket"
-    if entry.name.endswith("/"):
+    if entry.name[-1] == "/":
         return "is a folder, but has content" if entry.size else None
     return "is a folder by its attributes, but a file by its name" if kind == stat.S_IFDIR else None
 

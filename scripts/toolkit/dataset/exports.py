@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders
-from toolkit.core.safe_names import fold, is_junk, unsafe_names
+from toolkit.core.safe_names import fold, is_junk, problem_with_name
 from toolkit.core.storage import Place, size_of, write
 from toolkit.core.text import Percent, some_names
 from toolkit.core.workers import Engine
@@ -86,6 +86,8 @@ class Exports(NamedTuple):
 
     def finder(self) -> Callable[[int], Export]:
         """Give a function that finds the export of a member, by the member's index."""
+        if len(self.each) == 1:
+            return lambda _member, only=self.each[0]: only  # type: ignore[misc]
         starts = [start for start, _ in self.numbered()]
         return lambda member: self.each[bisect_right(starts, member) - 1]
 
@@ -178,7 +180,7 @@ def _prefixes(paths: Sequence[Place]) -> Iterator[tuple[Place, str]]:
     taken: set[str] = set()
     for number, path in enumerate(sorted(paths, key=_natural_order), 1):
         stem = re.sub(r"\.zip$", "", path.name, flags=re.IGNORECASE)
-        if ".." in stem or stem.startswith(".") or is_junk(stem) or next(unsafe_names([stem]), None) is not None:
+        if ".." in stem or stem.startswith(".") or is_junk(stem) or problem_with_name(stem):
             stem = f"export-{number}"  # no folder that is passed over, or not taken
         candidates = (stem, *(f"{stem}-{more}" for more in range(2, len(paths) + 2)))
         name = next(name for name in candidates if fold(name) not in taken)

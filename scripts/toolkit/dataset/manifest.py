@@ -212,7 +212,12 @@ class _Records(Computed[ImageRecord]):
 
     def at(self, index: int) -> ImageRecord:
         """Make the record of an image."""
-        image, side = self._images[index], self._sides[index]
+        return self._record(self._images[index], self._sides[index])
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return map(self._record, self._images, self._sides)
+
+    def _record(self, image: Image, side: str) -> ImageRecord:
         return ImageRecord(
             f"{side}/{image.place}",
             side,

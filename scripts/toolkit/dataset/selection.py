@@ -154,14 +154,13 @@ def _select_from(start: int, export: Export, choice: Choice) -> "_Found | Toolki
     for index, member in enumerate(archive.members, start):
         class_name, slash, _ = member.name.removeprefix(root).partition("/")
         reason = _reason(member.name, class_name, slash, choice)
-        if slash and reason in (None, Reason.NO_IMAGE):
-            classes.add(class_name)
         if reason is None:
             found.setdefault(class_name, array("Q")).append(index)
             continue
         left_out[index] = reason
         if reason is Reason.NO_IMAGE:
             file_classes.add(class_name)
+    classes |= found.keys() | file_classes
     if choice.unlabelled is Unlabelled.DROP:
         classes.discard(UNLABELLED)
     if not classes and Reason.UNLABELLED not in left_out.values():
@@ -184,18 +183,19 @@ def _reason(name: str, class_name: str, slash: str, choice: Choice) -> Reason | 
 def _placed(exports: Exports, found: Mapping[str, Sequence[int]], layout: Layout) -> Iterator[Image]:
     export_of = exports.finder()
     for class_name in sorted(found):
+        again = f"{class_name}/"
         rows = []
         for index in found[class_name]:
             member = exports.members[index]
-            path = member.name[len(export_of(index).root) + len(class_name) + 1 :]
-            frame = path.removeprefix(f"{class_name}/")
-            rows.append((frame.rpartition("/")[::2], index, path, frame, member.size))
+            path = member.name[len(export_of(index).root) + len(again) :]
+            frame = path.removeprefix(again)
+            folder, _, name = frame.rpartition("/")
+            rows.append((folder, name, index, path, frame, member.name, member.size))
         rows.sort()
-        paths, frames = [row[2] for row in rows], [row[3] for row in rows]
-        places = _places(paths, frames, [export_of(row[1]).folder for row in rows], layout)
-        for (_, index, path, frame, size), place in zip(rows, places, strict=True):
-            name = f"{export_of(index).root}{class_name}/{path}"
-            yield Image(name, class_name, frame, f"{class_name}/{place}", size, index)
+        paths, frames = [row[3] for row in rows], [row[4] for row in rows]
+        places = _places(paths, frames, [export_of(row[2]).folder for row in rows], layout)
+        for (_, _, index, _, frame, name, size), place in zip(rows, places, strict=True):
+            yield Image(name, class_name, frame, again + place, size, index)
 
 
 def _places(paths: Sequence[str], frames: Sequence[str], folders: Sequence[str], layout: Layout) -> Sequence[str]:

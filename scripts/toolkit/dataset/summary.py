@@ -131,8 +131,7 @@ def find_warnings(
     warnings.extend(_classes(selection, assignment, sides, numbers))
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
-    warnings.extend(_hidden_images(selection.images))
-    warnings.extend(_passed_over(selection.images))
+    warnings.extend(_hidden_or_passed_over(selection.images))
     lookalikes = [pair for archive in exports.archives for pair in archive.lookalikes]
     if lookalikes:
         names = some_names(f"{other} and {name}" for name, other in lookalikes)
@@ -231,15 +230,6 @@ def _class_names(numbers: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _hidden_images(images: Sequence[Image]) -> Iterator[str]:
-    hidden = [image.name for image in images if "/." in image.place]
-    if hidden:
-        yield (
-            f"images whose names begin with a dot: {len(hidden)}: fastai, Hugging Face datasets and supervision pass "
-            f"over them: rename them before they are imported: {some_names(hidden)}"
-        )
-
-
 PASSED_OVER_BY = {
     ".gif": ("torchvision", "timm", "ultralytics", "supervision", "datumaro"),
     ".bmp": ("timm", "cleanvision"),
@@ -247,8 +237,21 @@ PASSED_OVER_BY = {
 """The tools of docs/reading.md that pass over the images of an extension, as its table of classification tells."""
 
 
-def _passed_over(images: Sequence[Image]) -> Iterator[str]:
-    found = Counter(image.name[-4:].lower() for image in images)
+def _hidden_or_passed_over(images: Sequence[Image]) -> Iterator[str]:
+    hidden = []
+    ends: Counter[str] = Counter()
+    for image in images:
+        ends[image.name[-4:]] += 1
+        if "/." in image.place:
+            hidden.append(image.name)
+    if hidden:
+        yield (
+            f"images whose names begin with a dot: {len(hidden)}: fastai, Hugging Face datasets and supervision pass "
+            f"over them: rename them before they are imported: {some_names(hidden)}"
+        )
+    found: Counter[str] = Counter()
+    for end, count in ends.items():
+        found[end.lower()] += count
     lost = [f"{found[end]} {end} ({', '.join(tools)})" for end, tools in PASSED_OVER_BY.items() if found[end]]
     if lost:
         yield (

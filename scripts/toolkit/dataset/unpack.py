@@ -6,7 +6,7 @@ import os
 import struct
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
@@ -15,7 +15,7 @@ from isal.isal_zlib import IsalError
 from toolkit.core.files import refused_name
 from toolkit.core.images import EXIF_SIZE, HEAD_SIZE, is_turned, other_format
 from toolkit.core.workers import run_processes, worker_count
-from toolkit.dataset.archive import Archive, Computed, Member, refused
+from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, Computed, Member, raw_bytes, refused
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -35,15 +35,23 @@ _ZIP64 = 0xFFFFFFFF
 _DIGEST_SIZE = 32
 
 
+_OTHER_CRC = "its CRC does not match: the archive is damaged"
+
+
 class Damaged(Exception):
     """A member's data are not what the archive's directory says; the text tells why."""
 
 
-def batches(members: Sequence[Member]) -> Iterator[range]:
-    """Put neighbours together that one read brings in; a member that is larger than a read is alone in its range."""
+_TASK_SIZE = 8 * READ_SIZE
+_TASK_MEMBERS = 500
+"""What a process takes at once at most: enough that asking for more costs little, so little that all end together."""
+
+
+def _neighbours(members: Sequence[Member], size: int, most: int) -> Iterator[range]:
+    """Put neighbours together that take so many bytes of the archive; a larger member is alone in its range."""
     first = start = 0
     for index, member in enumerate(members):
-        if index > first and member.limit - start > READ_SIZE:
+        if index > first and (member.limit - start > size or index - first == most):
             yield range(first, index)
             first = index
         if index == first:
@@ -57,6 +65,7 @@ class Reader:
 
     def __init__(self, archive: Archive, size: int = READ_SIZE) -> None:
         self._archive = archive
+        self._skipped = len(archive.prefix)
         self._size = size
         self._buffer = memoryview(bytearray(size))
         self._start = 0
@@ -79,13 +88,21 @@ class Reader:
             self.load(offset, offset + length)
         return self._buffer[offset - self._start : min(offset - self._start + length, self._filled)]
 
-    def content(self, member: Member) -> Iterator[bytes | memoryview]:
+    def content(self, member: Member) -> Iterable[bytes | memoryview]:
         """Unpack a member and check it on the way; a piece is valid until the next one is asked for.
 
         Raises:
-            Damaged: The data do not fit the directory. What was yielded until then is worthless.
+            Damaged: The data do not fit the directory. What was given until then is worthless.
         """
         start = self._data_start(member)
+        if member.method == zipfile.ZIP_STORED and start + member.packed <= self._start + self._filled:
+            piece = self._buffer[start - self._start : start - self._start + member.packed]
+            if isal_zlib.crc32(piece) != member.crc:
+                raise Damaged(_OTHER_CRC)
+            return (piece,)
+        return self._unpacked(member, start)
+
+    def _unpacked(self, member: Member, start: int) -> Iterator[bytes | memoryview]:
         pieces = self._packed(start, member.packed)
         crc = size = 0
         for piece in pieces if member.method == zipfile.ZIP_STORED else _inflated(pieces, member.size):
@@ -95,26 +112,30 @@ class Reader:
         if size != member.size:
             raise Damaged(f"unpacks to {size} bytes instead of {member.size}")
         if crc != member.crc:
-            raise Damaged("its CRC does not match: the archive is damaged")
+            raise Damaged(_OTHER_CRC)
 
     def _data_start(self, member: Member) -> int:
-        raw_name = member.raw_name(self._archive.prefix)
-        header = self._at(member.offset, _LOCAL_HEADER.size + len(raw_name))
+        name, offset, limit, size, packed, crc, method, flags = member
+        raw_name = raw_bytes(name[self._skipped :], flags)
+        length = _LOCAL_HEADER.size + len(raw_name)
+        header = self._at(offset, length)
         if len(header) < _LOCAL_HEADER.size:
             raise Damaged("lies outside the archive")
-        signature, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack_from(header)
+        signature, own_flags, own_method, own_crc, own_packed, own_size, name_length, extra_length = (
+            _LOCAL_HEADER.unpack_from(header)
+        )
         if signature != _LOCAL_SIGNATURE:
             raise Damaged("has no header where the archive's directory says")
-        if method != member.method or (flags ^ member.flags) & _FLAGS_THAT_MATTER:
+        if own_method != method or (own_flags ^ flags) & _FLAGS_THAT_MATTER:
             raise Damaged("is packed otherwise than the archive's directory says")
         if name_length != len(raw_name) or header[_LOCAL_HEADER.size :] != raw_name:
             raise Damaged("has another name in its own header")
-        if not member.has_descriptor and (
-            crc != member.crc or packed not in (member.packed, _ZIP64) or size not in (member.size, _ZIP64)
+        if not flags & HAS_DESCRIPTOR and (
+            own_crc != crc or own_packed not in (packed, _ZIP64) or own_size not in (size, _ZIP64)
         ):
             raise Damaged("has another size or CRC in its own header")
-        start: int = member.offset + _LOCAL_HEADER.size + name_length + extra_length
-        if start + member.packed > member.limit:
+        start: int = offset + length + extra_length
+        if start + packed > limit:
             raise Damaged("overlaps what comes after it in the archive")
         return start
 
@@ -168,7 +189,7 @@ class _MemberStream(io.RawIOBase):
     def _rewind(self) -> None:
         reader = Reader(self._archive, _STREAM_SIZE)
         reader.load(self._member.offset, self._member.limit)
-        self._pieces = reader.content(self._member)
+        self._pieces = iter(reader.content(self._member))
         self._piece = memoryview(b"")
         self._position = 0
 
@@ -297,7 +318,7 @@ class _Unpacking:
         members = self._archive.members
         contents = Contents(Hashes(len(members)), {}, set())
         problems: list[tuple[int, str]] = []
-        ranges = deque(batches(members))
+        ranges = deque(_neighbours(members, _TASK_SIZE, _TASK_MEMBERS))
 
         def take(process: int) -> range | None:
             # From both ends, so that they seldom write into one folder, which the kernel lets one of them do at a time.
@@ -325,9 +346,10 @@ class _Unpacking:
         def take(indices: range) -> _Batch:
             batch = _Batch(indices, bytearray(), {}, [], [])
             members = self._archive.members[indices.start : indices.stop]
-            reader.load(members[0].offset, members[-1].limit)
-            for index, member in zip(indices, members, strict=True):
-                batch.hashes.extend(self._take_member(reader, member, index, batch))
+            for read in _neighbours(members, READ_SIZE, len(members)):
+                reader.load(members[read.start].offset, members[read.stop - 1].limit)
+                for place in read:
+                    batch.hashes.extend(self._take_member(reader, members[place], indices[place], batch))
             return batch
 
         return take
@@ -342,7 +364,7 @@ class _Unpacking:
             for piece in reader.content(member):
                 sha256.update(piece)
                 if len(head) < HEAD_SIZE:
-                    head += bytes(piece[:EXIF_SIZE])
+                    head += piece[:EXIF_SIZE]
                 if target is not None:
                     _write(target, piece)
             if (found := other_format(member.name, head)) is not None:
