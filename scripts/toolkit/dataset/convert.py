@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError, UsageError
@@ -192,9 +193,9 @@ def _write(
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         classes = dict.fromkeys(request.rules.sides, plan.labels)
         link = linker(mode) if mode else os.rename
-        write_sides(tree, exported, selection.images, assignment.sides, classes, link)
         manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
-        write_records(tree, manifest)
+        records = partial(write_records, tree, manifest)
+        write_sides(tree, exported, selection.images, assignment.sides, classes, link, [records])
         replaced = dataset_in(target)
         publisher.publish()
     return Converted(manifest, mode, needed_space(exports.members, mode is LinkMode.COPY), replaced)

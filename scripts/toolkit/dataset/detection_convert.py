@@ -7,8 +7,10 @@ of another kind.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,9 +122,8 @@ def convert_boxes(
         on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
         contents = unpack_exports(exports, None, None, engine, on_read)
         files: list[tuple[str, bytes]] = []
-        in_folders = _Dataset(request, exports, plan, contents, find_near).manifest(
-            lambda path, content: files.append((path, content))
-        )
+        dataset = _Dataset(request, exports, plan, contents, find_near)
+        in_folders = dataset.manifest(dataset.label_files(lambda path, content: files.append((path, content))))
         facts = [sample_facts(frame, plan.numbers) for frame in plan.export.frames] if request.has_shards else ()
         what = Stream(exports, contents, [image.member for image in plan.images], facts, files)
         return write_stream(request.stream, in_folders, what, on_written, dry_run)
@@ -130,15 +131,14 @@ def convert_boxes(
     size = needed_space(exports.members, copies=False)
     if dry_run:
         contents = unpack_exports(exports, None, None, engine, on_percent)
-        manifest = _Dataset(request, exports, plan, contents, find_near).manifest(lambda _path, _content: None)
-        return manifest, size, dataset_in(request.target)
+        dataset = _Dataset(request, exports, plan, contents, find_near)
+        return dataset.manifest(dataset.label_files(lambda _path, _content: None)), size, dataset_in(request.target)
     with DatasetPublisher(request.target, request.overwrite, DETECTION_PARTS) as publisher:
         tree, unpacked = publisher.tree, publisher.spare / EXPORTED
         check_names(exports, tree)
         contents = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent)
         dataset = _Dataset(request, exports, plan, contents, find_near)
-        dataset.move_images(unpacked, tree)
-        manifest = dataset.manifest(lambda path, content: (tree / path).write_bytes(content))
+        manifest = dataset.manifest(dataset.write_files(unpacked, tree))
         (tree / LABELS).write_text(labels.as_json(plan.numbers), encoding="utf-8")
         with (tree / MANIFEST).open("w", encoding="utf-8") as stream:
             stream.writelines(lines(manifest))
@@ -300,22 +300,29 @@ class _Dataset:
         self._sides = [names[side] for side in assignment.sides]
         self._used_sides = [side for side in names.values() if side in self._sides]
 
-    def move_images(self, unpacked: Path, tree: Path) -> None:
-        """Give the images of the unpacked export their places, and make all folders."""
+    def write_files(self, unpacked: Path, tree: Path) -> list[FileRecord]:
+        """Give the images of the unpacked export their places, and write all that is made from the labels."""
         make_folders(tree, (IMAGES, BOXES, ANNOTATIONS))
         make_folders(tree / BOXES, self._used_sides)
-        sides: dict[str, tuple[str, ...]] = dict.fromkeys(self._used_sides, ())
-        write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename)
 
-    def manifest(self, write: Callable[[str, bytes], object]) -> DetectionManifest:
-        """Put together what the dataset is; ``write`` gets path and content of each file made from the labels."""
+        def write(path: str, content: bytes) -> None:
+            with (tree / path).open("xb", buffering=0) as file:
+                file.write(content)
+
+        parts = [partial(_recorded, part, write) for part in self._parts()]
+        sides: dict[str, tuple[str, ...]] = dict.fromkeys(self._used_sides, ())
+        written = write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename, parts)
+        return list(chain.from_iterable(written))
+
+    def label_files(self, take: Callable[[str, bytes], object]) -> list[FileRecord]:
+        """Make all that is made from the labels; ``take`` gets path and content of each file."""
+        return [record for part in self._parts() for record in _recorded(part, take)]
+
+    def manifest(self, files: Sequence[FileRecord]) -> DetectionManifest:
+        """Put together what the dataset is, with the files that are made from the labels."""
         plan, exports = self._plan, self._exports
         export_of = exports.finder()
         frames = plan.export.frames
-        files = []
-        for path, content in self._files() if not self._request.has_shards else ():
-            write(path, content)
-            files.append(FileRecord(path, len(content), hashlib.sha256(content).hexdigest()))
         rules = {name: value for name, value in self._request.rules.options().items() if name != "multi_label"}
         labels_file = self._request.labels_file
         manifest = DetectionManifest(
@@ -364,15 +371,31 @@ class _Dataset:
         found = find_box_warnings(manifest, plan.export, plan.images, self._assignment, self._contents)
         return manifest._replace(warnings=found)
 
-    def _files(self) -> Iterator[tuple[str, bytes]]:
-        """Make path and content of all that is written from the labels."""
+    def _parts(self) -> list[Iterable[tuple[str, bytes]]]:
+        """Give path and content of all that is made from the labels, in parts that can be made at the same time."""
+        if self._request.has_shards:
+            return []
         plan = self._plan
         names = labels.by_number(plan.numbers)
-        yield DATA_YAML, data_yaml(names, self._used_sides)
         of_side: dict[str, list[tuple[int, str, Frame]]] = {side: [] for side in self._used_sides}
         for index, (frame, side) in enumerate(zip(plan.export.frames, self._sides, strict=True)):
             of_side[side].append((index + 1, plan.images[index].place, frame))
-        for side, frames in of_side.items():
-            yield f"{ANNOTATIONS}/instances_{side}.json", coco(frames, names, plan.numbers)
-            for _, name, frame in frames:
+
+        def annotations(side: str) -> Iterator[tuple[str, bytes]]:
+            yield f"{ANNOTATIONS}/instances_{side}.json", coco(of_side[side], names, plan.numbers)
+
+        def boxes(side: str) -> Iterator[tuple[str, bytes]]:
+            for _, name, frame in of_side[side]:
                 yield f"{BOXES}/{side}/{name.rpartition('.')[0]}.txt", label_lines(frame, plan.numbers)
+
+        of_sides = [part for side in of_side for part in (annotations(side), boxes(side))]
+        return [[(DATA_YAML, data_yaml(names, self._used_sides))], *of_sides]
+
+
+def _recorded(files: Iterable[tuple[str, bytes]], take: Callable[[str, bytes], object]) -> list[FileRecord]:
+    """Hand over some files, by path and content."""
+    records = []
+    for path, content in files:
+        take(path, content)
+        records.append(FileRecord(path, len(content), hashlib.sha256(content).hexdigest()))
+    return records

@@ -60,8 +60,7 @@ class JsonFile:
         return found
 
     def value(self) -> Any:
-        """Take the next value."""
-        self.next()
+        """Take the next value, which :meth:`next` has found the beginning of."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._position)
@@ -90,7 +89,7 @@ class JsonFile:
                         )
                     yield key, self.value()
                     if self.next(",]") == ",":
-                        self.take(",")
+                        self._position += 1
                 self.take("]")
             else:
                 yield key, self.value()

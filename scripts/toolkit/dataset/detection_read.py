@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.errors import ToolkitError
-from toolkit.core.safe_names import unsafe_names
-from toolkit.dataset.archive import Archive, open_archive
+from toolkit.core.safe_names import problem_with_name
+from toolkit.dataset.archive import Archive, may_hold, open_archive
 from toolkit.dataset.detection_json import read_coco, read_datumaro
 from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage
 from toolkit.dataset.detection_text import read_kitti, read_mot, read_open_images, read_widerface, read_yolo
@@ -140,7 +140,7 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
 
 def _frame(found: Annotations, image: LabelledImage, member: int) -> Frame | None:
     assert image.location is not None
-    name = image.name if next(unsafe_names([image.name]), None) is None else image.location
+    name = image.location if problem_with_name(image.name) else image.name
     size = image.size or found.files.picture_size(image.location)
     if size is None:
         found.note(Finding.NO_SIZE, image)
@@ -180,7 +180,7 @@ def dropped_shapes(path: Path) -> str | None:
     others = [other for other in path.parent.glob("*.zip") if other.name != path.name and other.is_file()]
     others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
     export: Annotations | None = None
-    for other in others[:_MOST_BESIDE]:
+    for other in filter(_may_be_complete, others[:_MOST_BESIDE]):
         complete = _open_annotations(other, (COMPLETE,))
         if complete is None:
             continue
@@ -191,6 +191,13 @@ def dropped_shapes(path: Path) -> str | None:
             of_format = f"{export.files.kind.name} has dropped, as {other.name} beside it tells"
             return f"{of_format}: {', '.join(lost)}: convert that one to have them" if lost else None
     return None
+
+
+def _may_be_complete(path: Path) -> bool:
+    try:
+        return may_hold(path, "annotations.xml")
+    except OSError:
+        return False
 
 
 def _open_annotations(path: Path, formats: Collection[str]) -> Annotations | None:

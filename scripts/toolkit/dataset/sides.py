@@ -5,16 +5,17 @@ import fcntl
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders, temporary_folder
 from toolkit.core.safe_names import Lookalikes
 from toolkit.core.text import format_size
-from toolkit.core.workers import run_workers
+from toolkit.core.workers import run_together
 from toolkit.dataset.archive import Member, refused
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import ALIASES
@@ -46,6 +47,7 @@ class LinkMode(StrEnum):
 
 
 Linker = Callable[[str, str], None]
+_Result = TypeVar("_Result")
 
 
 def _reflink(source: str, target: str) -> None:
@@ -107,24 +109,6 @@ def _works(link: Linker, folder: Path) -> bool:
     return True
 
 
-def link_all(link: Linker, count: int, names: Callable[[int], tuple[str, str]]) -> None:
-    """Give many files a second name.
-
-    ``names`` gives the existing file and the new name for each number below ``count``; the folders exist. Neighbours
-    should lie in the same folder: of two threads each takes half of the list, and they had better not meet. Raises
-    OSError where a file could not be linked, or copied.
-    """
-    half = count // 2
-
-    def work(number: int, stopped: threading.Event) -> None:
-        for index in range(half, count) if number else range(half):
-            if stopped.is_set():
-                return
-            link(*names(index))
-
-    run_workers(work, 2)
-
-
 def write_sides(
     tree: Path,
     exported: Path,
@@ -132,11 +116,13 @@ def write_sides(
     sides: Sequence[str],
     classes: Mapping[str, Iterable[str]],
     link: Linker,
-) -> None:
+    beside: Sequence[Callable[[], _Result]],
+) -> list[_Result]:
     """Write the sides of a dataset into its folder, from the unpacked export.
 
     ``sides`` has the side of each image; ``classes`` the sides that there are, each with its classes: a class has a
-    folder there, also an empty one.
+    folder there, also an empty one. ``beside`` is what else is to be done at the same time; its results are given back.
+    Raises OSError where a file could not be linked, or copied.
     """
     folders = {side: set(names) for side, names in classes.items()}
     for image, side in zip(images, sides, strict=True):
@@ -145,10 +131,15 @@ def write_sides(
         (tree / side).mkdir()
         make_folders(tree / side, names_of_side)
 
-    def names(index: int) -> tuple[str, str]:
-        return f"{exported}/{images[index].name}", f"{tree}/{sides[index]}/{images[index].place}"
+    def link_some(numbers: range) -> None:
+        for number in numbers:
+            image = images[number]
+            link(f"{exported}/{image.name}", f"{tree}/{sides[number]}/{image.place}")
 
-    link_all(link, len(images), names)
+    # Neighbours lie in one folder: of two processes each takes a half of the list, so that they seldom meet.
+    half = len(images) // 2
+    links: list[Callable[[], Any]] = [partial(link_some, range(half)), partial(link_some, range(half, len(images)))]
+    return run_together([*beside, *links])[: len(beside)]
 
 
 def write_aliases(tree: Path) -> bool:
