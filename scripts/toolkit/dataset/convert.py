@@ -1,7 +1,8 @@
 """From exports to a dataset: the export unpacked, its sides, labels.json and manifest.json."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -229,11 +230,11 @@ def _convert_streamed(
     contents = unpack_exports(exports, None, None, engine, on_read)
     selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
     in_folders = _record(request, exports, plan.labels, selection, assignment, contents)
-    facts = [
+    facts: Iterator[dict[str, object]] = (
         {"path": image.frame, "class": image.class_name, "class_id": plan.labels[image.class_name]}
         for image in selection.images
-    ]
-    what = Stream(exports, contents, [image.member for image in selection.images], facts)
+    )
+    what = Stream(exports, contents, array("Q", (image.member for image in selection.images)), facts)
     manifest, size, replaced = write_stream(stream, in_folders, what, on_written, dry_run)
     return Converted(manifest, None, size, replaced)
 

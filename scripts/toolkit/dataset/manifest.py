@@ -399,7 +399,7 @@ def read(path: Place) -> Manifest:
     try:
         if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ToolkitError(f"{path} is no regular file: convert the export again")
-        images = Compact(ImageRecord)
+        images = _KeptRecords()
         classes: set[str] = set()
         others: dict[str, list[Any]] = {"left_out": [], "duplicates": []}
         collect = {name: entries.append for name, entries in others.items()}
@@ -478,6 +478,66 @@ def _manifest(values: dict[str, Any], images: Sequence[ImageRecord], classes: se
         files=files,
     )
 
+
+class _KeptRow(NamedTuple):
+    """A record as it is kept: path and export's member without the frame if they end with it, and the hash as bytes."""
+
+    path: str
+    exported: str
+    frame: str
+    ends: tuple[bool, bool]
+    side: str
+    class_name: str
+    size: int
+    sha256: bytes | str
+    source: str
+    offset: int
+
+
+class _KeptRecords(Computed[ImageRecord]):
+    """The records of a manifest that was read, without what they say twice."""
+
+    def __init__(self) -> None:
+        self._rows = Compact(_KeptRow)
+
+    def append(self, record: ImageRecord) -> None:
+        """Add one at the end."""
+        path, side, class_name, exported, frame, size, sha256, source, offset = record
+        ends = path.endswith(frame), exported.endswith(frame)
+        path, exported = (
+            text[: len(text) - len(frame)] if is_end else text
+            for text, is_end in zip((path, exported), ends, strict=True)
+        )
+        digest = bytes.fromhex(sha256) if _SHA256.fullmatch(sha256) else sha256
+        self._rows.append(_KeptRow(path, exported, frame, ends, side, class_name, size, digest, source, offset))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return map(self._record, self._rows)
+
+    def at(self, index: int) -> ImageRecord:
+        """Make a record."""
+        return self._record(self._rows[index])
+
+    @staticmethod
+    def _record(row: _KeptRow) -> ImageRecord:
+        path, exported, frame, ends, side, class_name, size, digest, source, offset = row
+        return ImageRecord(
+            path + frame if ends[0] else path,
+            side,
+            class_name,
+            exported + frame if ends[1] else exported,
+            frame,
+            size,
+            digest.hex() if isinstance(digest, bytes) else digest,
+            source,
+            offset,
+        )
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 _KINDS = {record: get_type_hints(record) for record in (Source, ImageRecord, LeftOutRecord, FileRecord)}
 _Record = TypeVar("_Record", Source, ImageRecord, LeftOutRecord, FileRecord)

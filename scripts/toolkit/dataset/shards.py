@@ -10,6 +10,7 @@ import json
 import re
 import tarfile
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ from toolkit.core.errors import UsageError
 from toolkit.core.storage import import_extra
 from toolkit.core.text import Percent
 from toolkit.core.workers import run_workers, worker_count
+from toolkit.dataset.archive import Compact
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.layout import (
     ALL_SIDES,
@@ -72,20 +74,27 @@ class Sample(NamedTuple):
     facts: Mapping[str, object]
 
 
-class _Placed(NamedTuple):
-    """An image, by its index, in its shard: what it and its JSON are called, and where its bytes begin."""
-
-    image: int
-    key: str
-    offset: int
-
-
 class Shard(NamedTuple):
-    """A shard to be: its name, its images in their order, and its bytes."""
+    """A shard to be.
+
+    Attributes:
+        name: Its file's name.
+        first: The number of its first image among all of the dataset; the others follow.
+        images: The index of each among the samples.
+        offsets: Where the bytes of each begin.
+        size: Its bytes.
+    """
 
     name: str
-    images: list[_Placed]
+    first: int
+    images: "array[int]"
+    offsets: "array[int]"
     size: int
+
+    def placed(self) -> Iterator[tuple[int, str, int]]:
+        """Give of each image its index, what it and its JSON are called, and where its bytes begin."""
+        for number, (image, offset) in enumerate(zip(self.images, self.offsets, strict=True), self.first):
+            yield image, f"{number:0{_KEY_DIGITS}}", offset
 
 
 class Shards(NamedTuple):
@@ -121,39 +130,41 @@ def plan_shards(samples: Sequence[Sample], shard_size: int, seed: int) -> Shards
 
     Raises UsageError where there would be too many.
     """
-    ranks = [
-        hashlib.sha256(f"{seed} {sample.sha256} {sample.name}".encode("utf-8", "surrogatepass")).digest()
-        for sample in samples
-    ]
-    of_side: dict[str, list[int]] = {side: [] for side in ALL_SIDES}
+    of_side = {side: array("Q") for side in ALL_SIDES}
     for index, sample in enumerate(samples):
         of_side[sample.side].append(index)
+
+    def rank(index: int) -> bytes:
+        sample = samples[index]
+        return hashlib.sha256(f"{seed} {sample.sha256} {sample.name}".encode("utf-8", "surrogatepass")).digest()
+
     shards: list[Shard] = []
-    first_key = 0
+    first = 0
     for side, indices in of_side.items():
-        indices.sort(key=ranks.__getitem__)
-        shards += _shards_of_side(side, indices, samples, shard_size, first_key)
-        first_key += len(indices)
+        shards += _shards_of_side(side, sorted(indices, key=rank), samples, shard_size, first)
+        first += len(indices)
     return Shards(samples, shards)
 
 
 def _shards_of_side(
-    side: str, indices: Sequence[int], samples: Sequence[Sample], shard_size: int, first_key: int
+    side: str, indices: Sequence[int], samples: Sequence[Sample], shard_size: int, first: int
 ) -> Iterator[Shard]:
     number = size = 0
-    images: list[_Placed] = []
-    for key, index in enumerate(indices, first_key):
+    images, offsets = array("Q"), array("Q")
+    for index in indices:
         sample = samples[index]
         needed = 2 * _BLOCK + _padded(sample.size) + _padded(len(_facts(sample)))
         if images and _whole(size + needed) > shard_size:
-            yield Shard(shard_name(side, number), images, _whole(size))
-            number, size, images = number + 1, 0, []
+            yield Shard(shard_name(side, number), first, images, offsets, _whole(size))
+            number, size, first = number + 1, 0, first + len(images)
+            images, offsets = array("Q"), array("Q")
             if number == MOST_SHARDS:
                 raise UsageError(f"there would be more than {MOST_SHARDS} shards of {side}: give a larger --shard-size")
-        images.append(_Placed(index, f"{key:0{_KEY_DIGITS}}", size + _BLOCK))
+        images.append(index)
+        offsets.append(size + _BLOCK)
         size += needed
     if images:
-        yield Shard(shard_name(side, number), images, _whole(size))
+        yield Shard(shard_name(side, number), first, images, offsets, _whole(size))
 
 
 def _padded(size: int) -> int:
@@ -179,7 +190,7 @@ def _header(name: str, size: int) -> bytes:
 def pieces_of(shard: Shard, samples: Sequence[Sample], read: ReadImage) -> Iterator[Piece]:
     """Make the bytes of a shard."""
     total = 0
-    for image, key, _ in shard.images:
+    for image, key, _ in shard.placed():
         sample = samples[image]
         yield _header(f"{key}.{sample.extension}", sample.size)
         yield from read(image)
@@ -237,21 +248,19 @@ class _Stopped(Exception):
 _AnyManifest = TypeVar("_AnyManifest", Manifest, DetectionManifest)
 
 
-def in_shards(manifest: _AnyManifest, shards: Shards, files: Iterable[FileRecord]) -> _AnyManifest:
-    """Turn the record of a dataset in folders into that of the same dataset in shards.
-
-    Its images are in the order of the samples; the files are the shards and their index, as written.
-    """
-    paths: dict[str, str] = {}
-    images = []
+def in_shards(manifest: _AnyManifest, shards: Shards) -> _AnyManifest:
+    """Turn the record of a dataset in folders into that of the same in shards, in their order, with no file yet."""
+    paths = {path: path for record in manifest.duplicates for path in record.paths}
+    images: Compact[Any] = Compact(type(manifest.images[0]))
     for shard in shards.each:
-        for index, key, offset in shard.images:
+        for index, key, offset in shard.placed():
             image = manifest.images[index]
             path = f"{shard.name}/{key}.{shards.samples[index].extension}"
-            paths[image.path] = path
+            if image.path in paths:
+                paths[image.path] = path
             images.append(image._replace(path=path, offset=offset))
     duplicates = [record._replace(paths=[paths[path] for path in record.paths]) for record in manifest.duplicates]
-    return manifest._replace(parts=shards.parts, images=images, duplicates=duplicates, files=list(files))
+    return manifest._replace(parts=shards.parts, images=images, duplicates=duplicates, files=[])
 
 
 def read_facts(read: Callable[[int, int], bytes], offset: int, size: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 For tags and boxes alike: what is in the files was decided before, by the same code as for folders of this machine.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -13,7 +13,7 @@ from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset import manifest as classification_manifest
-from toolkit.dataset.archive import refused, reopen
+from toolkit.dataset.archive import Compact, refused, reopen
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import CLASSES, INDEX_TABLE, LABELS, MANIFEST, Format
@@ -86,7 +86,7 @@ class Stream(NamedTuple):
     exports: Exports
     contents: Contents
     members: Sequence[int]
-    facts: Sequence[Mapping[str, object]]
+    facts: Iterable[dict[str, object]]
     label_files: Sequence[tuple[str, bytes]] = ()
 
 
@@ -120,25 +120,25 @@ def _write_shards(
     dry_run: bool,
 ) -> tuple[_Any, int]:
     members = stream.exports.members
-    samples = [
+    samples = (
         Sample(
             image.side,
-            extension_of(members[member].name, stream.contents.formats.get(member)),
+            extension_of(name := members[member].name, stream.contents.formats.get(member)),
             image.size,
             image.sha256,
-            members[member].name,
+            name,
             {**facts, "source": image.source} if image.source else facts,
         )
         for image, member, facts in zip(manifest.images, stream.members, stream.facts, strict=True)
-    ]
-    shards = plan_shards(samples, shard_size, request.seed)
+    )
+    shards = plan_shards(Compact(Sample, samples), shard_size, request.seed)
+    made = in_shards(manifest, shards)
     if dry_run:
-        return in_shards(manifest, shards, []), shards.size
+        return made, shards.size
     with publisher_for(request.target, request.overwrite, shards.parts) as publisher, ExitStack() as stack:
         read = _reader(stream, stack)
         written: list[FileRecord] = write_shards(shards, read, publisher.create, on_percent)
-        made = in_shards(manifest, shards, written)
-        made = in_shards(manifest, shards, [*written, write_index(made, publisher.create)])
+        made = made._replace(files=[*written, write_index(made, publisher.create)])
         _write_records(made, publisher)
         publisher.publish()
     return made, shards.size

@@ -4,7 +4,7 @@ import hashlib
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, MutableSequence, Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -37,8 +37,6 @@ _READ_SIZE = 1024 * 1024
 _STORED_SIZE = 8 * 1024 * 1024
 _MOST_THREADS = 8
 _BATCH = 500
-_INDEX_BITS = 40
-_INDEX_MASK = (1 << _INDEX_BITS) - 1
 _CACHES = {f"{BOXES}/{side}.cache" for side in DETECTION_SIDES.values()}
 """What ultralytics leaves beside the labels that it has read."""
 
@@ -328,18 +326,26 @@ class _Hashing:
     def __init__(self, dataset: Path, expected: Sequence[_Expected]) -> None:
         self._dataset = dataset
         self._expected = expected
-        self._of_device: dict[int, list[int]] = {}  # inode and index in one number: a million pairs take much memory
+        self._index_bits = len(expected).bit_length()
+        # Inode and index in one number: pairs of a million, or their numbers as objects, take much memory.
+        self._of_device: dict[int, MutableSequence[int]] = {}
         self.hashed_bytes = 0
         self.formats: dict[str, list[str]] = {}
 
     def add(self, index: int, status: os.stat_result) -> None:
         """Take up a file that is there; what hard links share is hashed once."""
-        self._of_device.setdefault(status.st_dev, []).append((status.st_ino << _INDEX_BITS) + index)
+        numbers = self._of_device.setdefault(status.st_dev, array("Q"))
+        number = (status.st_ino << self._index_bits) + index
+        try:
+            numbers.append(number)
+        except OverflowError:  # few file systems number their inodes so high
+            self._of_device[status.st_dev] = [*numbers, number]
 
     def run(self, on_percent: Callable[[], None]) -> list[Problem]:
         problems: list[Problem] = []
-        for numbers in self._of_device.values():
-            numbers.sort()
+        for device, numbers in self._of_device.items():
+            in_order = sorted(numbers)
+            self._of_device[device] = array("Q", in_order) if isinstance(numbers, array) else in_order
         percent = Percent(sum(map(len, self._of_device.values())), on_percent)
         tasks = deque(
             (device, start, min(start + _BATCH, len(numbers)))
@@ -365,16 +371,16 @@ class _Hashing:
 
         def look(task: tuple[int, int, int]) -> _Hashed:
             device, start, end = task
-            numbers = self._of_device[device]
-            while start and start < end and numbers[start] >> _INDEX_BITS == numbers[start - 1] >> _INDEX_BITS:
+            numbers, bits = self._of_device[device], self._index_bits
+            while start and start < end and numbers[start] >> bits == numbers[start - 1] >> bits:
                 start += 1  # the batch before has hashed it
-            while end < len(numbers) and numbers[end] >> _INDEX_BITS == numbers[end - 1] >> _INDEX_BITS:
+            while end < len(numbers) and numbers[end] >> bits == numbers[end - 1] >> bits:
                 end += 1
             found: list[Problem] = []
             formats: list[tuple[str, str]] = []
             size = 0
-            for _, group in groupby(numbers[start:end], lambda number: number >> _INDEX_BITS):
-                files = [self._expected[number & _INDEX_MASK] for number in group]
+            for _, group in groupby(numbers[start:end], lambda number: number >> bits):
+                files = [self._expected[number & (1 << bits) - 1] for number in group]
                 size += files[0].size
                 found.extend(self._compare(files, buffer, formats))
             return _Hashed(task[2] - task[1], size, found, formats)
