@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -73,9 +73,9 @@ def _answers(port: int) -> bool:
 
 
 class Door:
-    """Stands before the server, and lets nobody write what has a certain text in its name."""
+    """Stands before the server, lets nobody write what has a certain text in its name, and tells of each copy."""
 
-    def __init__(self, port: int, shut: str) -> None:
+    def __init__(self, port: int, shut: str = "\0", on_copy: Callable[[], object] = lambda: None) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -88,6 +88,8 @@ class Door:
                     self.end_headers()
                     self.wfile.write(answer)
                     return
+                if "x-amz-copy-source" in self.headers:
+                    on_copy()
                 upstream = http.client.HTTPConnection("127.0.0.1", port)
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 answered = upstream.getresponse()

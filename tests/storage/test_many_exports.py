@@ -129,6 +129,14 @@ def test_an_export_is_there_whole_or_not_at_all(
     assert keys(server, "broken") == {}
 
     client = server.client()
+    part = {"Bucket": "data", "Key": f"same/project_id_{number}.zip.part"}
+    door = Door(server.port, on_copy=lambda: client.delete_object(**part))  # as another one does that ends before us
+    done = run(server, standin, "export_dataset", *options, "--export-dir=s3://data/same", AWS_ENDPOINT_URL=door.url)
+    door.server.shutdown()
+    assert done.returncode == 1
+    assert "another export to the same address has taken its place: run again" in done.stderr.splitlines()[-1]
+    assert keys(server, "same") == {}
+
     client.put_object(Bucket="data", Key=f"one/project_id_{number}.zip.part", Body=b"of a killed one")
     done = run(server, standin, "export_dataset", *options, "--export-dir=s3://data/one", "--json")
     assert done.returncode == 0, done.stderr
