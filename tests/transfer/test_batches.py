@@ -60,12 +60,16 @@ def test_no_more_tasks_at_a_time_than_asked_for(faulty_shell):
     answer = shell.run("import_images", *settings(project, folder), "--images-per-task=1", "--parallel=2")
     assert answer.returncode == 0, answer.stderr
     under_way = [0]
-    for entry in shell.server.requests():
+    ended = set()
+    requests = shell.server.requests()
+    for entry in requests:
         if (entry["method"], entry["path"]) == ("POST", "/api/tasks"):
             under_way.append(under_way[-1] + 1)
         elif entry["method"] == "GET" and re.fullmatch(r"/api/tasks/\d+/data/meta", entry["path"]):  # a task's last
-            under_way.append(under_way[-1] - 1)
-    assert (len(under_way), max(under_way), under_way[-1]) == (1 + 6 + 6, 2, 0)
+            if entry["path"] not in ended:  # on a busy machine it is asked again
+                under_way.append(under_way[-1] - 1)
+            ended.add(entry["path"])
+    assert (len(under_way), max(under_way), under_way[-1]) == (1 + 6 + 6, 2, 0), requests
 
 
 def test_a_failed_task_is_taken_back_and_resume_goes_on(faulty_shell, tasks_of):

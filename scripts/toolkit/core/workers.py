@@ -216,7 +216,7 @@ def run_processes(
             workers.append(_Worker(start, workers))
         ready = list(range(count))
         while ready:
-            for number in ready:
+            for number in ready:  # those without a task among them: a result may have brought new ones
                 worker = workers[number]
                 if worker.task is not None:
                     try:
@@ -234,7 +234,8 @@ def run_processes(
                 if (task := take(number)) is not None:
                     worker.give(task)
             busy = {worker.results: number for number, worker in enumerate(workers) if worker.task is not None}
-            ready = [busy[pipe] for pipe in select.select(list(busy), (), ())[0]] if busy else []
+            idle = [number for number, worker in enumerate(workers) if worker.task is None]
+            ready = [*(busy[pipe] for pipe in select.select(list(busy), (), ())[0]), *idle] if busy else []
     finally:
         for worker in workers:
             worker.end()

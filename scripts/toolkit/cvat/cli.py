@@ -3,6 +3,7 @@
 The password goes to it through the environment, never through its arguments, where every user could read it.
 """
 
+import json
 import os
 import queue
 import re
@@ -12,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -49,6 +50,7 @@ def run(
     notice: Callable[[str], None] = lambda line: None,
     stop: threading.Event | None = None,
     store: Address | None = None,
+    client: "Client | None" = None,
 ) -> str:
     """Run cvat-cli and wait for its end.
 
@@ -64,6 +66,7 @@ def run(
         stop: Set by another thread to stop the client, which counts as an interrupt.
         store: What gets a file that the client downloads, past this machine's disk; the client is to be given
             :data:`NO_FILE` for its path.
+        client: One that is loaded already; else one is started.
 
     Returns:
         What it printed to standard output, without white space at the ends.
@@ -74,7 +77,8 @@ def run(
         ToolkitError: It failed; the message says why.
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
-    client = _Client(connection, arguments, store)
+    client = client or Client(connection, store)
+    client.begin(arguments)
     failure: Failure | None = None
     last_line = ""
 
@@ -105,16 +109,26 @@ def run(
     return client.output()
 
 
-class _Client:
+@contextmanager
+def loading(connection: Connection) -> Iterator["Client"]:
+    """Start a client that loads, which takes a second, and waits for what :func:`run` gives it, once."""
+    client = Client(connection)
+    try:
+        yield client
+    finally:
+        client.stop()
+
+
+class Client:
     """A running cvat-cli, its standard error read line by line."""
 
-    def __init__(self, connection: Connection, arguments: Sequence[str], store: Address | None) -> None:
-        own = [connection.url, "" if store is None else str(store)]
+    def __init__(self, connection: Connection, store: Address | None = None) -> None:
+        self._sign_in = _sign_in_arguments(connection)
         self._process = subprocess.Popen(
             # -P: a file of the working directory must not be taken for a module.
-            [sys.executable, "-P", _LAUNCHER, *own, *_sign_in_arguments(connection), *arguments],
+            [sys.executable, "-P", _LAUNCHER, connection.url, "" if store is None else str(store)],
             env=_environment(connection),
-            stdin=subprocess.PIPE,  # its end tells the client that we are gone, even by SIGKILL
+            stdin=subprocess.PIPE,  # takes the arguments; its end tells the client that we are gone, even by SIGKILL
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us: we stop the client, then undo what it began
@@ -130,11 +144,20 @@ class _Client:
         for reader in self._readers:
             reader.start()
 
+    def begin(self, arguments: Sequence[str]) -> None:
+        """Have it do what it is for."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, and said why
+            self._process.stdin.write(json.dumps([*self._sign_in, *arguments]).encode() + b"\n")
+            self._process.stdin.flush()
+
     @property
     def exit_code(self) -> int | None:
+        """Its exit code, once it has ended."""
         return self._process.returncode
 
     def output(self) -> str:
+        """Give what it has printed to standard output."""
         return b"".join(self._output).decode(errors="replace").strip()
 
     def lines(
@@ -167,6 +190,7 @@ class _Client:
                 return
 
     def stop(self) -> None:
+        """End it, if it has not ended."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -178,7 +202,8 @@ class _Client:
             reader.join(_GRACE)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 def _read(stream: IO[bytes], sink: Callable[[bytes], None]) -> None:

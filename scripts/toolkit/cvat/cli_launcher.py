@@ -1,10 +1,11 @@
 """cvat-cli in a process of its own, with limits that it has not itself; :mod:`toolkit.cvat.cli` starts it.
 
-It is run as a script, its arguments those of cvat-cli behind two addresses: of the server, and of the object that gets
-a download, if any. It ends when the process that started it does, however that one ends: standard input is a pipe that
-nobody writes to.
+It is run as a script with two addresses: of the server, and of the object that gets a download, if any. Once cvat-cli
+is loaded it waits for the arguments, a list in JSON on a line of standard input. It ends when the process that started
+it does, however that one ends: nothing but this line comes through that pipe, and its end.
 """
 
+import json
 import os
 import sys
 import threading
@@ -16,6 +17,17 @@ NOTICE = "toolkit: "
 """What a line begins with that tells of another attempt."""
 FAILURE = "toolkit failed: "
 """What a line begins with that holds a :class:`toolkit.cvat.errors.Failure` as JSON."""
+
+
+def _arguments() -> list[str]:
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 1 << 16)
+        if not piece:
+            os._exit(1)
+        line += piece
+    arguments: list[str] = json.loads(line)
+    return arguments
 
 
 def _end_with_parent() -> None:
@@ -71,14 +83,16 @@ def _cvat_cli() -> Callable[[], int]:
 
 def main() -> int:
     """Run cvat-cli and return its exit code."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    url, store = sys.argv.pop(1), sys.argv.pop(1)
+    _, url, store = sys.argv
     try:
         _set_limits(url)
         if store:
             _store_downloads(store)
-        return _cvat_cli()()
+        run = _cvat_cli()
+        sys.argv[1:] = _arguments()
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        return run()
     except Exception as error:
         _tell_failure(error)
         return 1

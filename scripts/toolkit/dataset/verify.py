@@ -4,7 +4,7 @@ import hashlib
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,8 @@ _READ_SIZE = 1024 * 1024
 _STORED_SIZE = 8 * 1024 * 1024
 _MOST_THREADS = 8
 _BATCH = 500
+_FILES_OF_PROCESS = 5000
+"""For fewer files another process is not worth its start."""
 _CACHES = {f"{BOXES}/{side}.cache" for side in DETECTION_SIDES.values()}
 """What ultralytics leaves beside the labels that it has read."""
 
@@ -113,21 +115,25 @@ def verify(dataset: Place, on_percent: Callable[[], None] = lambda: None) -> Ver
     folders = _expected_folders(manifest, tops, of_folder)
     problems = list(_other_parts(dataset, manifest))
     hashing = _Hashing(dataset, expected)
-    for folder, entries in _walk(dataset, tops):
-        files = {(file := expected[index]).path: (index, file) for index in of_folder.pop(folder, ())}
-        for path, entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if path not in folders:
-                    problems.append(Problem(Kind.EXTRA, f"{path}/"))
-                folders.discard(path)
-            elif (found := files.pop(path, None)) is None:
-                if path not in _CACHES:
-                    problems.append(Problem(Kind.EXTRA, path))
-            elif (detail := _visible_difference(entry, found[1])) is not None:
-                problems.append(Problem(Kind.CHANGED, path, detail))
-            else:
-                hashing.add(found[0], entry.stat(follow_symlinks=False))
-        problems.extend(Problem(Kind.MISSING, path) for path in files)
+    there = {name for name in tops if os.path.lexists(dataset / name)}
+    waiting = deque([""])
+
+    def look(folder: str) -> _Folder:
+        names = there if not folder else None
+        return _compare_folder(dataset, folder, names, (expected[index] for index in of_folder.get(folder, ())))
+
+    def keep(found: _Folder) -> None:
+        indices = of_folder.pop(found.path, array("L"))
+        problems.extend(found.problems)
+        hashing.add(found.files, indices)
+        for path in found.folders:
+            if path not in folders:
+                problems.append(Problem(Kind.EXTRA, f"{path}/"))
+            folders.discard(path)
+        waiting.extend(found.folders)
+
+    processes = worker_count(_MOST_THREADS, 1 + len(expected) // _FILES_OF_PROCESS)
+    run_processes(lambda: look, lambda _process: waiting.popleft() if waiting else None, processes, keep)
     problems.extend(Problem(Kind.MISSING, expected[index].path) for left in of_folder.values() for index in left)
     problems.extend(Problem(Kind.MISSING, f"{path}/") for path in folders)
     problems.extend(hashing.run(on_percent))
@@ -219,18 +225,39 @@ def _other_parts(dataset: Path, manifest: Manifest | DetectionManifest) -> Itera
             yield Problem(Kind.CHANGED, name, "has other names or ids than the manifest")
 
 
-def _walk(dataset: Path, tops: Iterable[str]) -> Iterator[tuple[str, Iterable[tuple[str, os.DirEntry[str]]]]]:
-    """Give each folder, the dataset's as an empty text, with the paths of what is in it."""
-    there = {name for name in tops if os.path.lexists(dataset / name)}
-    with os.scandir(dataset) as entries:
-        yield "", [(entry.name, entry) for entry in entries if entry.name in there]
-    waiting = [name for name in there if (dataset / name).is_dir() and not (dataset / name).is_symlink()]
-    while waiting:
-        folder = waiting.pop()
-        with os.scandir(dataset / folder) as entries:
-            found = [(f"{folder}/{entry.name}", entry) for entry in entries]
-        waiting += (path for path, entry in found if entry.is_dir(follow_symlinks=False))
-        yield folder, found
+class _Folder(NamedTuple):
+    """What is in a folder: the folders in it, what differs, and by device the files that are to be hashed.
+
+    Of each file it is the inode and the number among those that are expected in the folder, one behind the other.
+    """
+
+    path: str
+    folders: list[str]
+    problems: list[Problem]
+    files: "dict[int, array[int]]"
+
+
+def _compare_folder(dataset: Path, folder: str, names: Container[str] | None, expected: Iterable[_Expected]) -> _Folder:
+    """Look at what is in a folder, by its path below the dataset's; of the dataset's own only at some names."""
+    found = _Folder(folder, [], [], {})
+    files = {file.path: (number, file) for number, file in enumerate(expected)}
+    with os.scandir(dataset / folder) as entries:
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if names is not None and path not in names:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                found.folders.append(path)
+            elif (file := files.pop(path, None)) is None:
+                if path not in _CACHES:
+                    found.problems.append(Problem(Kind.EXTRA, path))
+            elif (detail := _visible_difference(entry, file[1])) is not None:
+                found.problems.append(Problem(Kind.CHANGED, path, detail))
+            else:
+                status = entry.stat(follow_symlinks=False)
+                found.files.setdefault(status.st_dev, array("Q")).extend((status.st_ino, file[0]))
+    found.problems.extend(Problem(Kind.MISSING, path) for path in files)
+    return found
 
 
 def _other_shards(names: Iterable[str], known: Iterable[str]) -> Iterator[Problem]:
@@ -332,14 +359,16 @@ class _Hashing:
         self.hashed_bytes = 0
         self.formats: dict[str, list[str]] = {}
 
-    def add(self, index: int, status: os.stat_result) -> None:
-        """Take up a file that is there; what hard links share is hashed once."""
-        numbers = self._of_device.setdefault(status.st_dev, array("Q"))
-        number = (status.st_ino << self._index_bits) + index
-        try:
-            numbers.append(number)
-        except OverflowError:  # few file systems number their inodes so high
-            self._of_device[status.st_dev] = [*numbers, number]
+    def add(self, files: "Mapping[int, array[int]]", indices: Sequence[int]) -> None:
+        """Take up files of a folder that are there; what hard links share is hashed once."""
+        for device, pairs in files.items():
+            numbers = self._of_device.setdefault(device, array("Q"))
+            for inode, number in zip(pairs[::2], pairs[1::2], strict=True):
+                both = (inode << self._index_bits) + indices[number]
+                try:
+                    numbers.append(both)
+                except OverflowError:  # few file systems number their inodes so high
+                    numbers = self._of_device[device] = [*numbers, both]
 
     def run(self, on_percent: Callable[[], None]) -> list[Problem]:
         problems: list[Problem] = []

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.text import Watch, some_names
-from toolkit.cvat.api import Api, Label, Task, session
+from toolkit.cvat import cli as cvat_cli
+from toolkit.cvat.api import Api, Task, session
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image, lost_on_export
 from toolkit.transfer.journal import (
@@ -131,26 +132,37 @@ class FolderImport:
         """
         target = self._target
         with ExitStack() as stack:
-            with session(self._connection, self._watch.warn) as api:
-                labels = api.labels(target.project_id)
-                if self._options.tags_from_folders:
-                    check_folders(self._images, labels, target.project_id)
-                    self._warn_of_untagged()
-                journals = stack.enter_context(interrupted_imports(target))
-                decision = self._settle(api, examine(api, journals), decide)
-                if decision.resume is None:
-                    journal = self._begin(stack)
-                else:
-                    journal = decision.resume.journal
-                    self._specs = resume(journal, self._specs)
-                # Another import is found by its journal while it goes on, by its task afterwards: asked in this order.
-                self._warn_of_others(journal)
-                present = api.tasks(target.project_id)
-                for spec in self._specs:
-                    same = [task.id for task in present if task.name == spec.record.name and not task.frames]
-                    spec.record.same_name_task_ids = same
-                self._warn_of_names(api, present)
-            self._import(journal, labels)
+            clients = [stack.enter_context(cvat_cli.loading(self._connection))]
+            api = stack.enter_context(session(self._connection, self._watch.warn))
+            labels = api.labels(target.project_id)
+            if self._options.tags_from_folders:
+                check_folders(self._images, labels, target.project_id)
+                self._warn_of_untagged()
+            journals = stack.enter_context(interrupted_imports(target))
+            decision = self._settle(api, examine(api, journals), decide)
+            if decision.resume is None:
+                journal = self._begin(stack)
+            else:
+                journal = decision.resume.journal
+                self._specs = resume(journal, self._specs)
+            # Another import is found by its journal while it goes on, by its task afterwards: asked in this order.
+            self._warn_of_others(journal)
+            present = api.tasks(target.project_id)
+            for spec in self._specs:
+                same = [task.id for task in present if task.name == spec.record.name and not task.frames]
+                spec.record.same_name_task_ids = same
+            self._warn_of_names(api, present)
+            importer = TaskImporter(
+                self._connection,
+                journal,
+                labels,
+                self._options,
+                self._watch,
+                threading.Event(),
+                clients,
+                api if len(self._specs) == 1 else None,
+            )
+            self._import(importer)
 
     def _settle(self, api: Api, interrupted: Sequence[InterruptedImport], decide: Decide) -> Decision:
         for one in interrupted:
@@ -218,8 +230,8 @@ class FolderImport:
                 f"(1.jpg becomes 1_1.jpg): {some_names(again)}"
             )
 
-    def _import(self, journal: Journal, labels: Sequence[Label]) -> None:
-        importer = TaskImporter(self._connection, journal, labels, self._options, self._watch, threading.Event())
+    def _import(self, importer: TaskImporter) -> None:
+        journal = importer.journal
         try:
             if len(self._specs) > 1:
                 self._many(importer)

@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from toolkit.core.files import temporary_folder
 from toolkit.core.retry import RetryPolicy, read_retry_policy, retry
 from toolkit.core.text import Watch, format_size, some_names
 from toolkit.cvat import cli as cvat_cli
-from toolkit.cvat.api import Label, session
+from toolkit.cvat.api import Api, Label, session
 from toolkit.cvat.cli import JobMonitor, Stopped
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image
@@ -152,7 +152,9 @@ def _hurried_policy() -> RetryPolicy:
 class TaskImporter:
     """Makes tasks of images, and writes down each step before it is taken.
 
-    The watch is told what was rolled back; another thread sets ``stop`` to interrupt.
+    The watch is told what was rolled back; another thread sets ``stop`` to interrupt. The ``clients`` are loaded ones
+    of cvat-cli, each to be taken by one attempt. ``api`` is the session of the only thread that makes tasks; else each
+    task has one of its own.
     """
 
     connection: Connection
@@ -161,6 +163,8 @@ class TaskImporter:
     options: ImportOptions
     watch: Watch
     stop: threading.Event
+    clients: list[cvat_cli.Client]
+    api: Api | None
 
     def run(self, spec: TaskSpec) -> None:
         """Make a task; if that fails or is interrupted, delete it again and say so.
@@ -246,12 +250,18 @@ class TaskImporter:
                 may_stop=lambda: record.task_id is not None,
                 notice=self.watch.warn,
                 stop=self.stop,
+                client=self._loaded_client(),
             )
         except cvat_cli.DeadlineExceeded:
             raise ToolkitError(monitor.timeout_message(self.options.timeout)) from None
         if not output.isascii() or not output.isdigit() or len(output) > 15:
             raise ToolkitError(f"cvat-cli printed no task number but {output[:60]!r}")
         record.task_id = int(output)
+
+    def _loaded_client(self) -> cvat_cli.Client | None:
+        with suppress(IndexError):
+            return self.clients.pop()
+        return None
 
     def _note_creation(self, record: TaskRecord, task_id: int) -> None:
         self._note(record, task_id=task_id)
@@ -268,7 +278,7 @@ class TaskImporter:
         """Compare the frames with what was sent, and tag them."""
         task_id = spec.record.task_id
         assert task_id is not None
-        with session(self.connection, self.watch.warn) as api:
+        with nullcontext(self.api) if self.api else session(self.connection, self.watch.warn) as api:
             arrived = api.frames(task_id).names
             sent = {image.name for image in spec.images}
             missing, unexpected = sorted(sent - set(arrived)), sorted(set(arrived) - sent)
