@@ -59,7 +59,7 @@ def main(
     each = images // zips
     one = make_data(work_dir, images, size)
     many = [make_data(work_dir, each, size, first=number * each) for number in range(zips)]
-    result = work_dir.absolute() / "result"
+    results = work_dir.absolute() / "results"
     runs: list[Run] = []
 
     def measure(what: str, count: int, script: str, *arguments: object) -> None:
@@ -68,15 +68,16 @@ def main(
         last = runs[-1]
         console.say(f"  {last.seconds:.1f} s, {last.processor:.1f} s of processor time, {last.memory / 1e6:.0f} MB")
 
-    def convert(what: str, sources: list[Path], *arguments: object) -> None:
-        shutil.rmtree(result, ignore_errors=True)
+    def convert(what: str, sources: list[Path], *arguments: object) -> Path:
+        result = results / str(len(runs))  # a new one: ext4 takes long for new files where many were deleted lately
         bases = [word for source in sources for word in ("--base-file", source)]
         count = images if len(sources) in (1, zips) else each * len(sources)
         measure(what, count, "convert_dataset", *bases, "--output-dir", result, "--json", *arguments)
+        return result
 
     try:
         convert("one zip, convert --dry-run", [one], "--dry-run")
-        convert("one zip, convert", [one])
+        result = convert("one zip, convert", [one])
         measure("one zip, verify", images, "verify_dataset", result)
         measure("one zip, report", images, "report_dataset", result, "--output", work_dir / "report.html", "--json")
         (work_dir / "report.html").unlink()
@@ -86,7 +87,7 @@ def main(
         if shards:
             convert(f"{zips} zips, --workers 2, shards", many, "--workers", 2, "--format", "webdataset")
     finally:
-        shutil.rmtree(result, ignore_errors=True)
+        shutil.rmtree(results, ignore_errors=True)
     if as_json:
         console.result(json.dumps({"machine": machine(work_dir), "runs": [run._asdict() for run in runs]}))
     else:

@@ -7,9 +7,10 @@ import stat
 import struct
 import zipfile
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import IO, Generic, NamedTuple, TypeVar, overload
 
@@ -90,6 +91,25 @@ class Compact(Computed[_Row]):
         kind, content = self._kind, self._content
         for start, end in pairwise(self._edges):
             yield tuple.__new__(kind, marshal.loads(content[start:end]))
+
+
+class Joined(Computed[_Item]):
+    """Several of them as one, one behind the other."""
+
+    def __init__(self, parts: Sequence[Computed[_Item]]) -> None:
+        self._parts = parts
+        self._ends = list(accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def at(self, index: int) -> _Item:
+        """Make the item at an index from 0 on."""
+        number = bisect_right(self._ends, index)
+        return self._parts[number].at(index - (self._ends[number - 1] if number else 0))
+
+    def __iter__(self) -> Iterator[_Item]:
+        return chain.from_iterable(self._parts)
 
 
 class Member(NamedTuple):

@@ -10,7 +10,6 @@ import re
 import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,7 +19,7 @@ from toolkit.core.safe_names import fold, is_junk, problem_with_name
 from toolkit.core.storage import Place, size_of, write
 from toolkit.core.text import Percent, some_names
 from toolkit.core.workers import Engine
-from toolkit.dataset.archive import Archive, Compact, Member, open_archive, reopen
+from toolkit.dataset.archive import Archive, Computed, Joined, Member, open_archive, reopen
 from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
 from toolkit.dataset.export_files import Kind, recognise
 from toolkit.dataset.unpack import Contents, Hashes, unpack
@@ -59,7 +58,7 @@ class Exports(NamedTuple):
     """
 
     each: list[Export]
-    members: Compact[Member]
+    members: Computed[Member]
 
     @property
     def title(self) -> str:
@@ -124,7 +123,7 @@ def read_exports(paths: Sequence[Place], keep_junk: bool, engine: Engine) -> Exp
             f"{kinds[False].archive.path} one of boxes ({kinds[False].kind.name}): one dataset is made of one kind"
         )
     lists = [export.archive.members for export in exports]
-    return Exports(exports, lists[0] if len(lists) == 1 else Compact(Member, chain.from_iterable(lists)))
+    return Exports(exports, lists[0] if len(lists) == 1 else Joined(lists))
 
 
 def _read(job: _ReadJob, _on_done: Callable[[int], None]) -> Export | ToolkitError:

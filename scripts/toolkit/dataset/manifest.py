@@ -399,7 +399,7 @@ def read(path: Place) -> Manifest:
     try:
         if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited for
             raise ToolkitError(f"{path} is no regular file: convert the export again")
-        images = _KeptRecords()
+        images = KeptRecords()
         classes: set[str] = set()
         others: dict[str, list[Any]] = {"left_out": [], "duplicates": []}
         collect = {name: entries.append for name, entries in others.items()}
@@ -494,8 +494,8 @@ class _KeptRow(NamedTuple):
     offset: int
 
 
-class _KeptRecords(Computed[ImageRecord]):
-    """The records of a manifest that was read, without what they say twice."""
+class KeptRecords(Computed[ImageRecord]):
+    """Records that are kept without what they say twice."""
 
     def __init__(self) -> None:
         self._rows = Compact(_KeptRow)

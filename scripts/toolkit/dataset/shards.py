@@ -21,7 +21,6 @@ from toolkit.core.errors import UsageError
 from toolkit.core.storage import import_extra
 from toolkit.core.text import Percent
 from toolkit.core.workers import run_workers, worker_count
-from toolkit.dataset.archive import Compact
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.layout import (
     ALL_SIDES,
@@ -33,7 +32,7 @@ from toolkit.dataset.layout import (
     shard_name,
     shards_part,
 )
-from toolkit.dataset.manifest import FileRecord, ImageRecord, Manifest
+from toolkit.dataset.manifest import FileRecord, ImageRecord, KeptRecords, Manifest
 
 MOST_WORKERS = 4
 _BLOCK = tarfile.BLOCKSIZE
@@ -251,7 +250,7 @@ _AnyManifest = TypeVar("_AnyManifest", Manifest, DetectionManifest)
 def in_shards(manifest: _AnyManifest, shards: Shards) -> _AnyManifest:
     """Turn the record of a dataset in folders into that of the same in shards, in their order, with no file yet."""
     paths = {path: path for record in manifest.duplicates for path in record.paths}
-    images: Compact[Any] = Compact(type(manifest.images[0]))
+    images: Any = KeptRecords() if isinstance(manifest, Manifest) else []
     for shard in shards.each:
         for index, key, offset in shard.placed():
             image = manifest.images[index]
