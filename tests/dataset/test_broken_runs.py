@@ -25,7 +25,7 @@ from tests.support.conversions import (
     two_classes,
 )
 from tests.support.sweeps import some
-from tests.support.waiting import wait_until
+from tests.support.waiting import found, wait_until
 
 POINTS = 20
 FEW = 7
@@ -254,7 +254,7 @@ def test_a_stopped_run_leaves_nothing(number: signal.Signals, tmp_path: Path) ->
         text=True,
     )
     begun = ".dataset.converting-*/new/cvat_exported/dog"
-    wait_until(lambda: list(target.parent.glob(begun)) or process.poll() is not None)
+    wait_until(lambda: found(target.parent, begun) or process.poll() is not None)
     process.send_signal(number)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors

@@ -14,7 +14,7 @@ import pytest
 
 from tests.dataset.test_boxes import box, coco_boxes, cvat_zip, many, yolo_boxes
 from tests.support.conversions import command, converted, is_whole, make_zip, names_in, run, side, tree, two_classes
-from tests.support.waiting import GUARD, wait_until
+from tests.support.waiting import GUARD, found, wait_until
 from toolkit.core.errors import ToolkitError
 from toolkit.core.workers import InProcesses, InTurn
 from toolkit.dataset.exports import read_exports, unpack_exports
@@ -236,7 +236,7 @@ def test_a_killed_worker_costs_only_time(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: list(tmp_path.glob(".there.converting-*/spare/*/task-*/*/*.jpg")))
+    wait_until(lambda: found(tmp_path, ".there.converting-*/spare/*/task-*/*/*.jpg"))
     os.kill(children_of(converting.pid)[0], signal.SIGKILL)
     _, errors = converting.communicate(timeout=GUARD)
     assert converting.returncode == 0, errors

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.conversions import command, make_zip, run, tree
 from tests.support.dask_processes import OWN, free_port, running_scheduler, worker
-from tests.support.waiting import GUARD, wait_until
+from tests.support.waiting import GUARD, found, wait_until
 
 pytest.importorskip("distributed", reason="the packages of requirements-distributed.txt are not installed")
 
@@ -71,7 +71,7 @@ def test_ctrl_c_leaves_nothing_and_the_workers_stop(scheduler: str, tmp_path: Pa
     with worker(scheduler, tmp_path / "w1"), worker(scheduler, tmp_path / "w2"):
         words = command("convert_dataset", "--base-file", pattern, "--output-dir", tmp_path / "there")
         converting = subprocess.Popen([*words, "--scheduler", scheduler], stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: list(tmp_path.glob(".there.converting-*/spare/*/task-*/cat/*.jpg")))
+        wait_until(lambda: found(tmp_path, ".there.converting-*/spare/*/task-*/cat/*.jpg"))
         converting.send_signal(signal.SIGINT)
         _, errors = converting.communicate(timeout=GUARD)
         assert converting.returncode == 130, errors

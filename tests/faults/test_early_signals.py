@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.script_runs import SCRIPTS, run_program
+from tests.support.script_runs import SCRIPTS, outside, run_program
 
 SIGNALLED = Path(__file__).with_name("signalled.py")
 ALL = sorted(path.stem for path in SCRIPTS.glob("*.py"))
@@ -60,3 +60,27 @@ def test_a_script_that_was_told_to_ignore_interrupts_does_so():
     answer = run_program([sys.executable, "-c", f"{code}{command!r}))"])
     assert answer.returncode == 0, answer.stderr
     assert "interrupted" not in answer.stderr
+
+
+IN_A_CALLBACK = """
+from toolkit.cli.script import run_script
+import signal, time, weakref
+
+class Thing: pass
+
+def main() -> None:
+    thing = Thing()
+    watched = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGNAL))
+    del thing
+    time.sleep(60)
+    print("it was lost")
+
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_in_a_callback_where_python_drops_it_is_not_lost(name):
+    code = IN_A_CALLBACK.replace("SIGNAL", name)
+    answer = run_program([sys.executable, "-c", code], environment=outside(PYTHONPATH=str(SCRIPTS)))
+    assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "interrupted\n")

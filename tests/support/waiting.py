@@ -2,12 +2,21 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 GUARD = 240.0
 """Seconds after which a thing never comes; less than pytest's own limit, and no measure of how fast anything is."""
 
 HELD = 600.0
 """Seconds for what a test holds up and ends itself: never reached."""
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """Find what is in a folder, from which things may be moved at the same time."""
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError:
+        return []
 
 
 def wait_until(condition: Callable[[], object]) -> None:

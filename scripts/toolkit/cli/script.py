@@ -119,6 +119,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
         for number in taken:
             signal.signal(number, _interrupt)
+        sys.unraisablehook = _deliver_again
         try:
             command(*arguments, **options)
         finally:
@@ -132,6 +133,21 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _deliver_again(dropped: "sys.UnraisableHookArgs") -> None:
+    """Send an interrupt once more that came inside a callback, as Python's imports have them: it is dropped there."""
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    import threading
+
+    number = signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
+    threading.Timer(_AFTER_CALLBACK, os.kill, (os.getpid(), number)).start()
+
+
+_AFTER_CALLBACK = 0.02
+"""Seconds in which the callback has ended."""
 
 
 def _exit_code_of(app: Callable[..., object], command: Callable[..., None]) -> int:
