@@ -19,7 +19,7 @@ from toolkit.cli import console
 from toolkit.core.errors import ToolkitError
 from toolkit.core.secrets import without_secrets
 
-_EVERY = 0.2
+_EVERY = 0.05
 _MACHINES = 10
 
 
@@ -141,7 +141,7 @@ def as_markdown(runs: list[Run], zips: int, circumstances: str) -> str:
     seconds = {run.what: run.seconds for run in runs}
     one, two = (seconds[f"{zips} zips, --workers {workers}"] for workers in (1, 2))
     tenth = seconds[f"{zips // 10} zips, --workers 2"]
-    alone = max(2 * two - one, 0.0)
+    alone = min(max(2 * two - one, 0.0), one)
     workers = 2 * _MACHINES
     lines = [
         f"## {runs[0].images:,} images, in one zip and in {zips}",

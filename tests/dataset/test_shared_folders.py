@@ -31,7 +31,7 @@ from tests.support.conversions import (
 )
 from toolkit.core.errors import ToolkitError
 from toolkit.dataset import duplicates
-from toolkit.dataset.manifest import read
+from toolkit.dataset.manifest_reading import read
 from toolkit.dataset.verify import verify
 
 STRANGER = 65534

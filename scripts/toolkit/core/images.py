@@ -23,6 +23,7 @@ EXIF_SIZE = 4096
 """Bytes that tell how it is turned."""
 
 _SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
@@ -55,8 +56,6 @@ _EXTENSIONS = {
 
 def picture_format(head: bytes) -> str | None:
     """Tell what the first :data:`HEAD_SIZE` bytes of a file are the beginning of; None if that is not known."""
-    if head[:3] == b"\xff\xd8\xff":
-        return "JPEG"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from toolkit.core.errors import ToolkitError
@@ -159,17 +160,10 @@ class InProcesses:
         self, function: Callable[[_Job, OnDone], _Result], jobs: Sequence[_Job], on_done: OnDone = ignore
     ) -> list[_Result]:
         """Do them; see :class:`Engine`."""
-        waiting = iter(sorted(range(len(jobs)), key=lambda number: -jobs[number].weight))
-        results: dict[int, _Result] = {}
-
-        def start() -> Callable[[int], tuple[int, _Result]]:
-            return lambda number: (number, function(jobs[number], ignore))
-
-        def keep(answer: tuple[int, _Result]) -> None:
-            number, results[number] = answer
-            on_done(jobs[number].weight)
-
-        run_processes(start, lambda _process: next(waiting, None), min(self._count, len(jobs)), keep, MOST_DEATHS)
+        order = sorted(range(len(jobs)), key=lambda number: -jobs[number].weight)
+        works = [partial(function, jobs[number], ignore) for number in order]
+        done = run_together(works, self._count, lambda place: on_done(jobs[order[place]].weight), MOST_DEATHS)
+        results = dict(zip(order, done, strict=True))
         return [results[number] for number in range(len(jobs))]
 
     def settle(self) -> None:
@@ -241,10 +235,17 @@ def run_processes(
             worker.end()
 
 
-def run_together(works: Sequence[Callable[[], _Result]]) -> list[_Result]:
-    """Run some functions at the same time in forked processes, the first ones first, and give their results in order.
+def run_together(
+    works: Sequence[Callable[[], _Result]], most: int, on_done: Callable[[int], None] = ignore, deaths: int = 0
+) -> list[_Result]:
+    """Call some functions in forked processes, the first ones first, and give their results in their order.
 
     What they do to this process's memory is lost; where two write into one folder the kernel lets one do so at a time.
+
+    Args:
+        most: Processes at most.
+        on_done: Called in this process with the index of each that is done.
+        deaths: How many processes may die; what one was at is done again.
 
     Raises:
         ToolkitError: A process died.
@@ -257,9 +258,10 @@ def run_together(works: Sequence[Callable[[], _Result]]) -> list[_Result]:
         return lambda number: (number, works[number]())
 
     def keep(answer: tuple[int, _Result]) -> None:
-        results[answer[0]] = answer[1]
+        number, results[number] = answer
+        on_done(number)
 
-    run_processes(start, lambda _process: next(waiting, None), worker_count(len(works), len(works)), keep)
+    run_processes(start, lambda _process: next(waiting, None), min(most, len(works)), keep, deaths)
     return [results[number] for number in range(len(works))]
 
 

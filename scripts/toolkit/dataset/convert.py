@@ -19,7 +19,8 @@ from toolkit.dataset.detection_read import dropped_shapes
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
 from toolkit.dataset.exports import Exports, read_exports, unpack_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST, Format
-from toolkit.dataset.manifest import Manifest, record_dataset, recorded_parts, write_records
+from toolkit.dataset.manifest import Manifest, record_dataset, write_records
+from toolkit.dataset.manifest_reading import recorded_parts
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, recover
 from toolkit.dataset.selection import Choice, Image, Layout, Selection, Unlabelled, select
 from toolkit.dataset.sides import (

@@ -86,7 +86,8 @@ class Exports(NamedTuple):
     def finder(self) -> Callable[[int], Export]:
         """Give a function that finds the export of a member, by the member's index."""
         if len(self.each) == 1:
-            return lambda _member, only=self.each[0]: only  # type: ignore[misc]
+            only = self.each[0]
+            return lambda _member: only
         starts = [start for start, _ in self.numbered()]
         return lambda member: self.each[bisect_right(starts, member) - 1]
 

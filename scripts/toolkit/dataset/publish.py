@@ -41,7 +41,7 @@ from toolkit.dataset.layout import (
     SPECIFIED,
     entries_of,
 )
-from toolkit.dataset.manifest import recorded_parts
+from toolkit.dataset.manifest_reading import recorded_parts
 
 _MARK = ".converting"
 _TELLING = (MANIFEST, LABELS, INDEX_TABLE, CLASSES)

@@ -15,7 +15,7 @@ from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders, temporary_folder
 from toolkit.core.safe_names import Lookalikes
 from toolkit.core.text import format_size
-from toolkit.core.workers import run_together
+from toolkit.core.workers import run_together, worker_count
 from toolkit.dataset.archive import Member, refused
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import ALIASES
@@ -139,7 +139,8 @@ def write_sides(
     # Neighbours lie in one folder: of two processes each takes a half of the list, so that they seldom meet.
     half = len(images) // 2
     links: list[Callable[[], Any]] = [partial(link_some, range(half)), partial(link_some, range(half, len(images)))]
-    return run_together([*beside, *links])[: len(beside)]
+    works = [*beside, *links]
+    return run_together(works, worker_count(len(works), len(works)))[: len(beside)]
 
 
 def write_aliases(tree: Path) -> bool:

@@ -30,7 +30,8 @@ from toolkit.dataset.layout import (
     has_shards,
     is_shard,
 )
-from toolkit.dataset.manifest import ImageRecord, Manifest, read
+from toolkit.dataset.manifest import ImageRecord, Manifest
+from toolkit.dataset.manifest_reading import read
 from toolkit.dataset.publish import is_unfinished, recover
 
 _READ_SIZE = 1024 * 1024

@@ -14,7 +14,7 @@ from toolkit.core.formats import IMAGE_EXTENSIONS, UNLABELLED, TaskType
 from toolkit.core.safe_names import LARGEST_LIST, is_junk
 from toolkit.core.storage import Address, Place
 from toolkit.core.text import format_size
-from toolkit.dataset import manifest
+from toolkit.dataset import manifest_reading
 from toolkit.dataset.duplicates import name_equal
 from toolkit.dataset.layout import ALL_SIDES, IMAGES, LABELS, MANIFEST, SIDES, is_shard
 from toolkit.dataset.verify import read_manifest
@@ -37,7 +37,7 @@ def read_folder(folder: Path) -> Dataset:
         UsageError: There is no dataset in it.
         ToolkitError: Its labels cannot be read.
     """
-    if any(map(is_shard, manifest.recorded_parts(folder / MANIFEST))):
+    if any(map(is_shard, manifest_reading.recorded_parts(folder / MANIFEST))):
         dataset = read_shards(folder)
     elif not any((folder / side).is_dir() for side in SIDES) and _looks_like_detection(folder):
         dataset = read_detection_folder(folder)
@@ -58,7 +58,7 @@ def read_stored(address: Address) -> Dataset:
     def open_part(name: str, start: int, size: int) -> IO[bytes]:
         return io.BytesIO((address / name).read(start, size))
 
-    parts = manifest.recorded_parts(address / MANIFEST)
+    parts = manifest_reading.recorded_parts(address / MANIFEST)
     if not parts:
         raise UsageError(f"{address} holds no dataset: no {MANIFEST} is there (make convert makes one)")
     if any(map(is_shard, parts)):
@@ -196,7 +196,7 @@ def _findings(
 def _add_provenance(dataset: Dataset) -> None:
     """Add what the manifest tells; without a readable one, look for duplicates oneself."""
     path = dataset.source / MANIFEST
-    is_there = path.is_file() and manifest.is_manifest(path)
+    is_there = path.is_file() and manifest_reading.is_manifest(path)
     if is_there:
         try:
             _add_record(dataset, path)
@@ -227,7 +227,7 @@ def _add_record(dataset: Dataset, path: Place) -> None:
         nonlocal left_out
         left_out += 1
 
-    record = manifest.read_lines(path, {"images": compare, "left_out": count, "duplicates": duplicates.append})
+    record = manifest_reading.read_lines(path, {"images": compare, "left_out": count, "duplicates": duplicates.append})
     differing.update(absent)
     sources = record["sources"] if "sources" in record else [record["source"]]
     options = record["options"]
