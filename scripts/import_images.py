@@ -83,6 +83,7 @@ def main(
     from toolkit.core.errors import UsageError
     from toolkit.core.text import Watch, some_names
     from toolkit.cvat.api import session
+    from toolkit.cvat.cli import loading
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import FolderImport
     from toolkit.transfer.images import (
@@ -127,30 +128,31 @@ def main(
             console.warn(printable(f"exports write these extensions in small letters: {some_names(misnamed)}"))
     else:
         found = find_images(keys.import_dir, keys.import_image_extension)
-    with console.progress("checking images", len(found.images)) as advance:
-        broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
-    if broken:
-        found.images = [image for image in found.images if image.name not in broken]
-        found.left_out[BROKEN] = [f"{name}: {problem}" for name, problem in broken.items()]
-    for line in describe_left_out(found.left_out):
-        console.say(printable(line))
-    name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
-    target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
-    watch = Watch(
-        console.progress,
-        console.status_line,
-        lambda line: console.say(printable(line)),
-        lambda line: console.warn(printable(line)),
-    )
-    how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
-    work = FolderImport(connection, target, found.images, how, watch)
-    try:
-        work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
-    except KeyboardInterrupt:
-        if work.is_done:  # too late to undo anything: say what there is
-            _report(connection, work.tasks, found, time.monotonic() - started, as_json)
-        raise
-    _report(connection, work.tasks, found, time.monotonic() - started, as_json)
+    with loading(connection) as client:  # it signs in while the images are looked at
+        with console.progress("checking images", len(found.images)) as advance:
+            broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
+        if broken:
+            found.images = [image for image in found.images if image.name not in broken]
+            found.left_out[BROKEN] = [f"{name}: {problem}" for name, problem in broken.items()]
+        for line in describe_left_out(found.left_out):
+            console.say(printable(line))
+        name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
+        target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
+        watch = Watch(
+            console.progress,
+            console.status_line,
+            lambda line: console.say(printable(line)),
+            lambda line: console.warn(printable(line)),
+        )
+        how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
+        work = FolderImport(connection, target, found.images, how, watch, client)
+        try:
+            work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
+        except KeyboardInterrupt:
+            if work.is_done:  # too late to undo anything: say what there is
+                _report(connection, work.tasks, found, time.monotonic() - started, as_json)
+            raise
+        _report(connection, work.tasks, found, time.monotonic() - started, as_json)
 
 
 def _extensions(given: str | None) -> str | list[str] | None:

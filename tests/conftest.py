@@ -12,6 +12,9 @@ from tests.support.sweeps import FULL
 # Neither the token nor the settings of the person who runs the tests have a say in them.
 os.environ["CVAT_TOKEN_FILE"] = os.environ["CVAT_SETTINGS_FILE"] = os.devnull + ".none"
 
+# Some machines tell Python to keep no compiled code; every script that a test starts would be compiled anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C; nohup to SIGHUP.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

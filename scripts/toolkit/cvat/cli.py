@@ -78,7 +78,7 @@ def run(
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
     client = client or Client(connection, store)
-    client.begin(arguments)
+    client.tell(arguments)
     failure: Failure | None = None
     last_line = ""
 
@@ -111,7 +111,7 @@ def run(
 
 @contextmanager
 def loading(connection: Connection) -> Iterator["Client"]:
-    """Start a client that loads, which takes a second, and waits for what :func:`run` gives it, once."""
+    """Start a client that loads and signs in, which takes a second, and waits for what :func:`run` gives it, once."""
     client = Client(connection)
     try:
         yield client
@@ -123,7 +123,7 @@ class Client:
     """A running cvat-cli, its standard error read line by line."""
 
     def __init__(self, connection: Connection, store: Address | None = None) -> None:
-        self._sign_in = _sign_in_arguments(connection)
+        sign_in = _sign_in_arguments(connection)
         self._process = subprocess.Popen(
             # -P: a file of the working directory must not be taken for a module.
             [sys.executable, "-P", _LAUNCHER, connection.url, "" if store is None else str(store)],
@@ -143,12 +143,13 @@ class Client:
         ]
         for reader in self._readers:
             reader.start()
+        self.tell(sign_in)
 
-    def begin(self, arguments: Sequence[str]) -> None:
-        """Have it do what it is for."""
+    def tell(self, arguments: Sequence[str]) -> None:
+        """Have it do what it is for; the first time, which is done already, it signs in."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, and said why
-            self._process.stdin.write(json.dumps([*self._sign_in, *arguments]).encode() + b"\n")
+            self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
             self._process.stdin.flush()
 
     @property

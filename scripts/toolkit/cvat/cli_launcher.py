@@ -1,17 +1,19 @@
 """cvat-cli in a process of its own, with limits that it has not itself; :mod:`toolkit.cvat.cli` starts it.
 
-It is run as a script with two addresses: of the server, and of the object that gets a download, if any. Once cvat-cli
-is loaded it waits for the arguments, a list in JSON on a line of standard input. It ends when the process that started
-it does, however that one ends: nothing but this line comes through that pipe, and its end.
+It is run as a script with two addresses: of the server, and of the object that gets a download, if any. Two lines come
+through standard input, each a list of arguments in JSON: with the first it signs in, with both it does what cvat-cli
+does; the second may be long in coming. It ends when the process that started it does, however that one ends: nothing
+but these lines comes through that pipe, and its end.
 """
 
+import argparse
 import json
 import os
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 NOTICE = "toolkit: "
 """What a line begins with that tells of another attempt."""
@@ -19,13 +21,10 @@ FAILURE = "toolkit failed: "
 """What a line begins with that holds a :class:`toolkit.cvat.errors.Failure` as JSON."""
 
 
-def _arguments() -> list[str]:
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = os.read(0, 1 << 16)
-        if not piece:
-            os._exit(1)
-        line += piece
+def _arguments(stream: IO[bytes]) -> list[str]:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        os._exit(1)
     arguments: list[str] = json.loads(line)
     return arguments
 
@@ -72,11 +71,23 @@ def _store_downloads(address: str) -> None:
     downloading.atomic_writer = lambda path, mode: Address.parse(address).create()
 
 
-def _cvat_cli() -> Callable[[], int]:
-    """Load cvat-cli's main function; what it would print of a failure we hand on as data instead."""
+def _signed_in(arguments: list[str]) -> Callable[[], int]:
+    """Load cvat-cli and sign in; what it would print of a failure we hand on as data instead."""
     from cvat_cli import __main__ as program  # type: ignore[import-untyped]
 
     program.logger.critical = _tell_failure
+    parser = argparse.ArgumentParser()
+    program.configure_common_arguments(parser)
+    options = parser.parse_args(arguments)
+    names = list(vars(options))
+    client = program.build_client(options, logger=program.logger)
+
+    def take_client(options: argparse.Namespace, logger: object) -> object:
+        for name in names:
+            vars(options).pop(name, None)
+        return client
+
+    program.build_client = take_client
     run: Callable[[], int] = program.main
     return run
 
@@ -89,8 +100,10 @@ def main() -> int:
         _set_limits(url)
         if store:
             _store_downloads(store)
-        run = _cvat_cli()
-        sys.argv[1:] = _arguments()
+        with open(0, "rb", closefd=False) as lines:  # sys.stdin must not be locked by a thread when Python ends
+            sign_in = _arguments(lines)
+            run = _signed_in(sign_in)
+            sys.argv[1:] = [*sign_in, *_arguments(lines)]
         threading.Thread(target=_end_with_parent, daemon=True).start()
         return run()
     except Exception as error:

@@ -1,21 +1,19 @@
 """An export as a zip: its members, vetted before one byte of them is unpacked."""
 
 import hashlib
-import marshal
 import os
 import stat
 import struct
 import zipfile
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate, chain, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import IO, Generic, NamedTuple, TypeVar, overload
+from typing import IO, NamedTuple
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.safe_names import Lookalikes, is_bomb, unsafe_names
+from toolkit.core.sequences import Compact
 from toolkit.core.storage import Address, Place
 from toolkit.core.text import format_size
 
@@ -32,84 +30,6 @@ _PATCHED = 0x20
 _UTF8 = 0x800
 HAS_DESCRIPTOR = 0x8
 """The flag of a member whose sizes and CRC stand behind the data instead of in the local header."""
-
-
-_Item = TypeVar("_Item")
-_Row = TypeVar("_Row", bound=NamedTuple)
-_MARSHAL = 2
-"""Of the form that marshal writes; those after it look for what is there twice, which is slow and finds nothing."""
-
-
-class Computed(Sequence[_Item], Generic[_Item]):
-    """A sequence whose items are made anew whenever they are asked for."""
-
-    def at(self, index: int) -> _Item:
-        """Make the item at an index from 0 on."""
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, index: int) -> _Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[_Item]: ...
-    def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
-        if isinstance(index, slice):
-            return [self.at(place) for place in range(len(self))[index]]
-        if not 0 <= index < len(self):
-            index = range(len(self))[index]
-        return self.at(index)
-
-    def __iter__(self) -> Iterator[_Item]:
-        return map(self.at, range(len(self)))
-
-
-class Compact(Computed[_Row]):
-    """Named tuples of texts and numbers, each made anew when it is asked for.
-
-    As objects a million of them take several times the memory, and every round of the garbage collector looks at all.
-    """
-
-    def __init__(self, kind: type[_Row], rows: Iterable[_Row] = ()) -> None:
-        self._kind = kind
-        self._content = bytearray()
-        self._edges = array("Q", [0])
-        for row in rows:
-            self.append(row)
-
-    def append(self, row: _Row) -> None:
-        """Add one at the end."""
-        self._content += marshal.dumps(tuple(row), _MARSHAL)
-        self._edges.append(len(self._content))
-
-    def __len__(self) -> int:
-        return len(self._edges) - 1
-
-    def at(self, index: int) -> _Row:
-        """Make a row."""
-        return tuple.__new__(self._kind, marshal.loads(self._content[self._edges[index] : self._edges[index + 1]]))
-
-    def __iter__(self) -> Iterator[_Row]:
-        kind, content = self._kind, self._content
-        for start, end in pairwise(self._edges):
-            yield tuple.__new__(kind, marshal.loads(content[start:end]))
-
-
-class Joined(Computed[_Item]):
-    """Several of them as one, one behind the other."""
-
-    def __init__(self, parts: Sequence[Computed[_Item]]) -> None:
-        self._parts = parts
-        self._ends = list(accumulate(map(len, parts)))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def at(self, index: int) -> _Item:
-        """Make the item at an index from 0 on."""
-        number = bisect_right(self._ends, index)
-        return self._parts[number].at(index - (self._ends[number - 1] if number else 0))
-
-    def __iter__(self) -> Iterator[_Item]:
-        return chain.from_iterable(self._parts)
 
 
 class Member(NamedTuple):

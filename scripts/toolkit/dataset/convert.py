@@ -25,10 +25,10 @@ from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in, 
 from toolkit.dataset.selection import Choice, Image, Layout, Selection, Unlabelled, select
 from toolkit.dataset.sides import (
     LinkMode,
+    Space,
     check_names,
     check_space,
     linker,
-    needed_space,
     usable_mode,
     write_aliases,
     write_sides,
@@ -173,17 +173,23 @@ def _convert(request: Request, on_percent: Callable[[], None], dry_run: bool) ->
         plan = _plan(request, exports)
         copies = request.link_mode is LinkMode.COPY and request.exported
         assert isinstance(request.target, Path)
-        check_space(exports.members, request.target, copies)
+        space = check_space(exports.members, request.target, copies)
         if not dry_run:
-            return _write(request, request.target, plan, exports, engine, on_percent)
+            return _write(request, request.target, plan, space, exports, engine, on_percent)
         contents = unpack_exports(exports, None, None, engine, on_percent)
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         manifest = _record(request, exports, plan.labels, selection, assignment, contents)
-        return Converted(manifest, None, needed_space(exports.members, copies), dataset_in(request.target))
+        return Converted(manifest, None, space.needed(copies), dataset_in(request.target))
 
 
 def _write(
-    request: Request, target: Path, plan: "_Plan", exports: Exports, engine: Engine, on_percent: Callable[[], None]
+    request: Request,
+    target: Path,
+    plan: "_Plan",
+    space: Space,
+    exports: Exports,
+    engine: Engine,
+    on_percent: Callable[[], None],
 ) -> Converted:
     with DatasetPublisher(target, request.overwrite, request.parts) as publisher:
         tree = publisher.tree
@@ -200,7 +206,7 @@ def _write(
         write_sides(tree, exported, selection.images, assignment.sides, classes, link, [records])
         replaced = dataset_in(target)
         publisher.publish()
-    return Converted(manifest, mode, needed_space(exports.members, mode is LinkMode.COPY), replaced)
+    return Converted(manifest, mode, space.needed(mode is LinkMode.COPY), replaced)
 
 
 def _read(request: Request, engine: Engine) -> Exports:

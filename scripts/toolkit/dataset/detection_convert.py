@@ -54,7 +54,7 @@ from toolkit.dataset.layout import (
 from toolkit.dataset.manifest import DuplicateRecord, FileRecord, LeftOutRecord, sources_of
 from toolkit.dataset.publish import DatasetPublisher, check_target, dataset_in
 from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
-from toolkit.dataset.sides import check_names, check_space, needed_space, write_sides
+from toolkit.dataset.sides import check_names, check_space, write_sides
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.streamed import Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
@@ -116,8 +116,9 @@ def convert_boxes(
     else:
         check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
     plan = _plan(request, exports)
+    size = 0
     if isinstance(request.target, Path):
-        check_space(exports.members, request.target, copies=False)
+        size = check_space(exports.members, request.target, copies=False).needed(copies=False)
     if request.stream:
         on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
         contents = unpack_exports(exports, None, None, engine, on_read)
@@ -128,7 +129,6 @@ def convert_boxes(
         what = Stream(exports, contents, [image.member for image in plan.images], facts, files)
         return write_stream(request.stream, in_folders, what, on_written, dry_run)
     assert isinstance(request.target, Path)
-    size = needed_space(exports.members, copies=False)
     if dry_run:
         contents = unpack_exports(exports, None, None, engine, on_percent)
         dataset = _Dataset(request, exports, plan, contents, find_near)

@@ -16,10 +16,11 @@ from typing import NamedTuple, TypeVar
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders
 from toolkit.core.safe_names import fold, is_junk, problem_with_name
+from toolkit.core.sequences import Computed, Joined
 from toolkit.core.storage import Place, size_of, write
 from toolkit.core.text import Percent, some_names
 from toolkit.core.workers import Engine
-from toolkit.dataset.archive import Archive, Computed, Joined, Member, open_archive, reopen
+from toolkit.dataset.archive import Archive, Member, open_archive, reopen
 from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
 from toolkit.dataset.export_files import Kind, recognise
 from toolkit.dataset.unpack import Contents, Hashes, unpack

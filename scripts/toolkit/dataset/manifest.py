@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from toolkit import __version__
+from toolkit.core.sequences import Compact, Computed
 from toolkit.dataset import labels
-from toolkit.dataset.archive import Archive, Compact, Computed
+from toolkit.dataset.archive import Archive
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.exports import Export, Exports
 from toolkit.dataset.layout import (

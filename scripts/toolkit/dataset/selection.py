@@ -8,7 +8,8 @@ from typing import NamedTuple
 from toolkit.core.errors import ProblemsFound, ToolkitError
 from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
-from toolkit.dataset.archive import Archive, Compact
+from toolkit.core.sequences import Compact
+from toolkit.dataset.archive import Archive
 from toolkit.dataset.detection_read import READERS
 from toolkit.dataset.exports import Export, Exports, in_several, results_of
 from toolkit.dataset.layout import flat_candidates

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders, temporary_folder
@@ -197,13 +197,18 @@ _BYTES_PER_NAME = 512
 """What a file or link costs besides its content: inode, directory entry, its line in the manifest."""
 
 
-def needed_space(members: Sequence[Member], copies: bool, block: int = 4096) -> int:
-    """Estimate the bytes that a dataset, its sides copies or links, takes on a disk; a block has ``block`` bytes."""
-    content = sum(-(-member.size // block) * block for member in members)
-    return content * (2 if copies else 1) + _BYTES_PER_NAME * len(members)
+class Space(NamedTuple):
+    """What a dataset takes on a disk, in bytes: the content once, and what its names cost."""
+
+    content: int
+    names: int
+
+    def needed(self, copies: bool) -> int:
+        """Add up, for sides that are copies or links."""
+        return self.content * (2 if copies else 1) + self.names
 
 
-def check_space(members: Sequence[Member], target: Path, copies: bool) -> None:
+def check_space(members: Sequence[Member], target: Path, copies: bool) -> Space:
     """Check that a dataset fits on the disk, by the sizes that the exports declare; the target need not exist.
 
     Raises ToolkitError where there is too little space, or too few free inodes.
@@ -213,10 +218,13 @@ def check_space(members: Sequence[Member], target: Path, copies: bool) -> None:
         folder = folder.parent
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    needed = needed_space(members, copies, disk.f_frsize)
+    block = disk.f_frsize
+    space = Space(sum(-(-member.size // block) for member in members) * block, _BYTES_PER_NAME * len(members))
+    needed = space.needed(copies)
     if needed > free:
         raise ToolkitError(
             f"{folder} has {format_size(free)} free, the dataset takes {format_size(needed)}: free some space"
         )
     if disk.f_files and len(members) > disk.f_favail:
         raise ToolkitError(f"{folder} has {disk.f_favail} inodes left, the dataset takes {len(members)}")
+    return space

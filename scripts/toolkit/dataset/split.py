@@ -41,6 +41,8 @@ def reference(units: Units, fraction: float, seed: int, taken: Container[int] = 
     chosen: set[int] = set()
     for number in reversed(shuffled(len(units), seed)):
         missing = wanted - len(chosen)
+        if not missing:
+            break
         if units[number][0] not in taken and abs(missing - len(units[number])) < missing:
             chosen.update(units[number])
     return chosen

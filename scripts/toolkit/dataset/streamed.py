@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple, TypeVar
 
+from toolkit.core.sequences import Compact
 from toolkit.core.storage import Address, Place
 from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads
 from toolkit.dataset import detection_manifest, labels
 from toolkit.dataset import manifest as classification_manifest
-from toolkit.dataset.archive import Compact, refused, reopen
+from toolkit.dataset.archive import refused, reopen
 from toolkit.dataset.detection_manifest import DetectionManifest
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.layout import CLASSES, INDEX_TABLE, LABELS, MANIFEST, Format

@@ -14,8 +14,9 @@ from isal.isal_zlib import IsalError
 
 from toolkit.core.files import refused_name
 from toolkit.core.images import EXIF_SIZE, HEAD_SIZE, is_turned, other_format
+from toolkit.core.sequences import Computed
 from toolkit.core.workers import run_processes, worker_count
-from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, Computed, Member, raw_bytes, refused
+from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, Member, raw_bytes, refused
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from toolkit.core.errors import ProblemsFound, UsageError
 from toolkit.core.images import HEAD_SIZE, other_format
+from toolkit.core.sequences import Computed
 from toolkit.core.storage import Address, Place
 from toolkit.core.text import Percent
 from toolkit.core.workers import map_in_threads, run_processes, worker_count
 from toolkit.dataset import detection_manifest, labels
-from toolkit.dataset.archive import Computed
 from toolkit.dataset.detection_manifest import DetectionManifest, is_detection
 from toolkit.dataset.layout import (
     ALIASES,
@@ -121,7 +121,7 @@ def verify(dataset: Place, on_percent: Callable[[], None] = lambda: None) -> Ver
 
     def look(folder: str) -> _Folder:
         names = there if not folder else None
-        return _compare_folder(dataset, folder, names, (expected[index] for index in of_folder.get(folder, ())))
+        return _compare_folder(dataset, folder, names, map(expected.at, of_folder.get(folder, ())))
 
     def keep(found: _Folder) -> None:
         indices = of_folder.pop(found.path, array("L"))
@@ -351,7 +351,7 @@ class _Hashed(NamedTuple):
 class _Hashing:
     """Hashes files in some processes, in the order of their inodes, which is roughly that of the disk."""
 
-    def __init__(self, dataset: Path, expected: Sequence[_Expected]) -> None:
+    def __init__(self, dataset: Path, expected: _Expectations) -> None:
         self._dataset = dataset
         self._expected = expected
         self._index_bits = len(expected).bit_length()
@@ -410,7 +410,7 @@ class _Hashing:
             formats: list[tuple[str, str]] = []
             size = 0
             for _, group in groupby(numbers[start:end], lambda number: number >> bits):
-                files = [self._expected[number & (1 << bits) - 1] for number in group]
+                files = [self._expected.at(number & (1 << bits) - 1) for number in group]
                 size += files[0].size
                 found.extend(self._compare(files, buffer, formats))
             return _Hashed(task[2] - task[1], size, found, formats)

@@ -18,6 +18,7 @@ from toolkit.core.formats import IMAGENET, UNLABELLED
 from toolkit.core.storage import local
 from toolkit.core.text import Watch, format_size
 from toolkit.cvat.api import Api, Label, session
+from toolkit.cvat.cli import loading
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.probes import server_version
 from toolkit.dataset import convert as conversion
@@ -131,13 +132,14 @@ def import_task(
     name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
     target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
     watch = Watch(progress, lambda: status("importing"), said.append, warn)
-    work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch)
-    try:
-        work.run(lambda interrupted: Decision(roll_back=True))
-    except BaseException as error:
-        for line in said or ["no task had been made"] * isinstance(error, KeyboardInterrupt):
-            error.add_note(line)
-        raise
+    with loading(connection) as client:
+        work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch, client)
+        try:
+            work.run(lambda interrupted: Decision(roll_back=True))
+        except BaseException as error:
+            for line in said or ["no task had been made"] * isinstance(error, KeyboardInterrupt):
+                error.add_note(line)
+            raise
     (task,) = work.tasks
     assert task.task_id is not None
     return task.task_id

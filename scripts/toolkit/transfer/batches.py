@@ -92,7 +92,7 @@ def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
 class FolderImport:
     """The import of a folder; a failed task is rolled back, finished ones stay.
 
-    The images are checked, and in the order of their names.
+    The images are checked, and in the order of their names. ``client`` is one that is loaded, for the first task.
     """
 
     def __init__(
@@ -102,12 +102,14 @@ class FolderImport:
         images: Sequence[Image],
         options: ImportOptions,
         watch: Watch,
+        client: cvat_cli.Client,
     ) -> None:
         self._connection = connection
         self._target = target
         self._images = images
         self._options = options
         self._watch = watch
+        self._client = client
         self._specs = split(target.task_name, images, options.images_per_task)
 
     @property
@@ -132,7 +134,6 @@ class FolderImport:
         """
         target = self._target
         with ExitStack() as stack:
-            clients = [stack.enter_context(cvat_cli.loading(self._connection))]
             api = stack.enter_context(session(self._connection, self._watch.warn))
             labels = api.labels(target.project_id)
             if self._options.tags_from_folders:
@@ -159,7 +160,7 @@ class FolderImport:
                 self._options,
                 self._watch,
                 threading.Event(),
-                clients,
+                [self._client],
                 api if len(self._specs) == 1 else None,
             )
             self._import(importer)

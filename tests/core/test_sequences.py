@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.dataset.archive import Compact
+from toolkit.core.sequences import Compact
 
 
 class Row(NamedTuple):
