@@ -1,4 +1,6 @@
 import math
+import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -192,3 +194,35 @@ def test_mending_leaves_no_leak_and_moves_nothing_else(content: list[tuple[int, 
         assert len({mended[index] for index in unit}) == 1
     if not duplicates.leaking(clusters, sides):
         assert mended == sides
+
+
+CROWDED = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), min_size=1), min_size=2, max_size=30)
+
+
+@given(CROWDED, SHARES, SEEDS)
+def test_boxes_of_a_class_in_all_pictures_are_on_both_sides_and_no_picture_in_two_splits(
+    contents: list[dict[str, int]], share: float, seed: int
+) -> None:
+    contents = [{**content, "everywhere": 1} for content in contents]
+    validation = split.stratified_boxes(contents, share, seed)
+    assert validation == split.stratified_boxes(contents, share, seed)
+    assert 0 < len(validation) < len(contents)
+    test = split.stratified_boxes(contents, (1 - share) / 2, seed, validation)
+    assert not validation & test
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 123])
+def test_stratified_boxes_keeps_the_share_of_boxes_and_of_pictures(seed: int) -> None:
+    chance = random.Random(seed)
+    contents = []
+    for _ in range(300):
+        content = Counter(person=chance.randint(0, 6), car=chance.randint(1, 4) * (chance.random() < 0.3))
+        content["bus"] = chance.randint(1, 9) * (chance.random() < 0.08)
+        contents.append(+content or Counter({"": 1}))
+    chosen = split.stratified_boxes(contents, 0.2, seed)
+    total, inside = Counter[str](), Counter[str]()
+    for number, content in enumerate(contents):
+        total += content
+        inside += content if number in chosen else Counter()
+    assert abs(len(chosen) - 60) <= 3
+    assert all(abs(inside[name] - 0.2 * count) <= 3 for name, count in total.items())

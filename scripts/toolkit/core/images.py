@@ -233,8 +233,8 @@ def read_header(stream: IO[bytes], upright: bool = False) -> Header:
     """
     try:
         head = stream.read(_HEAD)
-        if not upright and (size := _jpeg_size(head)) is not None:
-            return Header(size, "JPEG")
+        if not upright and (size := quick_size(head)) is not None:
+            return Header(size, picture_format(head) or "")
         stream.seek(0)
         size, name = _pillow_header(stream, upright)
         return Header(size, picture_format(head) or name)
@@ -244,10 +244,11 @@ def read_header(stream: IO[bytes], upright: bool = False) -> Header:
         raise NoImage(f"its header cannot be read ({error or type(error).__name__})") from None
 
 
-def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """Read the size of an ordinary JPEG, many times faster than Pillow; None leaves all others to it."""
+def quick_size(head: bytes | memoryview) -> tuple[int, int] | None:
+    """Read width and height of an ordinary JPEG or PNG, many times faster than Pillow; None leaves all others to it."""
     if head[:3] != b"\xff\xd8\xff":
-        return None
+        is_png = head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 24
+        return (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) if is_png else None
     position = 2
     while position + 9 <= len(head) and head[position] == 0xFF:
         marker = head[position + 1]

@@ -328,5 +328,5 @@ def _record(
         parts=request.parts,
         numbers=numbers,
         options=request.options(),
-        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, exports, contents.formats),
+        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, exports, contents),
     )

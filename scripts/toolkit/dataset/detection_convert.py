@@ -22,6 +22,7 @@ from toolkit.core.storage import Place
 from toolkit.core.workers import Engine
 from toolkit.dataset import labels, split
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, early_assignment
+from toolkit.dataset.detection_labels import Finding
 from toolkit.dataset.detection_manifest import (
     DetectionImage,
     DetectionManifest,
@@ -122,6 +123,7 @@ def convert_boxes(
     if request.stream:
         on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
         contents = unpack_exports(exports, None, None, engine, on_read)
+        plan = _without_unreadable(request, plan, exports, contents)
         files: list[tuple[str, bytes]] = []
         dataset = _Dataset(request, exports, plan, contents, find_near)
         in_folders = dataset.manifest(dataset.label_files(lambda path, content: files.append((path, content))))
@@ -131,12 +133,14 @@ def convert_boxes(
     assert isinstance(request.target, Path)
     if dry_run:
         contents = unpack_exports(exports, None, None, engine, on_percent)
+        plan = _without_unreadable(request, plan, exports, contents)
         dataset = _Dataset(request, exports, plan, contents, find_near)
         return dataset.manifest(dataset.label_files(lambda _path, _content: None)), size, dataset_in(request.target)
     with DatasetPublisher(request.target, request.overwrite, DETECTION_PARTS) as publisher:
         tree, unpacked = publisher.tree, publisher.spare / EXPORTED
         check_names(exports, tree)
         contents = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent)
+        plan = _without_unreadable(request, plan, exports, contents)
         dataset = _Dataset(request, exports, plan, contents, find_near)
         manifest = dataset.manifest(dataset.write_files(unpacked, tree))
         (tree / LABELS).write_text(labels.as_json(plan.numbers), encoding="utf-8")
@@ -165,8 +169,7 @@ def _plan(request: BoxRequest, exports: Exports) -> _Plan:
     if request.unlabelled is Unlabelled.ERROR:
         unlabelled = [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL]
         _refuse_unlabelled(exports.title, unlabelled)
-    if not any(frame.boxes for frame in frames):
-        raise ToolkitError(f"{exports.title} holds no box: draw some in CVAT, then export again")
+    _check_boxes(exports, frames)
     images = [
         Image(member.name, "", frame.name, name, member.size, frame.member)
         for frame, name in zip(frames, flat_names(_told_apart(frames, exports)), strict=True)
@@ -179,6 +182,25 @@ def _plan(request: BoxRequest, exports: Exports) -> _Plan:
         left_out,
         _early(request.rules, frames, images),
     )
+
+
+def _check_boxes(exports: Exports, frames: Sequence[Frame]) -> None:
+    if not any(frame.boxes for frame in frames):
+        raise ToolkitError(f"{exports.title} holds no box: draw some in CVAT, then export again")
+
+
+def _without_unreadable(request: BoxRequest, plan: _Plan, exports: Exports, contents: Contents) -> _Plan:
+    """Leave out what is no picture after all, as is done at once where a format tells no sizes."""
+    kept = [index for index, image in enumerate(plan.images) if image.member not in contents.unreadable]
+    if len(kept) == len(plan.images):
+        return plan
+    findings = {finding: list(names) for finding, names in plan.export.findings.items()}
+    lost = [image.frame for image in plan.images if image.member in contents.unreadable]
+    findings.setdefault(Finding.NO_SIZE, []).extend(lost)
+    frames, images = [plan.export.frames[index] for index in kept], [plan.images[index] for index in kept]
+    _check_boxes(exports, frames)
+    export = plan.export._replace(frames=frames, findings=findings)
+    return plan._replace(export=export, images=images, early=_early(request.rules, frames, images))
 
 
 def _told_apart(frames: list[Frame], exports: Exports) -> list[Frame]:
@@ -260,25 +282,20 @@ def _sides_of_subsets(frames: Sequence[Frame]) -> list[str]:
 def _stratified(rules: Rules, frames: Sequence[Frame], images: Sequence[Image]) -> list[str]:
     """Split so that each class keeps the share of its boxes; the background counts as a class, with a box an image."""
     keys = rules.group_by.keys(images) if rules.group_by else None
-    together = [[index] for index in range(len(images))] if keys is None else split.units(keys)
-    classes: list[str] = []
-    owner: list[int] = []
-    of_units = []
-    for unit in together:
-        start = len(classes)
-        for index in unit:
-            names = [box.label for box in frames[index].boxes] or [""]
-            classes += names
-            owner += [index] * len(names)
-        of_units.append(range(start, len(classes)))
+    units = [[index] for index in range(len(images))] if keys is None else split.units(keys)
+    contents = [
+        Counter(label for index in unit for label in [box.label for box in frames[index].boxes] or [""])
+        for unit in units
+    ]
     sides = [TRAINING] * len(images)
     taken: set[int] = set()
     for side, fraction in ((VALIDATION, rules.validation_fraction), (TEST, rules.test_fraction)):
         if fraction:
-            chosen = split.stratified(of_units, classes, fraction, rules.seed, taken)
+            chosen = split.stratified_boxes(contents, fraction, rules.seed, taken)
             taken |= chosen
             for number in chosen:
-                sides[owner[number]] = side
+                for index in units[number]:
+                    sides[index] = side
     return sides
 
 

@@ -210,9 +210,12 @@ def flat_names(frames: Sequence[Frame]) -> list[str]:
     names = [""] * len(frames)
     taken: set[str] = set()
     order = sorted(range(len(frames)), key=lambda index: ("/" in frames[index].name, frames[index][:2]))
+    counts = Counter(frame.name for frame in frames)
     for index in order:
         frame = frames[index]
-        candidates = flat_candidates(frame.name, f"{frame.subset}\n{frame.name}", _LABEL_EXTENSION)
+        # Formats call a subset differently that has no name; so it tells apart only what the name does not.
+        identity = frame.name if counts[frame.name] == 1 else f"{frame.subset}\n{frame.name}"
+        candidates = flat_candidates(frame.name, identity, _LABEL_EXTENSION)
         name = next(name for name in candidates if fold(_stem(name)) not in taken)
         taken.add(fold(_stem(name)))
         names[index] = name

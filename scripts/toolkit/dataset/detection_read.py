@@ -8,7 +8,7 @@ from toolkit.core.errors import ToolkitError
 from toolkit.core.safe_names import problem_with_name
 from toolkit.dataset.archive import Archive, may_hold, open_archive
 from toolkit.dataset.detection_json import read_coco, read_datumaro
-from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage
+from toolkit.dataset.detection_labels import TOLERANCE, Annotations, Box, Finding, LabelledImage, OtherFormat
 from toolkit.dataset.detection_text import read_kitti, read_mot, read_open_images, read_widerface, read_yolo
 from toolkit.dataset.detection_xml import read_cvat, read_labelme, read_voc
 from toolkit.dataset.export_files import Kind, LabelFiles, LabelProblem, is_image, recognise
@@ -108,7 +108,10 @@ def read_export(archive: Archive, kind: Kind) -> DetectionExport:
     """
     root = archive.prefix + kind.root
     files = LabelFiles.of_archive(archive, kind._replace(root=root))
-    found = read_annotations(files)
+    try:
+        found = read_annotations(files)
+    except OtherFormat as error:
+        raise ToolkitError(f"{archive.path} {error.message}") from None
     if found.unreadable:
         raise ToolkitError(f"{archive.path}: {found.unreadable[0]}: export it again")
     index = {member.name: number for number, member in enumerate(archive.members)}

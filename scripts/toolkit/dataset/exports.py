@@ -281,10 +281,11 @@ def unpack_exports(
         raise
     if len(found) == 1:
         return found[0]
-    merged = Contents(Hashes(len(exports.members)), {}, set())
+    merged = Contents(Hashes(len(exports.members)), {}, set(), set())
     for (start, _), contents in zip(exports.numbered(), found, strict=True):
         merged.formats.update({start + index: name for index, name in contents.formats.items()})
         merged.turned.update(start + index for index in contents.turned)
+        merged.unreadable.update(start + index for index in contents.unreadable)
         merged.hashes.put(start, contents.hashes.digests)
     return merged
 

@@ -8,7 +8,7 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from enum import StrEnum
 
 from toolkit.core.errors import UsageError
@@ -72,8 +72,68 @@ def stratified(
             for name, count in content.items():
                 missing[name] -= count
     if any(len(unit) > 1 for unit in left):
-        _give_both_sides(left, classes, order, chosen)
+        _give_both_sides({number: _content(left[number], classes) for number in reversed(order)}, chosen)
     return {index for number in chosen for index in left[number]}
+
+
+def stratified_boxes(
+    contents: Sequence[Mapping[str, int]], fraction: float, seed: int, taken: Container[int] = ()
+) -> set[int]:
+    """Split groups of images so that each class keeps the fraction of its boxes, and the groups that of theirs.
+
+    A picture has boxes of several classes, so not all can be met exactly. From a plain shuffle on, groups change sides
+    as long as that makes the sum smaller of the squared differences, each divided by what is wanted, as in Pearson's
+    chi-squared test: a few boxes weigh more in a rare class. A class that can be on both sides is.
+
+    Args:
+        contents: How many boxes of each class a group holds; none of them is empty.
+        fraction: Of all groups, between 0 and 1.
+        seed: 0..4294967295.
+        taken: The groups that another split has.
+
+    Returns:
+        The numbers of the chosen groups.
+    """
+    order = [number for number in shuffled(len(contents), seed) if number not in taken]
+    total: Counter[str] = Counter()
+    for content in contents:
+        total.update(content)
+    free: Counter[str] = Counter()
+    for number in order:
+        free.update(contents[number])
+    wanted: dict[str | None, float] = {name: _rounded(fraction * total[name], free[name]) for name in free}
+    wanted[None] = fraction * len(contents)  # None stands for the groups themselves
+    weight = {name: 1 / max(count, 1) for name, count in wanted.items()}
+    chosen = set(order[max(0, len(order) - int(wanted[None])) :])
+    excess = {name: -count for name, count in wanted.items()}
+    parts: dict[int, list[tuple[str | None, int]]] = {}
+    for number in order:
+        parts[number] = [(None, 1), *contents[number].items()]
+    for number in chosen:
+        for name, count in parts[number]:
+            excess[name] += count
+    for _ in range(_MOST_ROUNDS):
+        moved = False
+        for number in order:
+            sign = -1 if number in chosen else 1
+            change = 0.0
+            for name, count in parts[number]:
+                change += count * (2 * sign * excess[name] + count) * weight[name]
+            if change < -_LEAST_CHANGE:
+                moved = True
+                chosen.symmetric_difference_update({number})
+                for name, count in parts[number]:
+                    excess[name] += sign * count
+        if not moved:
+            break
+    _give_both_sides({number: contents[number] for number in order}, chosen)
+    return chosen
+
+
+_MOST_ROUNDS = 10
+"""Nearly all is won in the first few."""
+_LEAST_CHANGE = 1e-9
+"""More than what rounding makes of none."""
 
 
 def _rounded(wanted: float, free: int) -> int:
@@ -94,16 +154,17 @@ def _gain(content: dict[str, int], missing: dict[str, int]) -> int:
     return sum(abs(missing[name]) - abs(missing[name] - count) for name, count in content.items())
 
 
-def _give_both_sides(units: Units, classes: Sequence[str], order: Sequence[int], chosen: set[int]) -> None:
+def _give_both_sides(contents: Mapping[int, Mapping[str, int]], chosen: set[int]) -> None:
     """Move whole groups, the smallest first, as long as one gives both sides to a class and takes them from none."""
-    contents = {number: _content(units[number], classes).keys() for number in reversed(order)}
+    by_size = sorted(contents, key=lambda number: sum(contents[number].values()))
     sides: tuple[Counter[str], Counter[str]] = (Counter(), Counter())  # groups that hold a class: training, validation
-    for number, names in contents.items():
-        sides[number in chosen].update(names)
+    for number, content in contents.items():
+        sides[number in chosen].update(content.keys())
     moved = True
     while moved:  # ends, for every round but the last gives both sides to one class more
         moved = False
-        for number, names in contents.items():
+        for number in by_size:
+            names = contents[number].keys()
             here, there = sides[number in chosen], sides[number not in chosen]
             helps = any(here[name] > 1 and not there[name] for name in names)
             if helps and all(here[name] > 1 or not there[name] for name in names):

@@ -121,13 +121,11 @@ def find_warnings(
     sides: Sequence[str],
     numbers: Mapping[str, int],
     exports: Exports,
-    formats: Mapping[int, str],
+    contents: Contents,
 ) -> list[str]:
-    """Find what is doubtful about a dataset, one line each.
-
-    ``formats`` has, by member, the picture format of those whose extension tells another.
-    """
-    warnings = [*_left_out(selection, exports), *other_formats(selection.images, formats)]
+    """Find what is doubtful about a dataset, one line each."""
+    warnings = [*_left_out(selection, exports), *other_formats(selection.images, contents.formats)]
+    warnings.extend(_unreadable(selection.images, contents))
     warnings.extend(_classes(selection, assignment, sides, numbers))
     warnings.extend(_duplicates(selection, assignment))
     warnings.extend(_class_names(numbers))
@@ -182,6 +180,12 @@ def other_formats(images: Sequence[Image], formats: Mapping[int, str]) -> Iterat
             found.setdefault(formats[image.member], []).append(image.name)
     for content, names in sorted(found.items()):
         yield other_format_warning(content, names)
+
+
+def _unreadable(images: Sequence[Image], contents: Contents) -> Iterator[str]:
+    broken = contents.unreadable - contents.formats.keys()
+    if broken and (names := [image.name for image in images if image.member in broken]):
+        yield f"{_count(len(names), 'image is', 'images are')} broken, training code stops there: {some_names(names)}"
 
 
 def other_format_warning(content: str, names: Sequence[str]) -> str:

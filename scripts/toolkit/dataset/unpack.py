@@ -7,13 +7,22 @@ import struct
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
 from isal.isal_zlib import IsalError
 
 from toolkit.core.files import refused_name
-from toolkit.core.images import EXIF_SIZE, HEAD_SIZE, is_turned, other_format
+from toolkit.core.images import (
+    EXIF_SIZE,
+    HEAD_SIZE,
+    NoImage,
+    expected_format,
+    is_turned,
+    other_format,
+    quick_size,
+    read_header,
+)
 from toolkit.core.sequences import Computed
 from toolkit.core.workers import run_processes, worker_count
 from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, Member, raw_bytes, refused
@@ -268,11 +277,13 @@ class Contents(NamedTuple):
         hashes: The SHA-256 of each, 32 bytes, in the archive's order.
         formats: By index, the picture format of those whose extension tells another.
         turned: The indices of the pictures that are shown otherwise than they are stored.
+        unreadable: The indices of those that are pictures by their extension, but that nothing can open.
     """
 
     hashes: Hashes
     formats: dict[int, str]
     turned: set[int]
+    unreadable: set[int]
 
 
 def unpack(archive: Archive, tree: str | None, on_done: Callable[[int], None], processes: int) -> Contents:
@@ -304,6 +315,7 @@ class _Batch(NamedTuple):
     hashes: bytearray
     formats: dict[int, str]
     turned: list[int]
+    unreadable: list[int]
     problems: list[tuple[int, str]]
 
 
@@ -317,7 +329,7 @@ class _Unpacking:
 
     def run(self, on_done: Callable[[int], None], processes: int) -> Contents:
         members = self._archive.members
-        contents = Contents(Hashes(len(members)), {}, set())
+        contents = Contents(Hashes(len(members)), {}, set(), set())
         problems: list[tuple[int, str]] = []
         ranges = deque(_neighbours(members, _TASK_SIZE, _TASK_MEMBERS))
 
@@ -331,6 +343,7 @@ class _Unpacking:
             contents.hashes.put(batch.members.start, batch.hashes)
             contents.formats.update(batch.formats)
             contents.turned.update(batch.turned)
+            contents.unreadable.update(batch.unreadable)
             problems.extend(batch.problems)
             on_done(len(batch.members))
 
@@ -345,7 +358,7 @@ class _Unpacking:
         reader = Reader(self._archive)
 
         def take(indices: range) -> _Batch:
-            batch = _Batch(indices, bytearray(), {}, [], [])
+            batch = _Batch(indices, bytearray(), {}, [], [], [])
             members = self._archive.members[indices.start : indices.stop]
             for read in _neighbours(members, READ_SIZE, len(members)):
                 reader.load(members[read.start].offset, members[read.stop - 1].limit)
@@ -358,6 +371,7 @@ class _Unpacking:
     def _take_member(self, reader: Reader, member: Member, index: int, batch: _Batch) -> bytes:
         sha256 = hashlib.sha256()
         head = b""
+        is_opened = expected_format(member.name) is None
         target = None
         try:
             if self._folder is not None:
@@ -365,6 +379,7 @@ class _Unpacking:
             for piece in reader.content(member):
                 sha256.update(piece)
                 if len(head) < HEAD_SIZE:
+                    is_opened = is_opened or quick_size(piece) is not None
                     head += piece[:EXIF_SIZE]
                 if target is not None:
                     _write(target, piece)
@@ -372,6 +387,8 @@ class _Unpacking:
                 batch.formats[index] = found
             if is_turned(head):
                 batch.turned.append(index)
+            if not is_opened and not _can_be_opened(open_member(self._archive, member)):
+                batch.unreadable.append(index)
         except Damaged as damage:
             batch.problems.append((index, str(damage)))
         finally:
@@ -384,6 +401,15 @@ class _Unpacking:
             return os.open(name, _CREATE, 0o666, dir_fd=self._folder)
         except OSError as error:
             raise refused_name(error, name, self._tree) or error from None
+
+
+def _can_be_opened(stream: IO[bytes]) -> bool:
+    with stream:
+        try:
+            read_header(stream)
+        except NoImage:
+            return False
+    return True
 
 
 def _write(target: int, piece: bytes | memoryview) -> None:
