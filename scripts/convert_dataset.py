@@ -93,13 +93,14 @@ def main(
         MultiLabel, typer.Option("--multi-label", help="Images in the folders of several classes.")
     ] = MultiLabel.KEEP,
     unlabelled: Annotated[
-        Unlabelled,
+        Unlabelled | None,
         typer.Option(
             "--unlabelled",
             help="Images without a label: leave out, keep (as class no_label, or as background), keep as background "
-            "those whose job is completed, or stop.",
+            "those whose job is completed, or stop. Without it: leave out, but of boxes keep those of completed jobs, "
+            "as far as make export has listed them beside the zip.",
         ),
-    ] = Unlabelled.DROP,
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="labels.json, or one name per line: pins the classes and their ids.")
     ] = None,
@@ -182,7 +183,7 @@ def main(
             raise UsageError("--layout and --keep-junk are for folders, of which an index has none")
         zips = [local(place, "--format index") for place in settings.base_files]
         target = local(settings.target, "--format index")
-        index = IndexRequest(zips, target, rules, base_url, unlabelled, labels, overwrite)
+        index = IndexRequest(zips, target, rules, base_url, unlabelled or Unlabelled.DROP, labels, overwrite)
         _report_index(index, make_index(index, dry_run), as_json)
         return
     if base_url:

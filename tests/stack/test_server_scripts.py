@@ -5,10 +5,15 @@ import os
 import subprocess
 from pathlib import Path
 
+import docker
 import pytest
 
 from standin.process import StandinProcess
+from tests.support.fake_engine import FakeEngine
 from tests.support.script_runs import run_script
+from toolkit.config.local_cvat import find_stack
+from toolkit.core.errors import ToolkitError
+from toolkit.stack.backup import count_contents
 
 NEEDING_DOCKER = {
     "up_cvat.py": [],
@@ -162,3 +167,21 @@ def test_weak_passwords_are_refused_and_not_shown(password: str) -> None:
         check_account("ana-ana", password)
     assert password not in refusal.value.message + "".join(refusal.value.details)
     check_account("ana-ana", "Tulip-9-lamp-River")
+
+
+@pytest.mark.parametrize("cut", [1, 99])
+def test_an_answer_that_the_engine_cuts_off_is_asked_for_again_and_never_taken_for_whole(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([(None, "engine_project|1\n")] * cut)
+    whole = (0, "engine_project|1\nengine_task|2\n")
+    monkeypatch.setenv("CVAT_RETRY_WAIT", "0")
+    with FakeEngine(lambda _command: next(answers, whole)) as engine:
+        for name, value in engine.environment().items():
+            monkeypatch.setenv(name, value)
+        client, stack = docker.from_env(), find_stack()
+        if cut == 1:
+            assert count_contents(client, stack).tables == {"engine_project": 1, "engine_task": 2}
+        else:
+            with pytest.raises(ToolkitError, match="cvat_db was cut off"):
+                count_contents(client, stack)

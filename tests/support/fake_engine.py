@@ -28,7 +28,8 @@ from toolkit.config.local_cvat import PASSWORD_KEY, SERVICES, VOLUMES
 PROJECT = "cvat-fake"
 STDOUT = 1
 
-Answer = tuple[int, str]
+Answer = tuple[int | None, str]
+"""Exit code and output; without a code the engine has closed the stream before its end."""
 
 
 def _nothing(command: list[str]) -> Answer:
@@ -142,9 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
             engine.executed.append(json.loads(body))
             self._send({"Id": str(len(engine.executed) - 1)}, 201)
         elif match := re.fullmatch(r"/exec/(\d+)/start", path):
-            self._send_output(engine.executes(engine.executed[int(match[1])]["Cmd"])[1].encode())
+            # What the toolkit runs is wrapped in a shell, which tells the exit code behind the output.
+            code, output = engine.executes(engine.executed[int(match[1])]["Cmd"][4:])
+            self._send_output(f"{output}\nended with {code}\n".encode() if code is not None else output.encode())
         elif match := re.fullmatch(r"/exec/(\d+)/json", path):
-            self._send({"ExitCode": engine.executes(engine.executed[int(match[1])]["Cmd"])[0]})
+            self._send({"ExitCode": 0})
         else:
             self._send({"message": f"no such thing: {path}"}, 404)
 

@@ -193,13 +193,21 @@ def test_images_of_completed_jobs_are_background(shell):
     answer = shell.run("export_dataset", *settings(project, ".", "COCO 1.0"))
     assert answer.returncode == 0, answer.stderr
     base = f"--base-file={shell.folder / f'project_id_{project}.zip'}"
-    convert = ("convert_dataset", base, "--unlabelled=completed", "--json", "--output-dir")
-    answer = shell.run(*convert, "dataset")
-    assert answer.returncode == 0, answer.stderr
-    made = json.loads(answer.stdout)
-    assert (made["images"], made["left_out"]) == (10, {"no label, and their job is not completed": 2})
+    convert = ("convert_dataset", base, "--json", "--output-dir")
+    for target, option, images, left_out in (
+        ("dataset", (), 10, {"no label, and their job is not completed": 2}),
+        ("strict", ("--unlabelled=completed",), 10, {"no label, and their job is not completed": 2}),
+        ("boxes", ("--unlabelled=drop",), 8, {"no label": 4}),
+        ("all", ("--unlabelled=keep",), 12, {}),
+    ):
+        answer = shell.run(*convert, target, *option)
+        assert answer.returncode == 0, answer.stderr
+        made = json.loads(answer.stdout)
+        assert (made["images"], made["left_out"]) == (images, left_out)
     path = shell.folder / f"project_id_{project}.zip"
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("another.txt", "x")
-    answer = shell.run(*convert, "other")
+    answer = shell.run(*convert, "unlisted")
+    assert json.loads(answer.stdout)["left_out"] == {"no label": 4}
+    answer = shell.run(*convert, "other", "--unlabelled=completed")
     assert (answer.returncode, "of this very export: make export writes it" in one_line(answer)) == (2, True)

@@ -249,13 +249,16 @@ def quick_size(head: bytes | memoryview) -> tuple[int, int] | None:
     if head[:3] != b"\xff\xd8\xff":
         is_png = head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 24
         return (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) if is_png else None
+    size = None
     position = 2
     while position + 9 <= len(head) and head[position] == 0xFF:
         marker = head[position + 1]
+        if marker == START_OF_SCAN:  # a file that ends before it cannot be opened
+            return size
         if marker in _SIZE_MARKERS:
             height, width = head[position + 5] << 8 | head[position + 6], head[position + 7] << 8 | head[position + 8]
-            return (width, height) if width and height else None
-        if not 0xC0 <= marker < 0xFF or marker in _WITHOUT_LENGTH or marker == START_OF_SCAN:
+            size = (width, height) if width and height else None
+        elif not 0xC0 <= marker < 0xFF or marker in _WITHOUT_LENGTH:
             return None
         position += 2 + (head[position + 2] << 8 | head[position + 3])
     return None

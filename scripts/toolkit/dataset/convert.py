@@ -47,7 +47,8 @@ class Request:
         base_files: The exported zips, one or several.
         target: Folder for the dataset; made if missing.
         rules: How the images are split.
-        unlabelled: What becomes of the images without a tag.
+        unlabelled: What becomes of the images without a tag or box. None leaves them out, but keeps those of completed
+            jobs as background where an export of boxes has the list of these beside it.
         labels_file: Pinned names and ids, or None.
         link_mode: How the sides share the bytes of the unpacked export.
         overwrite: Replace a dataset that is there.
@@ -64,7 +65,7 @@ class Request:
     base_files: Sequence[Place]
     target: Place
     rules: Rules
-    unlabelled: Unlabelled = Unlabelled.DROP
+    unlabelled: Unlabelled | None = None
     labels_file: Path | None = None
     link_mode: LinkMode = LinkMode.AUTO
     overwrite: bool = False
@@ -81,7 +82,7 @@ class Request:
         """List all that has a say in the dataset, by the names of the command's options."""
         options = {
             **self.rules.options(),
-            "unlabelled": self.unlabelled,
+            "unlabelled": self.unlabelled or Unlabelled.DROP,
             "labels": self.labels_file.name if self.labels_file else None,
         }
         if self.format is Format.WEBDATASET and self.stream:
@@ -106,7 +107,8 @@ class Request:
     @property
     def choice(self) -> Choice:
         """What is taken from the export."""
-        return Choice(self.unlabelled, self.rules.method is SplitMethod.REFERENCE, self.keep_junk, self.layout)
+        unlabelled = self.unlabelled or Unlabelled.DROP
+        return Choice(unlabelled, self.rules.method is SplitMethod.REFERENCE, self.keep_junk, self.layout)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -72,7 +72,7 @@ class BoxRequest:
 
     target: Place
     rules: Rules
-    unlabelled: Unlabelled = Unlabelled.DROP
+    unlabelled: Unlabelled | None = None
     labels_file: Path | None = None
     overwrite: bool = False
     stream: StreamRequest | None = None
@@ -116,6 +116,9 @@ def convert_boxes(
         request.stream.check(DETECTION_PARTS, dry_run)
     else:
         check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
+    if request.unlabelled is None:
+        is_listed = all(read_completed(export.archive) is not None for export in exports.each)
+        request = replace(request, unlabelled=Unlabelled.COMPLETED if is_listed else Unlabelled.DROP)
     plan = _plan(request, exports)
     size = 0
     if isinstance(request.target, Path):

@@ -367,8 +367,8 @@ def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterato
     for finding, names in sorted(export.findings.items()):
         yield f"{finding}, {finding.fate}: {len(names)} ({some_names(dict.fromkeys(names))})"
     for reason, remedy in (
-        (NO_LABEL, " (--unlabelled keep takes them as background, completed those of completed jobs)"),
-        (NOT_COMPLETED, ""),
+        (NO_LABEL, " (--unlabelled keep takes them as background)"),
+        (NOT_COMPLETED, " (--unlabelled keep takes them as background)"),
         (NO_BOX, ""),
         (UNNAMED, ""),
         (Reason.JUNK, ""),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.config.local_cvat import Stack
 from toolkit.core.errors import ToolkitError
+from toolkit.core.retry import retry
 from toolkit.core.text import format_size
 from toolkit.stack import backup_file
 from toolkit.stack.backup_file import DATA, DATABASE, KEYS, BackupWriter, Manifest
@@ -253,6 +254,7 @@ WHERE backend_type = 'client backend' AND datname = 'cvat' AND pid <> pg_backend
 """
 _COUNT_FRAMES = "SELECT 'frames', coalesce(sum(size), 0) FROM engine_data"
 
+# \gexec works on what psql reads, not on its -c.
 _PSQL = 'printf "%s" "$QUERY" | psql -X -q -A -t -v ON_ERROR_STOP=1 -U root -d cvat -f -'
 
 _ANNOTATIONS = ("engine_labeledimage", "engine_labeledshape", "engine_labeledtrack")
@@ -297,8 +299,10 @@ def newest_change(client: "DockerClient", stack: Stack) -> datetime | None:
 
 
 def _counts(client: "DockerClient", stack: Stack, query: str) -> dict[str, int]:
-    # \gexec works on what psql reads, not on its -c.
-    code, output = execute(client, stack, "cvat_db", ["sh", "-c", _PSQL], {"QUERY": query})
+    def ask() -> tuple[int, str]:
+        return execute(client, stack, "cvat_db", ["sh", "-c", _PSQL], {"QUERY": query})
+
+    code, output = retry(ask, lambda _line: None)
     if code:
         raise ToolkitError("the database could not be counted", output.strip().splitlines()[-3:])
     rows = [line.rpartition("|") for line in output.splitlines() if "|" in line]

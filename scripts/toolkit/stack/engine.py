@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from toolkit.config.local_cvat import SERVICES, VOLUMES, Stack
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import ToolkitError, TransientError
 from toolkit.stack.compose import WITHOUT_DOCKER, DockerUnavailable, docker_program
 
 if TYPE_CHECKING:
@@ -296,11 +296,20 @@ def execute(
     """Run a command inside a running service; returns the exit code, and standard output and error together.
 
     The command is visible to every user of this machine, so it never has a secret; the environment is not visible from
-    outside. Raises ToolkitError where the service does not run, or the engine refuses.
+    outside. Raises ToolkitError where the service does not run, or the engine refuses, and TransientError where the
+    end of the answer is missing.
     """
     container = running_container(client, stack, service)
-    code, output = container.exec_run(list(command), environment=environment or {})
-    return code, output.decode(errors="replace")
+    told = container.exec_run(["sh", "-c", _WITH_ENDING, "sh", *command], environment=environment or {}).output
+    output, ending, code = told.decode(errors="replace").rpartition(_ENDING)
+    if not ending or not code.strip().isdigit():
+        raise TransientError(f"the answer of {service} was cut off: run again")
+    return int(code), output
+
+
+_ENDING = "\nended with "
+_WITH_ENDING = f"""\"$@\"; code=$?; printf '{_ENDING}%s\n' "$code\""""
+"""A busy engine may close the stream before it has passed on all, and then know no exit code: the command tells it."""
 
 
 @_told_in_one_line
