@@ -280,6 +280,29 @@ def test_boxes_that_stand_out(tmp_path: Path) -> None:
     assert found["overlapping_boxes"] == ["a.jpg: cat and cat cover nearly the same"]
 
 
+@pytest.mark.parametrize(
+    ("picture_size", "box", "is_listed"),
+    [
+        ((320, 240), (1, 1), True),
+        ((256, 256), (2, 3), True),
+        ((320, 240), (2, 60), True),
+        ((320, 240), (6, 6), False),
+        ((64, 64), (6, 6), False),
+        ((64, 64), (3, 3), True),
+        ((8, 8), (3, 3), False),
+        ((1000, 800), (12, 12), True),
+    ],
+)
+def test_a_tiny_box_is_one_in_a_small_picture_too(
+    tmp_path: Path, picture_size: tuple[int, int], box: tuple[int, int], is_listed: bool
+) -> None:
+    shares = " ".join(str(side / whole) for side, whole in zip(box, picture_size, strict=True))
+    files = yolo(f"1 0.5 0.5 {shares}") | {"obj_train_data/a.jpg": picture("JPEG", size=picture_size)}
+    facts, _ = report(write_zip(tmp_path / "x.zip", files), tmp_path)
+    found = {kind["kind"]: kind["names"] for kind in facts["outliers"]["kinds"]}
+    assert ("a.jpg: dog {} × {}".format(*box) in found.get("tiny_box", [])) == is_listed
+
+
 def test_a_long_list_of_next_to_nothing_is_not_read_to_its_end(tmp_path: Path) -> None:
     files = coco([BOX], info=[{}] * 200_000)
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:

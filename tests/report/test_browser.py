@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from sklearn.datasets import load_digits
 
-from tests.support.reports import DETECTION, report, write_dataset
+from tests.support.reports import DETECTION, environment, jpeg, report, write_dataset
+from tests.support.script_runs import run_script
+from toolkit.report import read_folder, search
+from toolkit.report.make import make_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -191,7 +195,8 @@ def test_names_are_searched_classes_and_splits_filtered_and_sheets_sorted(
     shown = driver.execute_script(SHOWN)
     assert shown
     assert set(shown) <= {name for name in everything if "000" in name}
-    assert driver.find_element(By.ID, "found").text == f"{len(shown)} shown"
+    found = len([name for name in everything if "000" in name])
+    assert driver.find_element(By.ID, "found").text == f"{found} of 601 images, {len(shown)} drawn"
     enter(driver, "search", "")
     enter(driver, "choose-side", "validation")
     validation = {path.name for path in (digits / "digits/validation").rglob("*.jpg")}
@@ -315,3 +320,108 @@ def test_headings_names_and_tables_are_there_for_screen_readers(
     assert nameless == 0
     assert driver.execute_script("return document.documentElement.lang") == "en"
     assert driver.execute_script("return document.querySelectorAll('th:not([scope])').length") == 0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a converted export with folders: 700 images, of each class 14 thumbnails."""
+    folder = tmp_path_factory.mktemp("folders")
+    with zipfile.ZipFile(folder / "project_id_1.zip", "w") as export:
+        for number in range(700):
+            label = "<b>é🌼" if number % 7 == 0 else "cat"
+            export.writestr(f"{label}/n{number % 3}/{label}_{number:04d}.jpg", jpeg(number, (12, 12)))
+    arguments = ("--base-file", folder / "project_id_1.zip", "--output-dir", folder / "dataset")
+    done = run_script("convert_dataset", *arguments, cwd=folder, environment=environment())
+    assert done.returncode == 0, done.stderr
+    report(folder / "dataset", folder, "--thumbnails", 14)
+    return folder
+
+
+LISTED = "return [...document.querySelectorAll('#others li')].filter(n => n.checkVisibility()).map(n => n.textContent)"
+
+
+def test_the_search_finds_images_without_a_thumbnail_and_the_paths_of_frames(
+    folders: Path, opened: Callable[..., webdriver.Chrome]
+) -> None:
+    driver = opened(folders / "report.html")
+    sides = ("training", "validation")
+    side_of = {path.name: side for side in sides for path in (folders / "dataset" / side).glob("*/*.jpg")}
+    assert len(side_of) == 700
+
+    def look_for(query: str) -> tuple[list[str], list[str], str]:
+        enter(driver, "search", query)
+        return driver.execute_script(SHOWN), driver.execute_script(LISTED), driver.find_element(By.ID, "found").text
+
+    for number in (1, 7, 350, 699):
+        label = "<b>é🌼" if number % 7 == 0 else "cat"
+        name, frame = f"n{number % 3}__{label}_{number:04d}.jpg", f"n{number % 3}/{label}_{number:04d}.jpg"
+        for query in (name, frame, frame.upper(), unicodedata.normalize("NFD", frame)):
+            drawn, listed, found = look_for(query)
+            expected = ([name], []) if drawn else ([], [f"{name} ({frame}): {label}; {side_of[name]}"])
+            assert (drawn, listed) == expected
+            assert found == f"1 of 700 images, {len(drawn)} drawn"
+    drawn, listed, found = look_for("n1/")
+    count = sum(name.startswith("n1__") for name in side_of)
+    assert found == f"{count} of 700 images, {len(drawn)} drawn"
+    assert listed[200:] == [f"… and {count - len(drawn) - 200} more"]
+    assert look_for("no such name") == ([], [], "0 of 700 images, 0 drawn")
+    check_quiet(driver)
+
+
+def test_a_chosen_class_shows_all_its_thumbnails(folders: Path, opened: Callable[..., webdriver.Chrome]) -> None:
+    driver = opened(folders / "report.html", 360)
+    enter(driver, "choose-class", "1")
+    assert len(driver.execute_script(SHOWN)) == 14
+    assert driver.find_element(By.ID, "found").text == "600 of 700 images, 14 drawn"
+    assert fits(driver)
+    enter(driver, "choose-side", "validation")
+    count = len(list((folders / "dataset/validation/cat").iterdir()))
+    drawn = len(driver.execute_script(SHOWN))
+    assert driver.find_element(By.ID, "found").text == f"{count} of 700 images, {drawn} drawn"
+    assert len(driver.execute_script(LISTED)) == count - drawn
+    enter(driver, "choose-side", "")
+    enter(driver, "choose-class", "")
+    enter(driver, "order", "name")
+    assert len(driver.execute_script(SHOWN)) == 28
+    assert driver.find_element(By.ID, "found").text == ""
+    check_quiet(driver)
+
+
+def test_of_a_detection_export_an_image_under_two_classes_counts_once(
+    tmp_path: Path, opened: Callable[..., webdriver.Chrome]
+) -> None:
+    report(DETECTION / "coco_1.0.zip", tmp_path, "--thumbnails", 1)
+    driver = opened(tmp_path / "report.html")
+    for query, chosen, count in (("a/", "", 2), ("a/1.jpg", "", 1), ("", "0", 2), ("", "1", 2)):
+        enter(driver, "search", query)
+        enter(driver, "choose-class", chosen)
+        drawn, listed = set(driver.execute_script(SHOWN)), driver.execute_script(LISTED)
+        assert len(drawn) + len(listed) == count
+        assert driver.find_element(By.ID, "found").text == f"{count} of 7 images, {len(drawn)} drawn"
+    check_quiet(driver)
+
+
+def test_the_names_of_very_many_images_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[..., webdriver.Chrome]
+) -> None:
+    for module in (search, read_folder):
+        monkeypatch.setattr(module, "MOST_SEARCHED", 20)
+    dataset = write_dataset(tmp_path / "d", {"cat": (20, 5)})
+
+    @contextmanager
+    def progress(_what: str, _total: int) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+
+    (tmp_path / "report.html").write_text(make_report(dataset, None, 14, 0, progress).page, "utf-8")
+    driver = opened(tmp_path / "report.html")
+    assert (
+        "The search finds only these: the names of 25 images are too many" in driver.find_element(By.ID, "sheet").text
+    )
+    assert driver.execute_script("return document.getElementById('names')") is None
+    enter(driver, "search", "t0000")
+    assert driver.execute_script(SHOWN) == ["t0000.jpg"]
+    assert driver.find_element(By.ID, "found").text == "1 drawn"
+    enter(driver, "search", "")
+    enter(driver, "choose-side", "validation")
+    assert len(driver.execute_script(SHOWN)) == int(driver.find_element(By.ID, "found").text.split()[0]) > 0
+    check_quiet(driver)

@@ -11,6 +11,9 @@ from toolkit.core.storage import Place
 from toolkit.dataset.detection_labels import Box
 from toolkit.dataset.summary import RECOMMENDED
 
+MOST_SEARCHED = 50_000
+"""Images whose names a page has for its search; of more, only those with a thumbnail are found."""
+
 
 @dataclass(slots=True)
 class DatasetImage:
@@ -65,6 +68,8 @@ class Dataset:
         open_image: Opens the bytes of an image by its location; safe to call from threads.
         provenance: Where the dataset comes from, as pairs of a term and its value.
         notes: What was warned of when it was made.
+        frames: The frames' own paths in CVAT by the locations of the images, as far as the manifest tells; none of more
+            than :data:`MOST_SEARCHED` images.
     """
 
     kind: TaskType
@@ -77,6 +82,7 @@ class Dataset:
     findings: list[Finding] = field(default_factory=list)
     provenance: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    frames: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from toolkit import __version__
 from toolkit.core.formats import TaskType
 from toolkit.core.text import format_size, printable
 from toolkit.report.facts import DatasetFacts, SizeFacts
+from toolkit.report.search import search_index
 from toolkit.report.sheet import LIMITS, Section
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def render(facts: DatasetFacts, sections: Sequence[Section], outliers: Sequence[
     policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     is_detection = facts.dataset.kind is TaskType.DETECTION
     sizes = facts.size.counts if facts.size else []
+    index = search_index(facts.dataset, sections)
     template = _environment().get_template("report.html.jinja")
     page: str = template.render(
         facts=facts,
@@ -151,6 +153,7 @@ def render(facts: DatasetFacts, sections: Sequence[Section], outliers: Sequence[
         is_detection=is_detection,
         per_section=per_section,
         limits=LIMITS[facts.dataset.kind],
+        index=index,
         embedded=sum(len(section.tiles) for section in sections),
         chart=_class_chart(facts),
         size_chart=bar_chart([(_pixels(size), [count]) for size, count in sizes[:_DISTINCT_SIZES]], ["images"]),
@@ -168,7 +171,8 @@ def render(facts: DatasetFacts, sections: Sequence[Section], outliers: Sequence[
 
 def _environment() -> "Environment":
     environment = template_environment()
-    environment.filters |= {"printable": printable, "length": format_size, "number": "{:,}".format, "pixels": _pixels}
+    environment.filters |= {"printable": printable, "length": format_size, "number": "{:,}".format}
+    environment.filters |= {"pixels": _pixels, "id": id}
     environment.globals |= {"SERIES": SERIES_COLOURS, "COLOURS": CLASS_COLOURS}
     return environment
 

@@ -6,7 +6,7 @@ from statistics import median
 
 from toolkit.dataset.detection_labels import Box
 from toolkit.dataset.duplicates import LIMITED, alike
-from toolkit.report.facts import Dataset, DatasetImage, Examination, Finding, Outliers
+from toolkit.report.facts import Dataset, DatasetImage, Examination, Finding, Outliers, Size
 from toolkit.report.pictures import PLAIN, Look, in_threads, measure
 
 DEFAULT_MOST = 10_000
@@ -24,6 +24,9 @@ _NAMED = 4
 _FEW = 8
 """A median of fewer pictures tells nothing."""
 _TINY_SIDE = 4.0
+"""Pixels; a shorter side is tiny by itself."""
+_TINY_SHARE = 1 / 16
+"""Of the picture's shorter side: in pictures of a few pixels, boxes of a few pixels are usual."""
 _TINY_PART = 0.0002
 _OVERLAP = 0.85
 _MOST_PAIRS = 200
@@ -146,8 +149,7 @@ def _of_boxes(images: Sequence[DatasetImage]) -> Iterator[Outliers]:
     for image in images:
         if not image.boxes:
             continue
-        area = image.size[0] * image.size[1] if image.size else 0
-        small = [box for box in image.boxes if _is_tiny(box, area)]
+        small = [box for box in image.boxes if image.size and _is_tiny(box, image.size)]
         if small:
             tiny.append((image, ", ".join(f"{box.label} {_extent(box)}" for box in small[:3])))
         if (pair := _overlapping(image.boxes)) is not None:
@@ -168,9 +170,10 @@ def _extent(box: Box) -> str:
     return f"{box.right - box.left:.0f} × {box.bottom - box.top:.0f}"
 
 
-def _is_tiny(box: Box, area: int) -> bool:
+def _is_tiny(box: Box, size: Size) -> bool:
     width, height = box.right - box.left, box.bottom - box.top
-    return area > _TINY_SIDE**2 / _TINY_PART and (min(width, height) < _TINY_SIDE or width * height < _TINY_PART * area)
+    shortest = min(_TINY_SIDE, _TINY_SHARE * min(size))
+    return min(width, height) < shortest or width * height < _TINY_PART * size[0] * size[1]
 
 
 def _overlapping(boxes: Sequence[Box]) -> tuple[Box, Box] | None:

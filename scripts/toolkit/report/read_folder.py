@@ -18,7 +18,7 @@ from toolkit.dataset import manifest_reading
 from toolkit.dataset.duplicates import name_equal
 from toolkit.dataset.layout import ALL_SIDES, IMAGES, LABELS, MANIFEST, SIDES, is_shard
 from toolkit.dataset.verify import read_manifest
-from toolkit.report.facts import Dataset, DatasetImage, Finding
+from toolkit.report.facts import MOST_SEARCHED, Dataset, DatasetImage, Finding
 from toolkit.report.readers import dataset_of, read_detection_files, read_detection_folder, read_shards
 
 _TEST = "test"
@@ -215,6 +215,8 @@ def _add_record(dataset: Dataset, path: Place) -> None:
     differing = {str(image.location) for image in dataset.images if image.location is not None}
     absent: list[str] = []
     duplicates: list[dict[str, Any]] = []
+    frames: dict[str, str] = {}
+    are_searched = len(dataset.images) <= MOST_SEARCHED
     left_out = 0
 
     def compare(image: dict[str, Any]) -> None:
@@ -222,6 +224,9 @@ def _add_record(dataset: Dataset, path: Place) -> None:
             differing.remove(_of_type(image["path"], str))
         except KeyError:
             absent.append(image["path"])
+        else:
+            if are_searched and "frame" in image:
+                frames[image["path"]] = _of_type(image["frame"], str)
 
     def count(_entry: dict[str, Any]) -> None:
         nonlocal left_out
@@ -250,6 +255,7 @@ def _add_record(dataset: Dataset, path: Place) -> None:
     dataset.notes = [_of_type(warning, str) for warning in _of_type(record["warnings"], list)]
     dataset.findings[:0] = findings
     dataset.provenance = origin
+    dataset.frames = frames
 
 
 def _source(source: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -129,11 +129,15 @@ def count_thumbnails(dataset: Dataset, per_section: int) -> int:
     return len({id(image) for section in chosen for image in section})
 
 
+def labels_of(image: DatasetImage) -> set[str | None]:
+    """Name the sections that an image belongs to: its class, or those of its boxes; None where it has none."""
+    return {image.label} if image.label is not None else {box.label for box in image.boxes} or {None}
+
+
 def _groups(dataset: Dataset) -> list[tuple[str | None, list[DatasetImage]]]:
     by_label: dict[str | None, list[DatasetImage]] = {name: [] for name in dataset.classes}
     for image in dataset.images:
-        labels = {image.label} if dataset.kind is TaskType.CLASSIFICATION else {box.label for box in image.boxes}
-        for label in labels or {None}:
+        for label in labels_of(image):
             by_label.setdefault(label, []).append(image)
     without = by_label.pop(None, [])
     return [*by_label.items(), *([(None, without)] if without else [])]

@@ -30,29 +30,76 @@
     lists.forEach((list, number) => list.append(...tiles.splice(0, counts[number])));
   }
 
+  const fold = (text) => text.normalize().toLowerCase();  // macOS writes the accents of names apart
+  const counted = (number) => number.toLocaleString("en");
+
+  // A name is the number of characters that it shares with the one before, and the rest.
+  function unpack(text) {
+    let name = [];
+    return text.split("\n").map((line) => {
+      const gap = line.indexOf(" ");
+      name = [...name.slice(0, line.slice(0, gap)), ...line.slice(gap + 1)];
+      return name.join("");
+    });
+  }
+  let images = null;
+  function allImages() {
+    if (images || !at("names")) return images;
+    const {sides, classes, groups: parts} = JSON.parse(at("names").textContent);
+    images = parts.flatMap(([side, numbers, packed, packedOthers]) => {
+      const others = packedOthers && unpack(packedOthers);
+      const what = `${numbers.map((number) => classes[number]).join(", ")}; ${sides[side]}`;
+      return unpack(packed).map((name, index) => {
+        const words = others && others[index] !== name ? `${name} (${others[index]})` : name;
+        return {words: `${words}: ${what}`, text: fold(`${name}\n${others[index] ?? ""}`), side: sides[side], numbers};
+      });
+    });
+    return images;
+  }
+
+  const MOST_LISTED = 200;
+  function list(others) {
+    const lines = others.slice(0, MOST_LISTED).map((image) => image.words);
+    if (others.length > MOST_LISTED) lines.push(`… and ${counted(others.length - MOST_LISTED)} more`);
+    at("others").querySelector("ul").replaceChildren(...lines.map((line) => {
+      const item = document.createElement("li");
+      item.textContent = line;
+      return item;
+    }));
+    at("others").hidden = !others.length;
+  }
+
   function apply() {
-    const query = at("search").value.trim().toLowerCase();
+    const query = fold(at("search").value.trim());
     const chosen = at("choose-class")?.value ?? "";
     const side = at("choose-side")?.value ?? "";
     const order = at("order").value;
-    const narrows = query || side;
-    let shown = 0, all = 0;
+    const narrows = Boolean(query || side || chosen);
+    const all = narrows ? allImages() : null;
+    const matches = (image) => image.text.includes(query) && (!side || image.side === side);
+    const drawn = new Set();
     groups.forEach((group, number) => {
+      group.hidden = chosen !== "" && Number(chosen) !== number;
+      if (group.hidden) return;
       const more = group.querySelector("details.more");
-      if (more && (narrows || order || original.size)) fill(more);
-      if (order || original.size) sort(group, order);
-      let matches = 0;
-      for (const tile of group.querySelectorAll("ul.tiles > li")) {
-        const hides = (query && !tile.title.toLowerCase().includes(query)) || (side && tile.dataset.side !== side);
-        tile.hidden = Boolean(hides);
-        if (!hides) matches += 1;
-        all += 1;
+      if (more && (narrows || order)) {
+        fill(more);
+        more.open = true;
       }
-      if (more && narrows) more.open = true;
-      group.hidden = (chosen !== "" && Number(chosen) !== number) || (Boolean(narrows) && !matches);
-      if (!group.hidden) shown += matches;
+      if (order || original.has(group)) sort(group, order);
+      const tiles = [...group.querySelectorAll("ul.tiles > li")];
+      for (const tile of tiles) {
+        tile.hidden = !matches(all?.[tile.dataset.number] ?? {text: fold(nameOf(tile)), side: tile.dataset.side});
+        if (!tile.hidden) drawn.add(tile.dataset.number ?? tile.title);
+      }
+      if (more) more.hidden = narrows && !more.querySelector("li:not([hidden])");
+      group.hidden = narrows && tiles.every((tile) => tile.hidden);
     });
-    at("found").value = narrows || chosen ? `${shown.toLocaleString()} shown` : "";
+    const isWanted = (image) => matches(image) && (!chosen || image.numbers.includes(Number(chosen)));
+    const others = (all ?? []).filter((image, number) => isWanted(image) && !drawn.has(String(number)));
+    list(others);
+    const found = all ? `${counted(drawn.size + others.length)} of ${counted(all.length)} images, ` : "";
+    at("found").value = narrows ? `${found}${counted(drawn.size)} drawn` : "";
   }
 
   const form = at("controls");
