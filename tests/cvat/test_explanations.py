@@ -37,6 +37,13 @@ def answered(status: int, body: str) -> Failure:
         (answered(400, "Too odd."), ToolkitError, "CVAT refused it (HTTP 400): Too odd."),
         (answered(400, "[" * 100_000), ToolkitError, f"CVAT refused it (HTTP 400): {'[' * 300}…"),
         (answered(404, "<!doctype html><p>no"), ToolkitError, "CVAT refused it (HTTP 404): the answer was a web page"),
+        (
+            Failure(
+                Kind.BACKGROUND, text='Traceback (most recent call last):\n  File "job.py", line 1\nTypeError: no\n'
+            ),
+            ToolkitError,
+            "CVAT could not do it: TypeError: no",
+        ),
         (answered(400, "x" * 301), ToolkitError, f"CVAT refused it (HTTP 400): {'x' * 300}…"),
         (
             answered(400, '"Task and project should be in the same organization."'),

@@ -251,5 +251,7 @@ def _words(answer: object) -> list[str]:
 
 
 def _shorten(text: str) -> str:
+    if text.lstrip().startswith("Traceback (most recent call last)"):  # the cause stands at its end
+        text = text.rstrip().rpartition("\n")[2]
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"

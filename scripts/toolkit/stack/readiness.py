@@ -191,7 +191,8 @@ def _too_late(
             break
     details += [f"{suspect} said: {line}" for line in last_log_lines(client, stack, suspect)]
     return ToolkitError(
-        f"CVAT was not ready after {timeout:.0f} s: {waited_for} (a slow machine may need more: --timeout)", details
+        f'CVAT was not ready after {timeout:.0f} s: {waited_for} (a slow machine may need more: ARGS="--timeout 600")',
+        details,
     )
 
 
