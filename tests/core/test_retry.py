@@ -24,7 +24,7 @@ from toolkit.transfer.journal import ImportRecord, ImportTarget, TaskRecord, beg
 def test_limits_come_from_the_environment():
     assert read_retry_policy({}) == RetryPolicy(60.0, 3, 1.0)
     given = {"CVAT_ANSWER_TIMEOUT": "2.5", "CVAT_ATTEMPTS": "1", "CVAT_RETRY_WAIT": "0"}
-    assert read_retry_policy(given) == RetryPolicy(2.5, 1, 0.0)
+    assert read_retry_policy(given) == RetryPolicy(2.5, 1, 0.0, 0)
     assert [RetryPolicy(wait=1.0).pause(failures) for failures in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, LONGEST_WAIT]
 
 

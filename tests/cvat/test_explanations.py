@@ -69,7 +69,7 @@ def answered(status: int, body: str) -> Failure:
         (
             answered(429, ""),
             TransientError,
-            f"CVAT at {URL} has too much to do (HTTP 429): wait a minute and run again",
+            f"CVAT at {URL} turns away so many requests at once (HTTP 429): wait a minute and run again",
         ),
         (answered(500, ""), TransientError, "CVAT failed inside (HTTP 500): look with make logs"),
         (

@@ -137,7 +137,7 @@ def test_programs_wait_for_their_turn_to_sign_in(standin: StandinProcess, tmp_pa
     folder = tmp_path / "nginx"
     folder.mkdir()
     environment = {**standin.environment(), "CVAT_ATTEMPTS": "2", "CVAT_TOKEN_FILE": str(tmp_path / "token")}
-    with front_door(folder, standin.url) as door, ThreadPoolExecutor(3) as pool:
+    with front_door(folder, standin.url) as door, ThreadPoolExecutor(4) as pool:
         environment["CVAT_URL"] = f"http://localhost:{door.port}"
         while door.ask("POST", "/api/auth/login", {"Content-Type": "application/json"}, b"{}").status != 429:
             pass
@@ -149,6 +149,9 @@ def test_programs_wait_for_their_turn_to_sign_in(standin: StandinProcess, tmp_pa
                 ("create_project.py", ("--name=turn two", "--labels=a")),
             )
         ]
+        looking = pool.submit(run_script, "doctor.py", environment=environment)
         ended = [call.result() for call in calls]
+    assert "signing in" in looking.result().stdout
+    assert "not possible" not in looking.result().stdout
     assert [call.returncode for call in ended] == [0, 0, 0], [call.stderr for call in ended]
     assert "HTTP 429 for POST /api/auth/login, another attempt in 2 s" in "".join(call.stderr for call in ended)

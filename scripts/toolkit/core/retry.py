@@ -23,11 +23,13 @@ class RetryPolicy:
         answer: Seconds that a server may take for an answer, and be silent in the middle of a transfer.
         attempts: How often a thing is tried that is safe to try again.
         wait: Seconds before the second attempt; every further wait is twice as long.
+        queue: Seconds for which to wait for a turn to sign in, over and above the attempts.
     """
 
     answer: float = 60.0
     attempts: int = 3
     wait: float = 1.0
+    queue: float = LONGEST_WAIT
 
     def pause(self, failures: int) -> float:
         """Return the seconds to wait after a number of failures."""
@@ -45,7 +47,7 @@ def read_retry_policy(environ: Mapping[str, str] | None = None) -> RetryPolicy:
     wait = _number(environ, "CVAT_RETRY_WAIT", RetryPolicy.wait, 0, LONGEST_WAIT)
     if attempts != int(attempts):
         raise UsageError(f"CVAT_ATTEMPTS must be a whole number, found {environ['CVAT_ATTEMPTS']}")
-    return RetryPolicy(answer, int(attempts), wait)
+    return RetryPolicy(answer, int(attempts), wait, LONGEST_WAIT if attempts > 1 else 0)
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, smallest: float, largest: float) -> float:

@@ -220,7 +220,7 @@ def busy(url: str, status: int | None) -> str | None:
     if status == OTHER_NAME:
         return other_name(url)
     if status == 429:
-        return f"CVAT at {url} has too much to do (HTTP 429): wait a minute and run again"
+        return f"CVAT at {url} turns away so many requests at once (HTTP 429): wait a minute and run again"
     if status == 500:
         return "CVAT failed inside (HTTP 500): look with make logs"
     if status in _BUSY:

@@ -216,10 +216,9 @@ def harden(
     )
     retries.notice, retries.attempts = notice, policy.attempts
     sign_in = retries.new(allowed_methods=None)  # signing in twice does no harm
-    if policy.attempts > 1:
-        # The front door of a local stack lets one sign-in through every two seconds when many come at once. Of several
-        # programs side by side, the last waits for more turns than it has attempts.
-        sign_in.queue_for = LONGEST_WAIT
+    # The front door of a local stack lets one sign-in through every two seconds when many come at once. Of several
+    # programs side by side, the last waits for more turns than it has attempts.
+    sign_in.queue_for = policy.queue
     timeout = urllib3.Timeout(connect=min(_CONNECT_WITHIN, policy.answer), read=policy.answer)
     pool_manager.connection_pool_kw.update(_authority())
     pool_manager.pool_classes_by_scheme = _pool_classes(pool_manager.pool_classes_by_scheme, policy.answer, largest)

@@ -109,7 +109,7 @@ def ask(
     if timeout is not None:
         policy = replace(policy, answer=timeout)
     if notice is None:
-        policy = replace(policy, attempts=1)
+        policy = replace(policy, attempts=1, queue=0)
     headers = {"Accept": "application/vnd.cvat+json, application/json, */*"}
     if authorization:
         headers["Authorization"] = authorization

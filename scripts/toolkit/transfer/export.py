@@ -42,7 +42,7 @@ _DAMAGE = (
     ValueError,
 )
 """What the standard library raises for a zip that is none."""
-_FAREWELL = RetryPolicy(answer=5.0, attempts=1)
+_FAREWELL = RetryPolicy(answer=5.0, attempts=1, queue=0)
 
 
 def check_target(target: Place, overwrite: bool) -> None:

@@ -145,7 +145,7 @@ class ImportOptions:
 def _hurried_policy() -> RetryPolicy:
     """Somebody waits for the end: ask once, and wait for no answer longer than ten seconds."""
     policy = read_retry_policy()
-    return replace(policy, answer=min(policy.answer, _HURRIED_ANSWER), attempts=1)
+    return replace(policy, answer=min(policy.answer, _HURRIED_ANSWER), attempts=1, queue=0)
 
 
 @dataclass(frozen=True)
