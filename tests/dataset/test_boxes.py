@@ -200,6 +200,41 @@ def test_ultralytics_lines_of_every_kind_become_boxes(
     assert answer["findings"] == ({finding: 4} if finding else {})
 
 
+def in_two_formats(folder: Path, pictures: Mapping[str, bytes]) -> list[Path]:
+    """Write an export in CVAT for images and one in Ultralytics YOLO, a box in each image."""
+    pictures = dict(sorted(pictures.items()))
+    elements = "".join(f'<image id="0" name="{name}" width="64" height="48">{box()}</image>' for name in pictures)
+    meta = "<meta><project><labels><label><name>cat</name></label></labels></project></meta>"
+    cvat = {"annotations.xml": f"<annotations>{meta}{elements}</annotations>".encode()}
+    yolo = {"data.yaml": b"names: [cat]", "train.txt": b""}
+    for name, content in pictures.items():
+        cvat[f"images/{name}"] = yolo[f"images/train/{name}"] = content
+        yolo[f"labels/train/{name.rpartition('.')[0]}.txt"] = b"0 0.25 0.5 0.4 0.75"
+    return [make_zip(folder / "cvat.zip", cvat), make_zip(folder / "yolo.zip", yolo)]
+
+
+def test_what_nothing_can_open_is_left_out_whatever_the_format(tmp_path: Path) -> None:
+    broken = {"text": b"no picture", "cut": picture(1)[:200], "empty": b"", "page": b"<html>hello</html>"}
+    pictures = {f"{number}.jpg": picture(number) for number in range(8)}
+    pictures |= {f"{name}.jpg": content for name, content in broken.items()}
+    for archive in in_two_formats(tmp_path, pictures):
+        answer = converted(archive, tmp_path / archive.stem)
+        assert (answer["images"], answer["findings"]) == (8, {"unreadable images": 4})
+        assert set(yolo_boxes(tmp_path / archive.stem)) == {f"{number}.jpg" for number in range(8)}
+        assert is_whole(tmp_path / archive.stem)
+
+
+def test_names_that_collide_are_the_same_in_every_format(tmp_path: Path) -> None:
+    pictures = {f"{number}.jpg": picture(number) for number in range(8)}
+    pictures |= {"a/b/1.jpg": picture(10), "a__b/1.jpg": picture(11)}
+    found = []
+    for archive in in_two_formats(tmp_path, pictures):
+        converted(archive, tmp_path / archive.stem)
+        found.append({path.name: path.read_bytes() for path in (tmp_path / archive.stem / "images").rglob("*.jpg")})
+    assert len(found[0]) == 10
+    assert found[0] == found[1]
+
+
 SHAPES = {
     "rotated.jpg": (box(edges="20 10 40 20", rotation="90"), ("cat", 25, 5, 35, 25), "rotated boxes"),
     "polygon.jpg": ('<polygon label="dog" points="1,2;30,5;20,40"/>', ("dog", 1, 2, 30, 40), "polygons"),
@@ -355,6 +390,10 @@ def test_stratified_keeps_the_share_of_boxes_and_stable_keeps_old_images(tmp_pat
     archive = cvat_zip(tmp_path / "export.zip", {f"{n:02}.jpg": box("dog" if n < 5 else "cat") for n in range(25)})
     answer = converted(archive, tmp_path / "dataset", "--split-method", "stratified")
     assert answer["classes"] == {"cat": {"train": 16, "val": 4}, "dog": {"train": 4, "val": 1}}
+    crowd = {f"{n:02}.jpg": box("dog" if n % 3 else "cat") * (1 + n % 7) for n in range(60)}
+    answer = converted(cvat_zip(tmp_path / "crowd.zip", crowd), tmp_path / "crowd", "--split-method", "stratified")
+    assert answer["sides"] == {"train": 48, "val": 12}
+    assert all(abs(sides["val"] - sum(sides.values()) / 5) <= 2 for sides in answer["classes"].values())
     sides = []
     for count in (20, 25):
         grown = cvat_zip(tmp_path / f"{count}.zip", dict(list(many(25).items())[:count]))
