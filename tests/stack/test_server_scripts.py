@@ -69,6 +69,9 @@ def test_doctor_without_docker_fails_those_checks_alone(tmp_path: Path) -> None:
         assert check["state"] == "ok" or check["advice"]
 
 
+NO_ADDRESSES = ("0.0.0.0;", "[::1", "::1]", "[127.0.0.1]", "fe80::1%eth0", "2130706433", "my-machine", "::1\nx")
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
@@ -76,7 +79,7 @@ def test_doctor_without_docker_fails_those_checks_alone(tmp_path: Path) -> None:
         ({"CVAT_WORKERS": "0"}, "CVAT_WORKERS must be a number above 0"),
         ({"COMPOSE_PROJECT_NAME": "Upper Case"}, "COMPOSE_PROJECT_NAME must be"),
         ({"CVAT_POSTGRES_PASSWORD": "changeme"}, "is a sample password"),
-        ({"CVAT_BIND": "0.0.0.0;"}, "CVAT_BIND must be an address of this machine"),
+        *(({"CVAT_BIND": bind}, "CVAT_BIND must be an address of this machine") for bind in NO_ADDRESSES),
         ({"CVAT_SIGN_UP": "yes"}, "CVAT_SIGN_UP must be open or closed, found yes"),
     ],
 )
@@ -84,6 +87,7 @@ def test_wrong_settings_are_all_named(settings: dict[str, str], complaint: str) 
     call = run("up_cvat.py", **settings)
     assert call.returncode == 2
     assert complaint in call.stderr
+    assert call.stderr.count("\n") == 2
     assert "changeme" not in call.stderr
 
 
