@@ -237,14 +237,16 @@ def test_other_requests_are_not_counted(fresh_door: FrontDoor) -> None:
 
 OURS = (
     "localhost", "localhost:1234", "LOCALHOST", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", CODESPACE,
-    f"{CODESPACE}:443", "Name-8080.App.GitHub.dev",
+    f"{CODESPACE}:443", "Name-8080.App.GitHub.dev", "localhost.", "LOCALHOST.:8080", f"{CODESPACE}.:443",
 )  # fmt: skip
 FOREIGN = (
-    EVIL, f"{EVIL}:8080", "", "localhost.evil.example.net", "evil-localhost", "localhost.", "xlocalhost", "127.0.0.10",
+    EVIL, f"{EVIL}:8080", "", "localhost.evil.example.net", "evil-localhost", "xlocalhost", "127.0.0.10",
     "127.0.0.1.nip.io", "0.0.0.0", "0.0.0.0:8080", "[::]", "::1:evil", "[::1", "192.168.1.5", "app.github.dev",
     ".app.github.dev", "app.github.dev.evil.example.net", "xapp.github.dev", "*", "|", "localhost|",
     "evil.example.net|localhost",
     ",evil.example.net,|evil.example.net", "evil.example.net,localhost", "localhost, evil.example.net",
+    f"{EVIL}.", "localhost..", "localhost.evil", ".localhost", "localhost:80.", "localhost.evil.", "[::1].", "[::1.]",
+    "0.0.0.0.", "0.0.0.0.:8080", "app.github.dev.", ".app.github.dev.", f"{CODESPACE}..", "app.github.dev.evil.",
     "user@localhost", "localhost:8080:evil", "localhost:", "localhost/evil", "cvat_server", "cvat-server:8080",
 )  # fmt: skip
 
@@ -281,13 +283,15 @@ def test_names_of_ones_own_can_be_added(tmp_path_factory: pytest.TempPathFactory
     listed = "cvat.example.com,192.168.1.5 fd00::7, [fd00::8] ,  *.lab.example.org"
     names = (
         "cvat.example.com", "CVAT.example.com:8443", "192.168.1.5:8080", "[fd00::7]:8080", "[fd00::8]",
-        "a.lab.example.org", "a.b.lab.example.org:80",
+        "a.lab.example.org", "a.b.lab.example.org:80", "cvat.example.com.", "a.lab.example.org.:80",
     )  # fmt: skip
     others = (
         "example.com",
         "xcvat.example.com",
         "cvat.example.com.evil.net",
+        "cvat.example.com..",
         "lab.example.org",
+        "lab.example.org.",
         "xlab.example.org",
         "192.168.1.50",
     )
@@ -303,7 +307,7 @@ def test_names_of_ones_own_can_be_added(tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize(("bind", "host", "status"), [
     ("192.168.1.5", "192.168.1.5:8080", 200), ("fd00::7", "[fd00::7]:8080", 200), ("[fd00::7]", "[fd00::7]:8080", 200),
-    ("0.0.0.0", "0.0.0.0:8080", 421), ("::", "[::]:8080", 421),
+    ("0.0.0.0", "0.0.0.0:8080", 421), ("0.0.0.0", "0.0.0.0.:8080", 421), ("::", "[::]:8080", 421),
     ("0.0.0.0", "192.168.1.5", 421),
 ])  # fmt: skip
 def test_the_address_that_it_is_published_on_is_a_name_of_it(

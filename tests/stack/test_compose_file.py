@@ -227,7 +227,7 @@ def test_an_address_is_published_and_asked_however_it_is_spelled(
 
 
 def test_one_name_has_one_spelling() -> None:
-    typed = "cvat.example.com, *.Lab.example.org 192.168.1.5,fd00:0::7,[fd00::8]"
+    typed = "cvat.example.com., *.Lab.example.org. 192.168.1.5,fd00:0::7,[fd00::8]"
     assert find_stack({"CVAT_HOSTS": typed}).settings["CVAT_HOSTS"] == (
         "cvat.example.com,*.Lab.example.org,192.168.1.5,[fd00::7],[fd00::8]"
     )

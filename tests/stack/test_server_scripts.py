@@ -96,6 +96,7 @@ def test_no_host_name_holds_what_nginx_would_read() -> None:
         'a";', "a|b", "a{", "$host", "a\\", "a\nb.example.com", "a\tb", "a;b", "a'b", "#a", "http://a.example.com",
         "a.example.com:8080", "*", "*.", "a.*.com", "**.example.com", ".example.com", "a..b", "-a", "a/b", "[a]",
         "fe80::1%eth0", "[192.168.1.5]", "ä.example.com", "\u212a.example.com", "a." * 127 + "com",
+        ".", "a..", "*..", "[fd00::8].", "fd00::8.",
     ]  # fmt: skip
     call = run("up_cvat.py", CVAT_HOSTS=f"cvat.example.com,{','.join(wrong)}")
     assert call.returncode == 2
@@ -105,7 +106,7 @@ def test_no_host_name_holds_what_nginx_would_read() -> None:
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.5", "fd00::7", "[fd00::7]", "localhost"])
 def test_right_settings_pass(bind: str, tmp_path: Path) -> None:
     hosts = (
-        "localhost, cvat.example.com *.lab.example.org,192.168.1.5,fd00::7,[fd00::8],my_machine,xn--bcher-kva.example"
+        "localhost, cvat.example.com *.lab.example.org.,192.168.1.5,fd00::7,[fd00::8],my_machine,xn--bcher-kva.example"
     )
     call = run("up_cvat.py", CVAT_BIND=bind, CVAT_SIGN_UP="open", CVAT_HOSTS=hosts, PATH=str(tmp_path))
     assert call.returncode == 1

@@ -246,7 +246,7 @@ def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
     if (sign_up := settings.get("CVAT_SIGN_UP") or "closed") not in ("open", "closed"):
         problems.append(f"CVAT_SIGN_UP must be open or closed, found {sign_up}")
     for host in _listed(settings.get("CVAT_HOSTS", "")):
-        if not _HOST_NAME.fullmatch(host) and not _address(host):
+        if not _HOST_NAME.fullmatch(host.removesuffix(".")) and not _address(host):
             problems.append(
                 "CVAT_HOSTS must be host names without scheme and port, with commas between them, "
                 f"as cvat.example.com,*.example.org,192.168.1.5; found {host}"
@@ -271,7 +271,7 @@ def _listed(text: str) -> list[str]:
 def _with_one_spelling(settings: Mapping[str, str]) -> dict[str, str]:
     """Write what people type as Compose takes it and the front door compares it."""
     bind = _bind_address(settings.get("CVAT_BIND", ""))
-    hosts = [_address(host) or host for host in _listed(settings.get("CVAT_HOSTS", ""))]
+    hosts = [_address(host) or host.removesuffix(".") for host in _listed(settings.get("CVAT_HOSTS", ""))]
     spelled = {"CVAT_BIND": bind, "CVAT_HOSTS": ",".join(hosts)}
     return {**settings, **{name: value for name, value in spelled.items() if value}}
 
