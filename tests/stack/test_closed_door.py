@@ -105,6 +105,8 @@ def test_pages_are_asked_for_again_and_assets_are_not(door: FrontDoor) -> None:
         assert asset.headers["cache-control"] == "public, max-age=31536000"
         assert asset.headers["cross-origin-embedder-policy"] == "require-corp"
         assert asset.headers["service-worker-allowed"] == "/"
+        whole = door.ask("GET", path, {"Range": "bytes=99999-"})
+        assert (whole.status, whole.headers["cache-control"]) == (200, asset.headers["cache-control"])
         again = door.ask("GET", path, {"If-None-Match": asset.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
         assert again.headers["cache-control"] == "public, max-age=31536000"
@@ -117,6 +119,12 @@ def test_pages_are_asked_for_again_and_assets_are_not(door: FrontDoor) -> None:
         assert answer.headers["cache-control"] == "max-age=7"
         assert not [name for name in answer.headers if name.startswith("cross-origin-")]
     assert door.ask("GET", "/assets/worker.mjs").headers["content-type"] == "application/javascript"
+
+
+def test_a_redirect_leads_back_to_where_the_browser_came_from(door: FrontDoor) -> None:
+    forwarded = {"X-Forwarded-Host": CODESPACE, "X-Forwarded-Proto": "https"}
+    redirect = door.ask("GET", "/assets", forwarded)
+    assert (redirect.status, redirect.headers["location"]) == (301, "/assets/")
 
 
 def test_text_comes_compressed_to_who_can_read_it(door: FrontDoor) -> None:
@@ -141,7 +149,7 @@ REGISTER = (
     "/api/auth/regis%74er%2f",
     "/api/auth/REGISTER", "/api/auth/Register/", "/api/./auth/register", "/api/tasks/../auth/register",
     "/api/auth/register%0a", "/api/auth/register%20", "/api/auth/register;x", "/api/auth/register/.",
-    "/api/auth/x/%2e%2e/register", "http://localhost/api/auth/register",
+    "/api/auth/x/%2e%2e/register", "http://localhost/api/auth/register", "/api/auth/register/x.css",
 )  # fmt: skip
 
 
@@ -149,7 +157,7 @@ REGISTER = (
 def test_nobody_makes_an_account_in_passing(door: FrontDoor, path: str) -> None:
     for method in ("POST", "PUT", "OPTIONS"):
         answer = door.ask(method, path, {"Content-Type": "application/json"}, b'{"username": "x"}')
-        assert answer.status == 403
+        assert (answer.status, answer.headers["content-type"]) == (403, "application/json")
         assert "CVAT_SIGN_UP=open" in json.loads(answer.body)["detail"]
     assert door.ask("GET", "/api/auth/registe").status == 200
     assert door.ask("GET", "/api/tasks?next=/api/auth/register").status == 200
@@ -187,7 +195,7 @@ def many(door: FrontDoor, count: int, method: str, path: str, headers: dict[str,
         ("POST", "/api//auth/%6cogin/", {}),
         ("POST", "/admin/login/?next=/admin/", {}),
         ("GET", "/api/users/self", {"Authorization": "Basic YTpi"}),
-        ("GET", "/api/server/about", {"Authorization": "  bAsIc\tYTpi"}),
+        ("GET", "/api/server/about.html", {"Authorization": "  bAsIc\tYTpi"}),
     ],
 )
 def test_passwords_cannot_be_tried_without_end(
@@ -202,6 +210,7 @@ def test_passwords_cannot_be_tried_without_end(
     assert BURST <= len(answers) - len(refused) < BURST + 20
     for answer in refused:
         assert answer.headers["retry-after"] == "2"
+        assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-frame-options"] == "deny"
         assert "try again in 2 seconds" in json.loads(answer.body)["detail"]
     assert fresh_door.ask("POST", "/api/auth/login", {}, b"{}").status == 429
@@ -228,14 +237,16 @@ def test_other_requests_are_not_counted(fresh_door: FrontDoor) -> None:
 
 OURS = (
     "localhost", "localhost:1234", "LOCALHOST", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", CODESPACE,
-    f"{CODESPACE}:443", "Name-8080.App.GitHub.dev",
+    f"{CODESPACE}:443", "Name-8080.App.GitHub.dev", "localhost.", "LOCALHOST.:8080", f"{CODESPACE}.:443",
 )  # fmt: skip
 FOREIGN = (
-    EVIL, f"{EVIL}:8080", "", "localhost.evil.example.net", "evil-localhost", "localhost.", "xlocalhost", "127.0.0.10",
+    EVIL, f"{EVIL}:8080", "", "localhost.evil.example.net", "evil-localhost", "xlocalhost", "127.0.0.10",
     "127.0.0.1.nip.io", "0.0.0.0", "0.0.0.0:8080", "[::]", "::1:evil", "[::1", "192.168.1.5", "app.github.dev",
     ".app.github.dev", "app.github.dev.evil.example.net", "xapp.github.dev", "*", "|", "localhost|",
     "evil.example.net|localhost",
     ",evil.example.net,|evil.example.net", "evil.example.net,localhost", "localhost, evil.example.net",
+    f"{EVIL}.", "localhost..", "localhost.evil", ".localhost", "localhost:80.", "localhost.evil.", "[::1].", "[::1.]",
+    "0.0.0.0.", "0.0.0.0.:8080", "app.github.dev.", ".app.github.dev.", f"{CODESPACE}..", "app.github.dev.evil.",
     "user@localhost", "localhost:8080:evil", "localhost:", "localhost/evil", "cvat_server", "cvat-server:8080",
 )  # fmt: skip
 
@@ -258,26 +269,29 @@ def test_it_answers_to_its_own_names_alone(door: FrontDoor) -> None:
 
 
 def test_the_refusal_is_one_line_that_says_what_to_do(door: FrontDoor) -> None:
-    answer = door.ask("POST", "/api/auth/login", {"Host": EVIL}, b"{}")
-    assert answer.status == 421
-    assert answer.headers["content-type"] == "text/plain"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.body.decode().count("\n") == 1
-    assert "CVAT_HOSTS" in answer.body.decode()
-    assert EVIL not in answer.body.decode()
+    for path in ("/api/auth/login", "/", *ASSETS, *MISSING):
+        answer = door.ask("POST", path, {"Host": EVIL}, b"{}")
+        assert answer.status == 421
+        assert answer.headers["content-type"] == "text/plain"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.body.decode().count("\n") == 1
+        assert "CVAT_HOSTS" in answer.body.decode()
+        assert EVIL not in answer.body.decode()
 
 
 def test_names_of_ones_own_can_be_added(tmp_path_factory: pytest.TempPathFactory) -> None:
     listed = "cvat.example.com,192.168.1.5 fd00::7, [fd00::8] ,  *.lab.example.org"
     names = (
         "cvat.example.com", "CVAT.example.com:8443", "192.168.1.5:8080", "[fd00::7]:8080", "[fd00::8]",
-        "a.lab.example.org", "a.b.lab.example.org:80",
+        "a.lab.example.org", "a.b.lab.example.org:80", "cvat.example.com.", "a.lab.example.org.:80",
     )  # fmt: skip
     others = (
         "example.com",
         "xcvat.example.com",
         "cvat.example.com.evil.net",
+        "cvat.example.com..",
         "lab.example.org",
+        "lab.example.org.",
         "xlab.example.org",
         "192.168.1.50",
     )
@@ -293,13 +307,15 @@ def test_names_of_ones_own_can_be_added(tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize(("bind", "host", "status"), [
     ("192.168.1.5", "192.168.1.5:8080", 200), ("fd00::7", "[fd00::7]:8080", 200), ("[fd00::7]", "[fd00::7]:8080", 200),
-    ("0.0.0.0", "0.0.0.0:8080", 421), ("::", "[::]:8080", 421), ("0.0.0.0", "192.168.1.5", 421),
+    ("0.0.0.0", "0.0.0.0:8080", 421), ("0.0.0.0", "0.0.0.0.:8080", 421), ("::", "[::]:8080", 421),
+    ("0.0.0.0", "192.168.1.5", 421),
 ])  # fmt: skip
 def test_the_address_that_it_is_published_on_is_a_name_of_it(
     tmp_path_factory: pytest.TempPathFactory, bind: str, host: str, status: int
 ) -> None:
     with opened(tmp_path_factory, CVAT_BIND=bind) as door:
         assert door.ask("GET", "/", {"Host": host}).status == status
+        assert door.ask("GET", "/", {"X-Forwarded-Host": host}).status == status
 
 
 def test_the_server_hears_the_names_that_were_judged(door: FrontDoor) -> None:

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from toolkit.config.local_cvat import find_stack
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "compose.yml"
 VERSIONS_FILE = ROOT / "compose" / "versions.env"
@@ -195,6 +197,40 @@ def test_seven_services_of_which_one_is_published(configuration: dict[str, Any])
     published = {name: service["ports"] for name, service in configuration["services"].items() if service.get("ports")}
     assert published.keys() == {"cvat_ui"}
     assert len(published["cvat_ui"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "published", "url", "is_private"),
+    [
+        ("localhost", "127.0.0.1", "http://localhost:8080", True),
+        ("127.0.0.1", "127.0.0.1", "http://localhost:8080", True),
+        ("0.0.0.0", "0.0.0.0", "http://localhost:8080", False),
+        ("192.0.2.7", "192.0.2.7", "http://192.0.2.7:8080", False),
+        ("::1", "::1", "http://[::1]:8080", True),
+        ("[0:0:0:0:0:0:0:1]", "::1", "http://[::1]:8080", True),
+        ("::", "::", "http://[::1]:8080", False),
+        ("[::]", "::", "http://[::1]:8080", False),
+        ("FD00::7", "fd00::7", "http://[fd00::7]:8080", False),
+        ("[fd00::7]", "fd00::7", "http://[fd00::7]:8080", False),
+    ],
+)
+@needs_plugin
+def test_an_address_is_published_and_asked_however_it_is_spelled(
+    typed: str, published: str, url: str, is_private: bool
+) -> None:
+    stack = find_stack({"CVAT_BIND": typed})
+    (port,) = rendered(CVAT_POSTGRES_PASSWORD="any", CVAT_BIND=stack.settings["CVAT_BIND"])["services"]["cvat_ui"][
+        "ports"
+    ]
+    assert port["host_ip"] == published
+    assert (stack.url, stack.is_private) == (url, is_private)
+
+
+def test_one_name_has_one_spelling() -> None:
+    typed = "cvat.example.com., *.Lab.example.org. 192.168.1.5,fd00:0::7,[fd00::8]"
+    assert find_stack({"CVAT_HOSTS": typed}).settings["CVAT_HOSTS"] == (
+        "cvat.example.com,*.Lab.example.org,192.168.1.5,[fd00::7],[fd00::8]"
+    )
 
 
 def test_nothing_reaches_the_engine_or_is_privileged(configuration: dict[str, Any]) -> None:

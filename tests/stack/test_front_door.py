@@ -45,6 +45,10 @@ def origin_cases(port: int) -> dict[str, tuple[dict[str, str], str]]:
         "forwarded, Origin rewritten": ({**forwarded, "Origin": here}, public),
         "forwarded, Origin kept": ({**forwarded, "Origin": public}, public),
         "Host is the public name": ({"Host": PUBLIC, "X-Forwarded-Proto": "https", "Origin": public}, public),
+        "localhost with a dot": (
+            {"Host": f"localhost.:{port}", "Origin": f"http://localhost.:{port}"},
+            f"http://localhost.:{port}",
+        ),
         "without Origin": ({}, here),
     }
 

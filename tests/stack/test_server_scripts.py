@@ -74,6 +74,9 @@ def test_doctor_without_docker_fails_those_checks_alone(tmp_path: Path) -> None:
         assert check["state"] == "ok" or check["advice"]
 
 
+NO_ADDRESSES = ("0.0.0.0;", "[::1", "::1]", "[127.0.0.1]", "fe80::1%eth0", "2130706433", "my-machine", "::1\nx")
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
@@ -81,7 +84,7 @@ def test_doctor_without_docker_fails_those_checks_alone(tmp_path: Path) -> None:
         ({"CVAT_WORKERS": "0"}, "CVAT_WORKERS must be a number above 0"),
         ({"COMPOSE_PROJECT_NAME": "Upper Case"}, "COMPOSE_PROJECT_NAME must be"),
         ({"CVAT_POSTGRES_PASSWORD": "changeme"}, "is a sample password"),
-        ({"CVAT_BIND": "0.0.0.0;"}, "CVAT_BIND must be an address of this machine"),
+        *(({"CVAT_BIND": bind}, "CVAT_BIND must be an address of this machine") for bind in NO_ADDRESSES),
         ({"CVAT_SIGN_UP": "yes"}, "CVAT_SIGN_UP must be open or closed, found yes"),
     ],
 )
@@ -89,6 +92,7 @@ def test_wrong_settings_are_all_named(settings: dict[str, str], complaint: str) 
     call = run("up_cvat.py", **settings)
     assert call.returncode == 2
     assert complaint in call.stderr
+    assert call.stderr.count("\n") == 2
     assert "changeme" not in call.stderr
 
 
@@ -97,6 +101,7 @@ def test_no_host_name_holds_what_nginx_would_read() -> None:
         'a";', "a|b", "a{", "$host", "a\\", "a\nb.example.com", "a\tb", "a;b", "a'b", "#a", "http://a.example.com",
         "a.example.com:8080", "*", "*.", "a.*.com", "**.example.com", ".example.com", "a..b", "-a", "a/b", "[a]",
         "fe80::1%eth0", "[192.168.1.5]", "ä.example.com", "\u212a.example.com", "a." * 127 + "com",
+        ".", "a..", "*..", "[fd00::8].", "fd00::8.",
     ]  # fmt: skip
     call = run("up_cvat.py", CVAT_HOSTS=f"cvat.example.com,{','.join(wrong)}")
     assert call.returncode == 2
@@ -106,7 +111,7 @@ def test_no_host_name_holds_what_nginx_would_read() -> None:
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.5", "fd00::7", "[fd00::7]", "localhost"])
 def test_right_settings_pass(bind: str, tmp_path: Path) -> None:
     hosts = (
-        "localhost, cvat.example.com *.lab.example.org,192.168.1.5,fd00::7,[fd00::8],my_machine,xn--bcher-kva.example"
+        "localhost, cvat.example.com *.lab.example.org.,192.168.1.5,fd00::7,[fd00::8],my_machine,xn--bcher-kva.example"
     )
     call = run("up_cvat.py", CVAT_BIND=bind, CVAT_SIGN_UP="open", CVAT_HOSTS=hosts, PATH=str(tmp_path))
     assert call.returncode == 1

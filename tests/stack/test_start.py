@@ -191,6 +191,28 @@ def test_a_port_in_use_is_reported_with_its_holder(cvat: Cvat) -> None:
     assert f"taken by container {cvat.project}-cvat_ui-1 of project {cvat.project}" in again.stderr
 
 
+def test_every_spelling_of_an_address_can_be_published_on(cvat: Cvat) -> None:
+    cvat.settings["CVAT_BIND"] = "::1"
+    with socket.socket(socket.AF_INET6) as taken:
+        try:
+            taken.bind(("::1", cvat.port))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        taken.listen()
+        assert f"port {cvat.port}: taken by" in cvat.make("up", code=1).stderr
+    for typed, published, host in (
+        ("::1", "::1", "[::1]"),
+        ("::", "::", "[::1]"),
+        ("localhost", "127.0.0.1", "localhost"),
+    ):
+        cvat.settings["CVAT_BIND"] = typed
+        assert cvat.up().stdout == f"http://{host}:{cvat.port}\n"
+        bindings = cvat.container("cvat_ui").ports["8080/tcp"]
+        assert bindings == [{"HostIp": published, "HostPort": str(cvat.port)}]
+        assert cvat.status()["problem"] is None
+        assert "CVAT's own" in cvat.make("doctor").stdout
+
+
 def test_lost_settings_are_found_again_or_the_way_out_is_told(cvat: Cvat) -> None:
     cvat.up()
     before = kept(cvat)

@@ -47,9 +47,8 @@ VOLUMES = ("cvat_db", "cvat_data", "cvat_keys", "cvat_logs", "cvat_inmem_db", "c
 FOUNDATION = {service: f"{service.upper()}_IMAGE" for service in SERVICES[:4]}
 """The settings that name the images of what CVAT stands on, by service."""
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
-
-_EVERY_ADDRESS = ("0.0.0.0", "::", "[::]")
+# Where this machine asks, by what CVAT is published on. To many machines localhost is 127.0.0.1 and not ::1.
+_ASKED_AT = {"127.0.0.1": "localhost", "0.0.0.0": "localhost", "[::]": "[::1]"}
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}", re.ASCII | re.IGNORECASE)
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -76,7 +75,7 @@ class Stack:
 
     @property
     def bind(self) -> str:
-        """The address of this machine on which CVAT is published."""
+        """The address of this machine on which CVAT is published; IPv6 in brackets."""
         return self.settings.get("CVAT_BIND") or "127.0.0.1"
 
     @property
@@ -102,15 +101,12 @@ class Stack:
     @property
     def url(self) -> str:
         """The address at which programs of this machine reach CVAT."""
-        if self.bind in (*_EVERY_ADDRESS, *LOOPBACK):
-            return f"http://localhost:{self.port}"
-        host = f"[{self.bind}]" if ":" in self.bind and not self.bind.startswith("[") else self.bind
-        return f"http://{host}:{self.port}"
+        return f"http://{_ASKED_AT.get(self.bind, self.bind)}:{self.port}"
 
     @property
     def is_private(self) -> bool:
         """Whether only this machine reaches CVAT."""
-        return self.bind in LOOPBACK
+        return self.bind in ("127.0.0.1", "[::1]")
 
     @property
     def hosts(self) -> list[str]:
@@ -186,7 +182,7 @@ def find_stack(environ: Mapping[str, str] | None = None) -> Stack:
     problems = list(_problems(project, settings))
     if problems:
         raise UsageError("the settings of the stack are wrong (environment or config/cvat.env)", problems)
-    return Stack(project, settings, locked_digests())
+    return Stack(project, _with_one_spelling(settings), locked_digests())
 
 
 def settings_file(project: str) -> Path:
@@ -244,13 +240,13 @@ def _problems(project: str, settings: Mapping[str, str]) -> list[str]:
     if not (workers.isascii() and workers.isdigit() and int(workers) > 0):
         problems.append(f"CVAT_WORKERS must be a number above 0, found {workers}")
     # These two, with the hosts, are put into the configuration of the front door's nginx.
-    bind = settings.get("CVAT_BIND") or LOOPBACK[0]
-    if bind not in LOOPBACK and not _is_address(bind):
-        problems.append(f"CVAT_BIND must be an address of this machine, as 127.0.0.1 or 0.0.0.0; found {bind}")
+    bind = settings.get("CVAT_BIND")
+    if bind and not _bind_address(bind):
+        problems.append(f"CVAT_BIND must be an address of this machine, as 127.0.0.1, 0.0.0.0 or ::1; found {bind}")
     if (sign_up := settings.get("CVAT_SIGN_UP") or "closed") not in ("open", "closed"):
         problems.append(f"CVAT_SIGN_UP must be open or closed, found {sign_up}")
     for host in _listed(settings.get("CVAT_HOSTS", "")):
-        if not _HOST_NAME.fullmatch(host) and not _is_address(host):
+        if not _HOST_NAME.fullmatch(host.removesuffix(".")) and not _address(host):
             problems.append(
                 "CVAT_HOSTS must be host names without scheme and port, with commas between them, "
                 f"as cvat.example.com,*.example.org,192.168.1.5; found {host}"
@@ -272,13 +268,28 @@ def _listed(text: str) -> list[str]:
     return [one for one in re.split(r"[, ]+", text) if one]
 
 
-def _is_address(text: str) -> bool:
+def _with_one_spelling(settings: Mapping[str, str]) -> dict[str, str]:
+    """Write what people type as Compose takes it and the front door compares it."""
+    bind = _bind_address(settings.get("CVAT_BIND", ""))
+    hosts = [_address(host) or host.removesuffix(".") for host in _listed(settings.get("CVAT_HOSTS", ""))]
+    spelled = {"CVAT_BIND": bind, "CVAT_HOSTS": ",".join(hosts)}
+    return {**settings, **{name: value for name, value in spelled.items() if value}}
+
+
+def _bind_address(text: str) -> str | None:
+    return "127.0.0.1" if text == "localhost" else _address(text)
+
+
+def _address(text: str) -> str | None:
+    """Return an address as browsers write it, IPv6 in brackets; None where the text is none."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        ipaddress.ip_address(bare)
+        address = ipaddress.ip_address(bare)
     except ValueError:
-        return False
-    return "%" not in bare and (bare == text or ":" in bare)
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return text if bare == text else None
+    return None if address.scope_id else f"[{address}]"
 
 
 def recorded_version(project: str) -> str | None:
