@@ -22,6 +22,7 @@ from tests.support.conversions import (
     tree,
     two_classes,
 )
+from tests.support.images import jpeg
 
 
 def test_writes_exactly_what_the_specification_draws(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_dataset_that_was_removed_by_the_names_in_the_message_can_be_made_anew
 
 
 def test_many_warnings_do_not_flood_the_terminal(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "export.zip", [f"class {n}/1.jpg" for n in range(50)])
+    archive = make_zip(tmp_path / "export.zip", {f"class {n}/1.jpg": jpeg(n) for n in range(50)})
     done = convert(archive, tmp_path / "dataset")
     assert len(done.stderr.splitlines()) == 21
     assert "81 more" in done.stderr
@@ -284,7 +285,7 @@ def test_configuration_file_and_options_go_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", ["convert_dataset", "verify_dataset"])
 def test_needs_neither_cvat_nor_docker_nor_a_network(script: str, tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "export.zip", two_classes())
+    archive = make_zip(tmp_path / "export.zip", {name: jpeg(number) for number, name in enumerate(two_classes())})
     arguments = ["--base-file", str(archive), "--output-dir", str(tmp_path / "dataset")]
     if script == "verify_dataset":
         converted(archive, tmp_path / "dataset")
