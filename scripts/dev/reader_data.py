@@ -16,8 +16,9 @@ CONVERT = Path(__file__).parents[1] / "convert_dataset.py"
 WIDTH, HEIGHT = 80, 64
 
 FRAMES = [f"{folder}{number}" for folder in ("", "garden/", "garden/north side/") for number in range(5)]
-PINNED = {"tulip": 0, "Rose": 1, "9": 2, "10": 3, "daisy": 4, "rare": 5}
-BOXES = {"wheel": 0, "car": 1, "person": 2}
+PINNED = {"tulip": 0, "Rose": 2, "9": 3, "10": 4, "daisy": 6, "rare": 8}
+BOXES = {"wheel": 0, "car": 1, "person": 3}
+"""The ids that are pinned leave gaps, which convert fills for the tools that count."""
 
 
 class Layout(NamedTuple):
