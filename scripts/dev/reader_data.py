@@ -46,6 +46,7 @@ LAYOUTS = [
     Layout("Classification", "flat, `--labels`", labels=PINNED),
     Layout("Classification", "`--layout nested`", ("--layout", "nested"), is_default=False),
     Layout("Classification", "GIF and BMP", extensions=("gif", "bmp"), is_default=False),
+    Layout("Shards", "`--labels`", ("--format", "webdataset", "--shard-size", "50KB"), labels=PINNED),
     Layout("Detection", "ids by name"),
     Layout("Detection", "`--labels`", labels=BOXES),
     Layout("Detection", "`--labels`, from 1", labels={name: number + 1 for name, number in BOXES.items()}),
@@ -78,10 +79,10 @@ def make_dataset(layout: Layout, folder: Path) -> Path:
 
 
 def _members(layout: Layout) -> Iterator[tuple[str, bytes | str]]:
-    if layout.task == "Classification":
-        yield from _tagged(layout)
-    else:
+    if layout.task == "Detection":
         yield from _boxed(layout)
+    else:
+        yield from _tagged(layout)
 
 
 def _tagged(layout: Layout) -> Iterator[tuple[str, bytes]]:
