@@ -15,7 +15,7 @@ from toolkit.core.errors import ToolkitError, UsageError
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reading.md"
 ENVIRONMENT = Path(".venv-frameworks")
-CLASSIFICATION, DETECTION = "Classification", "Detection"
+CLASSIFICATION, DETECTION, SHARDS = "Classification", "Detection", "Shards"
 LIGHT = {(CLASSIFICATION, "scikit-learn")}
 """What the environment of the tests can run; all others are in one of their own."""
 
@@ -27,7 +27,7 @@ class Snippet(NamedTuple):
     """Code of the page, as it stands there.
 
     Attributes:
-        task: The chapter: classification or detection.
+        task: The chapter: classification, detection or shards.
         tool: The heading.
         code: The first block of Python below it.
     """
@@ -173,6 +173,13 @@ for part in (train, val):
     (DETECTION, "datumaro"): """
 for item in dataset:
     seen(item.media.path, [[entry.label, *entry.points] for entry in item.annotations])
+""",
+    (SHARDS, "WebDataset"): """
+for part in (train, val):
+    for sample in part:
+        picture, = (key for key in ("jpg", "png") if key in sample)
+        assert sample[picture].size == (80, 64)
+        seen(f"{sample['__url__']}/{sample['__key__']}.{picture}", sample["json"]["class_id"])
 """,
 }
 

@@ -91,6 +91,32 @@ def test_no_image_becomes_hidden_and_those_that_are_get_named(tmp_path: Path) ->
     assert any("images whose names begin with a dot: 2" in warning for warning in answer["warnings"])
 
 
+def test_names_with_two_underscores_are_named_where_a_tool_skips_them(tmp_path: Path) -> None:
+    names = [f"{name}/{number}.jpg" for name in ("__cat", "_dog", "emu__") for number in range(6)]
+    names += ["_dog/__1.jpg", "_dog/__garden/2.jpg"]
+    archive = make_zip(tmp_path / "export.zip", names)
+    of_class = (
+        "classes whose names begin with two underscores: __cat: Hugging Face datasets skips such folders: "
+        "rename the label in CVAT"
+    )
+    of_folder = (
+        "images in folders whose names begin with two underscores: 1: Hugging Face datasets passes over them: "
+        "leave --layout nested out: _dog/__garden/2.jpg"
+    )
+    for options, wanted in (((), [of_class]), (("--layout", "nested"), [of_class, of_folder])):
+        answer = converted(archive, tmp_path / f"dataset{len(options)}", *options)
+        assert [warning for warning in answer["warnings"] if "two underscores" in warning] == wanted
+
+
+def test_classes_of_one_letter_are_named(tmp_path: Path) -> None:
+    names = [f"{name}/{number}.jpg" for name in ("a", "B", "é", "1", "cd") for number in range(6)]
+    answer = converted(make_zip(tmp_path / "export.zip", names), tmp_path / "dataset")
+    assert [warning for warning in answer["warnings"] if "one letter" in warning] == [
+        "classes whose names are one letter: B, a: datumaro takes it for that of a drive, and stops: "
+        "rename the label in CVAT"
+    ]
+
+
 def test_images_that_tools_pass_over_by_their_extension_are_counted(tmp_path: Path) -> None:
     names = two_classes()
     others = ["cat/a.gif", "cat/b.GIF", "dog/c.bmp"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversions import converted, is_whole, make_zip, refused, side, two_classes
+from toolkit.dataset.labels import as_lines
 
 
 def record(target: Path) -> dict[str, Any]:
@@ -120,6 +121,10 @@ def test_the_number_of_a_line_of_the_classes_is_its_id(tmp_path: Path) -> None:
     assert (target / "classes.txt").read_text() == "unused_0\ndog\nunused_2\ncat\n"
     assert "the ids have gaps; classes.txt fills them with classes named unused_…" in answer["warnings"]
     assert is_whole(target)
+
+
+def test_what_fills_a_gap_is_no_name_of_a_class() -> None:
+    assert as_lines({"cat": 0, "unused_1": 3}).split() == ["cat", "unused_1_", "unused_2", "unused_1"]
 
 
 def test_a_class_that_is_not_pinned_is_an_error_naming_both_lists(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from dev.compare_readers import table, try_readers
 from dev.reader_data import LAYOUTS, make_dataset
-from dev.readers import LIGHT, PAGE, Outcome, Snippet, compare, expected, read, snippets
+from dev.readers import LIGHT, PAGE, SHARDS, Outcome, Snippet, compare, expected, read, snippets
 from tests.support.conversions import converted, is_whole
 from tests.support.script_runs import ROOT, run_script
 
-SNIPPETS = snippets()
+SNIPPETS = [snippet for snippet in snippets() if snippet.task != SHARDS]  # those are in tests/storage
 HEAVY = [snippet for snippet in SNIPPETS if snippet[:2] not in LIGHT]
 EXPORTS = ROOT / "tests/data/recordings/exports/detection"
 

@@ -24,7 +24,15 @@ def as_json(labels: Mapping[str, int]) -> str:
 def by_number(labels: Mapping[str, int]) -> dict[int, str]:
     """Name every id from 0: tools count the names, so that a gap would move or forbid what comes after it."""
     names = {number: name for name, number in labels.items()}
-    return {number: names.get(number, f"unused_{number}") for number in range(max(names, default=-1) + 1)}
+    return {number: names.get(number) or _unused(number, labels) for number in range(max(names, default=-1) + 1)}
+
+
+def _unused(number: int, labels: Mapping[str, int]) -> str:
+    """Name an id that no class has as no class is named."""
+    name = f"unused_{number}"
+    while name in labels:
+        name += "_"
+    return name
 
 
 def as_lines(labels: Mapping[str, int]) -> str:

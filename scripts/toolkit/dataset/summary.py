@@ -220,13 +220,18 @@ def _classes(
 _EMPTY_FOLDERS = " (torchvision's ImageFolder stops there unless it is given allow_empty=True)"
 
 
+_CLASS_NAMES = (
+    (r"\.", "begin with a dot", "Keras, fastai and others skip such folders, and every id after them shifts"),
+    ("__", "begin with two underscores", "Hugging Face datasets skips such folders"),
+    ("[A-Za-z]$", "are one letter", "datumaro takes it for that of a drive, and stops"),
+)
+"""Names at which a tool of docs/reading.md goes wrong: what they match, what they are, what happens."""
+
+
 def _class_names(numbers: Mapping[str, int]) -> Iterator[str]:
-    hidden = [name for name in numbers if name.startswith(".")]
-    if hidden:
-        yield (
-            f"classes whose names begin with a dot: {some_names(hidden)}: Keras, fastai and others skip such folders, "
-            "and every id after them shifts: rename the label in CVAT"
-        )
+    for pattern, kind, outcome in _CLASS_NAMES:
+        if found := [name for name in numbers if re.match(pattern, name)]:
+            yield f"classes whose names {kind}: {some_names(found)}: {outcome}: rename the label in CVAT"
     if sorted(numbers, key=_natural_order) != sorted(numbers):
         yield (
             "timm sorts these class names otherwise (numbers by their value, capitals like small letters): "
@@ -242,16 +247,23 @@ PASSED_OVER_BY = {
 
 
 def _hidden_or_passed_over(images: Sequence[Image]) -> Iterator[str]:
-    hidden = []
+    hidden, skipped = [], []
     ends: Counter[str] = Counter()
     for image in images:
         ends[image.name[-4:]] += 1
         if "/." in image.place:
             hidden.append(image.name)
+        if "/__" in image.place.rpartition("/")[0]:
+            skipped.append(image.name)
     if hidden:
         yield (
             f"images whose names begin with a dot: {len(hidden)}: fastai, Hugging Face datasets and supervision pass "
             f"over them: rename them before they are imported: {some_names(hidden)}"
+        )
+    if skipped:
+        yield (
+            f"images in folders whose names begin with two underscores: {len(skipped)}: Hugging Face datasets passes "
+            f"over them: leave --layout nested out: {some_names(skipped)}"
         )
     found: Counter[str] = Counter()
     for end, count in ends.items():
