@@ -114,6 +114,19 @@ def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
     assert content["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
+def test_continuous_integration_gets_itself_what_it_cannot_do_without(tmp_path: Path) -> None:
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "")
+    for name, does in {"id": "echo 0", "apt-get": f'echo "$*" >>{tmp_path}/calls; [ "$1" = update ]'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    bare = run_program([shutil.which("bash"), ROOT / ".ci/run"], environment={"PATH": str(tmp_path)})
+    assert bare.returncode == 1  # what is missing could not be installed
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "update -qq",
+        "install -y -qq --no-install-recommends python3 python3-venv make git",
+    ]
+
+
 CURRENT = local_cvat.tested_version()
 MAJOR, MINOR, _ = numbers(CURRENT)
 NEWER = f"v{MAJOR}.{MINOR + 1}.0"
