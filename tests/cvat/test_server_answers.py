@@ -121,24 +121,43 @@ def test_a_wrong_password_is_told_with_where_it_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "word"),
+    ("version", "advice"),
     [
-        (stack.tested_version().lstrip("v"), "tested together"),
-        (stack.oldest_tested_version().lstrip("v"), "tested together"),
-        ("2.60.1", "tested together"),
-        ("2.53.0", "older than 2.54.0, the oldest that was tested"),
-        ("2.74.0", "newer than 2.73.0, the newest that was tested"),
-        ("999.0.0", "the server is newer than the client"),
+        ("2.54.0", ""),
+        ("2.54.1", ""),
+        ("2.70.0", ""),
+        ("2.71.9", ""),
+        ("2.53.0", "older than 2.54, the oldest that was tested: upgrade it"),
+        ("2.55.0", "between tested versions, but not tested itself: should something fail, upgrade it"),
+        ("2.70", ""),
+        ("2.70.1-dev", ""),
+        ("2.72.0", "newer than 2.71, the newest that was tested: update this toolkit"),
+        (
+            "999.0.0",
+            "newer than 2.71, the newest that was tested, and the server is newer than the client: update this toolkit",
+        ),
     ],
 )
-def test_versions_that_go_together_and_those_that_do_not(version: str, word: str) -> None:
+def test_only_what_was_tested_is_called_so(
+    version: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version that is started counts as tested, whether it is listed or not."""
+    versions = tmp_path / "versions.env"
+    versions.write_text("CVAT_VERSION=v2.71.0\nCVAT_TESTED_VERSIONS=v2.54.1,v2.70.0\n")
+    monkeypatch.setattr(stack, "VERSIONS_FILE", versions)
     with serving() as (url, answers):
         answers.by_path[server.ABOUT_PATH] = (200, {"version": version})
         check = version_check(url)
-        assert word in check.found + check.advice
-        assert version in check.found
-        assert check.state == ("ok" if word == "tested together" else "warning")
-        assert check.required == "CVAT 2.54.0 to 2.73.0, which were tested"
+    assert (check.state, check.advice) == ("warning" if advice else "ok", advice)
+    assert check.found.startswith(f"server {version}, cvat-cli ")
+    assert check.required == "a tested version: CVAT 2.54 or 2.70 or 2.71"
+
+
+def test_the_versions_of_this_tree_were_tested() -> None:
+    with serving() as (url, answers):
+        for version in stack.tested_versions():
+            answers.by_path[server.ABOUT_PATH] = (200, {"version": version.lstrip("v")})
+            assert version_check(url).state == "ok"
 
 
 @pytest.fixture

@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from tests.support.script_runs import ROOT, run_program
+from toolkit.config import local_cvat
+from toolkit.cvat.probes import numbers
 
 DEVCONTAINER = ROOT / ".devcontainer" / "devcontainer.json"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 READS = {"contents": "read"}
 OPENS_PULL_REQUESTS = {"contents": "write", "pull-requests": "write"}
-WRITERS = {("follow-cvat.yml", "propose")}
+PERMISSIONS = {
+    ("follow-cvat.yml", "find"): READS | {"pull-requests": "read"},
+    ("follow-cvat.yml", "propose"): OPENS_PULL_REQUESTS,
+}
 
 
 def make_targets() -> set[str]:
@@ -79,9 +85,11 @@ def test_workflows_are_pinned_and_may_only_read(workflow: Path) -> None:
     assert content["permissions"] == {"contents": "read"}
     for name, job in content["jobs"].items():
         assert job["timeout-minutes"] <= 60
-        may_write = (workflow.name, name) in WRITERS
-        assert job.get("permissions", content["permissions"]) == (OPENS_PULL_REQUESTS if may_write else READS)
-        if may_write:  # and then runs nothing that a test, an image or a package could have changed
+        permissions = job.get("permissions", content["permissions"])
+        assert permissions == PERMISSIONS.get((workflow.name, name), READS)
+        if (
+            "write" in permissions.values()
+        ):  # and then runs nothing that a test, an image or a package could have changed
             assert [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step] == ["actions/checkout"]
             assert not re.search(
                 r"\b(make|python|pip|docker|curl)\b", "".join(step.get("run", "") for step in job["steps"])
@@ -106,37 +114,77 @@ def test_the_workflow_runs_all_suites_on_all_pythons() -> None:
     assert content["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
+def test_continuous_integration_gets_itself_what_it_cannot_do_without(tmp_path: Path) -> None:
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "")
+    for name, does in {"id": "echo 0", "apt-get": f'echo "$*" >>{tmp_path}/calls; [ "$1" = update ]'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    bare = run_program([shutil.which("bash"), ROOT / ".ci/run"], environment={"PATH": str(tmp_path)})
+    assert bare.returncode == 1  # what is missing could not be installed
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "update -qq",
+        "install -y -qq --no-install-recommends python3 python3-venv make git",
+    ]
+
+
+CURRENT = local_cvat.tested_version()
+MAJOR, MINOR, _ = numbers(CURRENT)
+NEWER = f"v{MAJOR}.{MINOR + 1}.0"
+BRANCH = f"cvat-{NEWER}"
+
+GH = f"""#!{sys.executable}
+import sys
+from pathlib import Path
+
+folder, words = Path(__file__).parents[1], sys.argv[1:]
+branches, requests = folder / "branches", folder / "requests"
+fields = dict(word.split("=", 1) for word in words if "=" in word)
+with (folder / "told").open("a") as told:
+    print(*words, sep="\\0", file=told)
+
+def add(file, name):
+    file.write_text(file.read_text() + name + "\\n")
+
+if words[:2] == ["pr", "create"]:
+    if (folder / "forbidden").exists():
+        sys.exit("GitHub Actions is not permitted to create or approve pull requests")
+    add(requests, "own:" + words[words.index("--head") + 1])
+elif words[1] == "repos/cvat-ai/cvat/releases/latest":
+    print((folder / "newest").read_text(), end="")
+elif words[1].startswith("repos/own/tree/pulls?state=all&head="):
+    print(requests.read_text().splitlines().count(words[1].rpartition("=")[2]))
+elif words[1] == "repos/own/tree/git/refs":
+    name = fields["ref"].removeprefix("refs/heads/")
+    if name in branches.read_text().splitlines():
+        sys.exit("Reference already exists (HTTP 422)")
+    add(branches, name)
+elif words[1].startswith("repos/own/tree/git/refs/heads/"):
+    if words[1].rpartition("/")[2] not in branches.read_text().splitlines():
+        sys.exit("Reference does not exist (HTTP 422)")
+"""
+"""GitHub's command: it makes no branch twice, moves none that is not there, and opens a request where it may."""
+
+
 class Follower:
     """Runs the steps of follow-cvat.yml as GitHub does; its ``gh`` answers from a folder and notes what it was told."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tree = folder / "tree"
-        (self.tree / "compose").mkdir(parents=True)
-        self.versions = self.tree / "compose" / "versions.env"
-        self.versions.write_text("# Tested together.\nCVAT_VERSION=v2.73.0\nCVAT_SERVER_IMAGE=cvat/server\n")
+        self.versions = self.tree / "compose/versions.env"
         self.values = self.tree / "deploy/kubernetes/values.yaml"
-        self.values.parent.mkdir(parents=True)
-        shutil.copy(ROOT / "deploy/kubernetes/values.yaml", self.values)
+        for file in (self.versions, self.values):
+            file.parent.mkdir(parents=True)
+            shutil.copy(ROOT / file.relative_to(self.tree), file)
         for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
             who = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
             subprocess.run(["git", *who, *command], cwd=self.tree, check=True)
         gh = folder / "bin" / "gh"
         gh.parent.mkdir()
-        gh.write_text(
-            f"""#!/bin/bash
-printf '%s\\0' "$@" >> {folder}/told; printf '\\n' >> {folder}/told
-case "$2" in
-    repos/cvat-ai/cvat/releases/latest) cat {folder}/newest ;;
-    repos/own/tree/branches/*) grep -qxF "${{2##*/}}" {folder}/branches ;;
-esac
-"""
-        )
+        gh.write_text(GH)
         gh.chmod(0o755)
-        self.branches()
-
-    def branches(self, *names: str) -> None:
-        (self.folder / "branches").write_text("".join(f"{name}\n" for name in names))
+        for listed in ("branches", "requests"):
+            (folder / listed).touch()
 
     def run(self, job: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (step,) = (step for step in workflow_named("follow-cvat.yml")["jobs"][job]["steps"] if "run" in step)
@@ -161,7 +209,7 @@ esac
         return code, (self.folder / "output").read_text()
 
     def told(self) -> list[list[str]]:
-        return [line.split("\0")[:-1] for line in (self.folder / "told").read_text().splitlines()]
+        return [line.split("\0") for line in (self.folder / "told").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -170,19 +218,26 @@ def follower(tmp_path: Path) -> Follower:
 
 
 def test_a_newer_release_is_tried(follower: Follower) -> None:
-    assert follower.find("v2.74.0\n") == (0, "current=v2.73.0\nnewer=v2.74.0\n")
-    assert follower.find("v2.100.0\n") == (0, "current=v2.73.0\nnewer=v2.100.0\n")
+    for newest in (NEWER, f"v{MAJOR}.{MINOR + 100}.0"):
+        assert follower.find(f"{newest}\n") == (0, f"current={CURRENT}\nnewer={newest}\n")
 
 
-@pytest.mark.parametrize("newest", ["v2.73.0", "v2.9.0", "v2.72.1"])
+@pytest.mark.parametrize("newest", [CURRENT, "v2.9.0", f"v{MAJOR - 1}.{MINOR + 1}.0"])
 def test_an_older_one_is_not(follower: Follower, newest: str) -> None:
     assert follower.find(f"{newest}\n") == (0, "")
 
 
 def test_nor_one_that_was_proposed_before(follower: Follower) -> None:
-    follower.branches("cvat-v2.74.0")
-    assert follower.find("v2.74.0\n") == (0, "")
-    assert follower.find("v2.74.1\n") == (0, "current=v2.73.0\nnewer=v2.74.1\n")
+    requests = follower.folder / "requests"
+    requests.write_text(f"fork:{BRANCH}\n")
+    assert follower.find(f"{NEWER}\n") == (0, f"current={CURRENT}\nnewer={NEWER}\n")
+    requests.write_text(f"own:{BRANCH}\n")
+    assert follower.find(f"{NEWER}\n") == (0, "")
+
+
+def test_when_nobody_can_say_what_was_proposed_the_run_fails(follower: Follower) -> None:
+    (follower.folder / "requests").unlink()
+    assert follower.find(f"{NEWER}\n") == (1, "")
 
 
 @pytest.mark.parametrize(
@@ -200,23 +255,41 @@ def test_what_passed_is_proposed(follower: Follower) -> None:
     assert set(jobs["propose"]["needs"]) == {"find", "try"}
     assert "if" not in jobs["propose"]  # a job whose needs failed or were skipped does not run
 
-    done = follower.run("propose", NEWER="v2.74.0")
+    versions, values = dotenv_values(follower.versions), follower.values.read_text()
+    done = follower.run("propose", NEWER=NEWER)
     assert done.returncode == 0, done.stderr
     branch, *changes, request = follower.told()
     assert branch[1] == "repos/own/tree/git/refs"
-    assert {"ref=refs/heads/cvat-v2.74.0", f"sha={'0' * 40}"} <= set(branch)
+    assert {f"ref=refs/heads/{BRANCH}", f"sha={'0' * 40}"} <= set(branch)
     for change, file in zip(changes, (follower.versions, follower.values), strict=True):
         assert change[1] == f"repos/own/tree/contents/{file.relative_to(follower.tree)}"
         fields = dict(field.split("=", 1) for field in change if "=" in field)
-        before = file.read_text()
-        assert "v2.73.0" in before
-        assert base64.b64decode(fields["content"]).decode() == before.replace("v2.73.0", "v2.74.0")
         blob = subprocess.run(
             ["git", "hash-object", file], cwd=follower.tree, capture_output=True, text=True, check=True
         )
-        assert (fields["branch"], fields["sha"]) == ("cvat-v2.74.0", blob.stdout.strip())
+        assert (fields["branch"], fields["sha"]) == (BRANCH, blob.stdout.strip())
+        file.write_bytes(base64.b64decode(fields["content"]))
+    tested = f"{versions['CVAT_TESTED_VERSIONS']},{NEWER}"
+    assert dotenv_values(follower.versions) == versions | {"CVAT_VERSION": NEWER, "CVAT_TESTED_VERSIONS": tested}
+    assert CURRENT in values
+    assert follower.values.read_text() == values.replace(CURRENT, NEWER)
     assert request[:2] == ["pr", "create"]
-    assert request[request.index("--head") + 1 : request.index("--head") + 4] == ["cvat-v2.74.0", "--base", "main"]
+    assert request[request.index("--head") + 1 : request.index("--head") + 4] == [BRANCH, "--base", "main"]
+    assert follower.find(f"{NEWER}\n") == (0, "")
+
+
+def test_what_could_not_be_proposed_is_proposed_by_the_next_run(follower: Follower) -> None:
+    (follower.folder / "forbidden").touch()
+    assert follower.run("propose", NEWER=NEWER).returncode == 1
+    assert follower.find(f"{NEWER}\n") == (0, f"current={CURRENT}\nnewer={NEWER}\n")
+    (follower.folder / "forbidden").unlink()
+    done = follower.run("propose", NEWER=NEWER)
+    assert done.returncode == 0, done.stderr
+    *_, moved, _, _, request = follower.told()
+    assert moved[1] == f"repos/own/tree/git/refs/heads/{BRANCH}"
+    assert {"PATCH", f"sha={'0' * 40}", "force=true"} <= set(moved)
+    assert request[:2] == ["pr", "create"]
+    assert follower.find(f"{NEWER}\n") == (0, "")
 
 
 def test_images_that_cannot_be_had_are_a_failure_where_they_are_required(tmp_path: Path) -> None:

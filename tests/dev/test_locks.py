@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections import Counter
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.script_runs import ROOT, run_program
 
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
 INSTALLED = ["requirements.txt", "requirements-dev.txt", "requirements-notebooks.txt"]
-"""The locks of the environment that runs the tests; .ci/run asks `pip check` of the benchmark's."""
+"""The locks of the environment that runs the tests; .ci/run looks at all."""
 
 
 def pins_of(lock: str) -> list[Requirement]:
@@ -141,6 +142,23 @@ def test_nothing_else_of_the_tree_installs_packages_for_the_tools() -> None:
     assert lines
     for line in lines:
         assert set(line.split()) >= FLAGS or re.search(r"pip install .*(\bpip\b|\{@:2\})", line), line
+
+
+def test_continuous_integration_shows_every_lock_to_both_pips(tmp_path: Path) -> None:
+    functions = dict(
+        re.findall(r"^(\w+)\(\) (\{.*?^\})", (ROOT / ".ci/run").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    )
+    for one in ("with_old_pip", "with_newest_pip"):
+        assert re.search(r"^    prove_locks ", functions[one], re.MULTILINE)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nfor file; do :; done\ncat "$file"\n')
+    python.chmod(0o755)
+    shown = run_program(["bash", "-euc", f"prove_locks() {functions['prove_locks']}; prove_locks {python}"], cwd=ROOT)
+    assert shown.returncode == 0, shown.stderr
+    lines = Counter(line for lock in LOCKS for line in (ROOT / lock).read_text("utf-8").splitlines())
+    assert Counter(shown.stdout.splitlines()) <= lines
+    left_out = {line.partition("==")[0] for line in lines - Counter(shown.stdout.splitlines()) if "==" in line}
+    assert {name for name in left_out if not name.startswith("nvidia-")} == {"torch", "triton"}
 
 
 def test_an_environment_that_is_there_keeps_its_pip(tmp_path: Path) -> None:

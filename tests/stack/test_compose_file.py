@@ -331,7 +331,7 @@ def test_every_variable_of_the_file_is_tested_and_has_one_default() -> None:
     versions = dotenv_values(VERSIONS_FILE)
     assert {name for name in used if name.endswith("IMAGE")} | {
         "CVAT_VERSION",
-        "CVAT_OLDEST_VERSION",
+        "CVAT_TESTED_VERSIONS",
         "CVAT_CLI_VERSION",
     } == versions.keys()
 

@@ -302,9 +302,9 @@ def tested_version() -> str:
     return _read(VERSIONS_FILE)[VERSION_KEY]
 
 
-def oldest_tested_version() -> str:
-    """Return the oldest version of CVAT that this toolkit was tested with."""
-    return _read(VERSIONS_FILE)["CVAT_OLDEST_VERSION"]
+def tested_versions() -> list[str]:
+    """Return all versions of CVAT that this toolkit was tested with, the one that it starts among them."""
+    return [*_read(VERSIONS_FILE)["CVAT_TESTED_VERSIONS"].split(","), tested_version()]
 
 
 def save_settings(stack: Stack) -> Stack:

@@ -13,7 +13,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 from urllib.parse import quote
 
-from toolkit.config.local_cvat import oldest_tested_version, tested_version
+from toolkit.config.local_cvat import tested_versions
 from toolkit.core.errors import FAILED, OK, SKIPPED, WARNING, Check, ToolkitError
 from toolkit.core.retry import read_retry_policy
 from toolkit.core.secrets import remember
@@ -249,21 +249,23 @@ def clock_check(name: str, drift: float) -> Check:
 
 
 def version_check(url: str) -> Check:
-    """Check that the server's version is one of those that were tested with this client."""
+    """Check that the server's version, but for its last number, is one that was tested with this client."""
     client, found = installed_version("cvat-cli"), server_version(url)
-    oldest, newest = oldest_tested_version().lstrip("v"), tested_version().lstrip("v")
-    required = f"CVAT {oldest} to {newest}, which were tested"
+    version, tested = numbers(found)[:2], sorted({numbers(one)[:2] for one in tested_versions()})
+    names = [".".join(map(str, one)) for one in tested]
+    required = f"a tested version: CVAT {' or '.join(names)}"
     shown = f"server {found}, cvat-cli {client}"
-    if numbers(found)[:2] < numbers(oldest)[:2]:
-        return Check(
-            "versions", WARNING, required, shown, f"older than {oldest}, the oldest that was tested: upgrade it"
-        )
-    if numbers(found)[:2] > numbers(newest)[:2]:
-        advice = f"newer than {newest}, the newest that was tested"
-        if numbers(found)[:2] > numbers(client)[:2]:
-            advice += ", and the server is newer than the client"
-        return Check("versions", WARNING, required, shown, f"{advice}: update this toolkit")
-    return Check("versions", OK, required, f"{shown}: tested together")
+    if version in tested:
+        return Check("versions", OK, required, shown)
+    if version < tested[0]:
+        advice = f"older than {names[0]}, the oldest that was tested: upgrade it"
+    elif version < tested[-1]:
+        advice = "between tested versions, but not tested itself: should something fail, upgrade it"
+    else:
+        is_ahead = version > numbers(client)[:2]
+        advice = f"newer than {names[-1]}, the newest that was tested"
+        advice += f"{', and the server is newer than the client' if is_ahead else ''}: update this toolkit"
+    return Check("versions", WARNING, required, shown, advice)
 
 
 def _token_check(url: str) -> Iterator[Check]:
