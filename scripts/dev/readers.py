@@ -230,6 +230,10 @@ def python_of(snippet: Snippet, environment: Path) -> Path:
     return python
 
 
+_SETTINGS = {"ultralytics": "from ultralytics import settings; settings.update({'runs_dir': 'runs'})\n"}
+"""What a tool keeps of its user's wishes. In a repository ultralytics writes its results into that one's folder."""
+
+
 def read(python: Path, snippet: Snippet, datasets: Sequence[Path], home: Path) -> list[Outcome]:
     """Run a snippet in the folder of each dataset, and compare what it has with what the dataset holds.
 
@@ -259,7 +263,7 @@ def read(python: Path, snippet: Snippet, datasets: Sequence[Path], home: Path) -
         "YOLO_OFFLINE": "true",
     }
     task = {
-        "code": snippet.code + _LOOK[snippet[:2]],
+        "code": _SETTINGS.get(snippet.tool, "") + snippet.code + _LOOK[snippet[:2]],
         "datasets": [str(dataset.resolve()) for dataset in datasets],
         "answer": str(answer),
     }
