@@ -17,7 +17,7 @@ class Computed(Sequence[_Item], Generic[_Item]):
     """A sequence whose items are made anew whenever they are asked for."""
 
     def at(self, index: int) -> _Item:
-        """Make the item at an index from 0 on."""
+        """Make the item at an index from 0 on; raises IndexError behind the last."""
         raise NotImplementedError
 
     @overload
@@ -27,9 +27,7 @@ class Computed(Sequence[_Item], Generic[_Item]):
     def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
         if isinstance(index, slice):
             return [self.at(place) for place in range(len(self))[index]]
-        if not 0 <= index < len(self):
-            index = range(len(self))[index]
-        return self.at(index)
+        return self.at(index if index >= 0 else range(len(self))[index])
 
     def __iter__(self) -> Iterator[_Item]:
         return map(self.at, range(len(self)))

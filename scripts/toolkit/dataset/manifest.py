@@ -6,6 +6,7 @@ its own, so that two manifests can be compared by any tool that compares lines.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -208,6 +209,10 @@ class _Records(Computed[ImageRecord]):
     def __iter__(self) -> Iterator[ImageRecord]:
         return map(self._record, self._images, self._sides)
 
+    def classes_and_sides(self) -> Iterator[tuple[str, str]]:
+        """Give class and side of each, without the rest."""
+        return zip((image.class_name for image in self._images), self._sides, strict=True)
+
     def _record(self, image: Image, side: str) -> ImageRecord:
         return ImageRecord(
             f"{side}/{image.place}",
@@ -221,18 +226,33 @@ class _Records(Computed[ImageRecord]):
         )
 
 
-class _KeptRow(NamedTuple):
-    """A record as it is kept: path and export's member without the frame if they end with it, and the hash as bytes."""
+def count_images(manifest: Manifest) -> Counter[tuple[str, str]]:
+    """Count the images by class and side."""
+    images = manifest.images
+    if isinstance(images, _Records):
+        return Counter(images.classes_and_sides())
+    return Counter((record.class_name, record.side) for record in images)
 
+
+class _Shape(NamedTuple):
+    """What very many records have in common; path and export's member up to the frame, if they end with it."""
+
+    path: str | None
+    exported: str | None
+    side: str
+    class_name: str
+    source: str
+
+
+class _KeptRow(NamedTuple):
+    """What a record has of its own: path and export's member where they do not end with the frame; a hash as bytes."""
+
+    shape: int
     path: str
     exported: str
     frame: str
-    ends: tuple[bool, bool]
-    side: str
-    class_name: str
     size: int
     sha256: bytes | str
-    source: str
     offset: int
 
 
@@ -240,15 +260,22 @@ class KeptRecords(Computed[ImageRecord]):
     """Records that are kept without what they say twice."""
 
     def __init__(self) -> None:
+        self._shapes: dict[_Shape, int] = {}
+        self._shape_of: list[_Shape] = []
         self._rows = Compact(_KeptRow)
 
     def append(self, record: ImageRecord) -> None:
         """Add one at the end."""
         path, side, class_name, exported, frame, size, sha256, source, offset = record
-        ends = path.endswith(frame), exported.endswith(frame)
-        path, exported = path.removesuffix(frame), exported.removesuffix(frame)
+        path_start = path.removesuffix(frame) if path.endswith(frame) else None
+        exported_start = exported.removesuffix(frame) if exported.endswith(frame) else None
+        shape = _Shape(path_start, exported_start, side, class_name, source)
+        if (number := self._shapes.get(shape)) is None:
+            number = self._shapes[shape] = len(self._shape_of)
+            self._shape_of.append(shape)
+        own_path, own_exported = "" if path_start is not None else path, "" if exported_start is not None else exported
         digest = bytes.fromhex(sha256) if _SHA256.fullmatch(sha256) else sha256
-        self._rows.append(_KeptRow(path, exported, frame, ends, side, class_name, size, digest, source, offset))
+        self._rows.append(_KeptRow(number, own_path, own_exported, frame, size, digest, offset))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -258,16 +285,16 @@ class KeptRecords(Computed[ImageRecord]):
 
     def at(self, index: int) -> ImageRecord:
         """Make a record."""
-        return self._record(self._rows[index])
+        return self._record(self._rows.at(index))
 
-    @staticmethod
-    def _record(row: _KeptRow) -> ImageRecord:
-        path, exported, frame, ends, side, class_name, size, digest, source, offset = row
+    def _record(self, row: _KeptRow) -> ImageRecord:
+        number, path, exported, frame, size, digest, offset = row
+        path_start, exported_start, side, class_name, source = self._shape_of[number]
         return ImageRecord(
-            path + frame if ends[0] else path,
+            path if path_start is None else path_start + frame,
             side,
             class_name,
-            exported + frame if ends[1] else exported,
+            exported if exported_start is None else exported_start + frame,
             frame,
             size,
             digest.hex() if isinstance(digest, bytes) else digest,

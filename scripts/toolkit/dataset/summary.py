@@ -16,7 +16,7 @@ from toolkit.dataset.duplicates import LIMITED, Cluster, Kind, leaking, name_equ
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.labels import gap_warnings, order_warning
 from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES, SIDE_OF_SUBSET, TRAINING, VALIDATION
-from toolkit.dataset.manifest import Manifest, source_entry
+from toolkit.dataset.manifest import Manifest, count_images, source_entry
 from toolkit.dataset.selection import Image, Reason, Selection
 from toolkit.dataset.unpack import Contents
 
@@ -31,7 +31,7 @@ UNNAMED = "not named by the labels"
 
 def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """Count the images: by class, in the order of the labels, a number for each of the manifest's sides."""
-    found = Counter((record.class_name, record.side) for record in manifest.images)
+    found = count_images(manifest)
     return {name: tuple(found[name, side] for side in manifest.sides) for name in manifest.labels}
 
 

@@ -267,6 +267,8 @@ class Hashes(Computed[bytes]):
     def at(self, index: int) -> bytes:
         """Give the hash of a file."""
         start = _DIGEST_SIZE * index
+        if start >= len(self.digests):
+            raise IndexError(index)
         return bytes(self.digests[start : start + _DIGEST_SIZE])
 
 
