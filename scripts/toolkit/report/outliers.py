@@ -1,7 +1,9 @@
 """Images that stand out: dark, bright, blurred, oddly shaped, nearly equal, with odd boxes."""
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import accumulate, combinations
 from statistics import median
 
 from toolkit.dataset.detection_labels import Box
@@ -127,12 +129,20 @@ def _alike(group: Sequence[DatasetImage]) -> str:
 
 
 def _of_shapes(images: Sequence[DatasetImage]) -> Iterator[Outliers]:
-    shaped = [(min(image.size) / max(image.size), image) for image in images if image.size is not None]
-    usual = median(ratio for ratio, _ in shaped) if shaped else 1.0
+    sizes = Counter(image.size for image in images if image.size is not None)
+    ratios = sorted((min(size) / max(size), count) for size, count in sizes.items())
+    middle = bisect_left(list(accumulate(count for _, count in ratios)), sizes.total() / 2)
+    usual = ratios[middle][0] if ratios else 1.0
     limit = min(_NARROW, usual * 0.6)  # where all are panoramas, none is odd
-    narrow = sorted((pair for pair in shaped if pair[0] < limit), key=lambda pair: pair[0])
-    names = [f"{image.location or image.name}: {_pixels(image)}" for _, image in narrow]
-    yield Outliers("odd_shape", "Oddly shaped", "they are much longer one way", [image for _, image in narrow], names)
+    odd = {size for size in sizes if min(size) / max(size) < limit}
+    narrow = sorted((image for image in images if image.size in odd), key=_ratio)
+    names = [f"{image.location or image.name}: {_pixels(image)}" for image in narrow]
+    yield Outliers("odd_shape", "Oddly shaped", "they are much longer one way", narrow, names)
+
+
+def _ratio(image: DatasetImage) -> float:
+    width, height = image.size or (1, 1)
+    return min(width, height) / max(width, height)
 
 
 def _pixels(image: DatasetImage) -> str:

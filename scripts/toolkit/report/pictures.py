@@ -15,7 +15,7 @@ from toolkit.core.images import (
     upright_size,
 )
 from toolkit.core.workers import map_in_threads
-from toolkit.report.facts import Dataset, DatasetImage
+from toolkit.report.facts import Dataset, DatasetImage, Size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,18 +59,19 @@ def read_sizes(dataset: Dataset, step: Callable[[], None]) -> list[str]:
     images = [image for image in dataset.images if image.location is not None]
     batches = [images[at : at + _BATCH] for at in range(0, len(images), _BATCH)]
     misnamed: list[str] = []
+    sizes: dict[Size, Size] = {}
     steps = iter(batches)
 
     def step_batch() -> None:
         for _ in next(steps):
             step()
 
-    for others in in_threads(lambda batch: _read_batch(dataset, batch), batches, step_batch):
+    for others in in_threads(lambda batch: _read_batch(dataset, batch, sizes), batches, step_batch):
         misnamed += others
     return misnamed
 
 
-def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> list[str]:
+def _read_batch(dataset: Dataset, images: Sequence[DatasetImage], sizes: dict[Size, Size]) -> list[str]:
     misnamed = []
     for image in images:
         assert image.location is not None
@@ -79,7 +80,7 @@ def _read_batch(dataset: Dataset, images: Sequence[DatasetImage]) -> list[str]:
                 raise NoImage("empty")
             with dataset.open_image(image.location) as stream:
                 header = read_header(stream)
-            image.size = image.size or header.size
+            image.size = image.size or sizes.setdefault(header.size, header.size)  # one object for those of a size
             if expected_format(image.location) not in (None, header.format):
                 misnamed.append(f"{image.location}: {header.format}")
         except NoImage as error:
