@@ -82,7 +82,7 @@ def main(
     from toolkit.config.model import ImportKeys
     from toolkit.core.errors import UsageError
     from toolkit.core.text import Watch, some_names
-    from toolkit.cvat.api import session
+    from toolkit.cvat.api import session, signing_in
     from toolkit.cvat.cli import loading
     from toolkit.cvat.connection import read_with_connection
     from toolkit.transfer.batches import FolderImport
@@ -128,7 +128,14 @@ def main(
             console.warn(printable(f"exports write these extensions in small letters: {some_names(misnamed)}"))
     else:
         found = find_images(keys.import_dir, keys.import_image_extension)
-    with loading(connection) as client:  # it signs in while the images are looked at
+    watch = Watch(
+        console.progress,
+        console.status_line,
+        lambda line: console.say(printable(line)),
+        lambda line: console.warn(printable(line)),
+    )
+    # Both sign in while the images are looked at.
+    with loading(connection) as client, signing_in(connection, watch.warn) as sign_in:
         with console.progress("checking images", len(found.images)) as advance:
             broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
         if broken:
@@ -138,14 +145,8 @@ def main(
             console.say(printable(line))
         name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
         target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
-        watch = Watch(
-            console.progress,
-            console.status_line,
-            lambda line: console.say(printable(line)),
-            lambda line: console.warn(printable(line)),
-        )
         how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
-        work = FolderImport(connection, target, found.images, how, watch, client)
+        work = FolderImport(connection, target, found.images, how, watch, client, sign_in)
         try:
             work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
         except KeyboardInterrupt:

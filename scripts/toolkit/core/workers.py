@@ -10,9 +10,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from toolkit.core.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _POLL_SECONDS = 0.05
 
@@ -21,6 +24,22 @@ _Result = TypeVar("_Result")
 
 Work = Callable[[int, threading.Event], None]
 """What one thread does: it gets its number, and an event that tells it to end early."""
+
+
+def in_background(work: Callable[[], _Result]) -> "Future[_Result]":
+    """Do something on a thread that nothing waits for but who asks for its result, not even the end of the program."""
+    from concurrent.futures import Future
+
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whoever asks for the result raises it
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def worker_count(most: int, tasks: int) -> int:

@@ -1,6 +1,7 @@
 """What cvat-cli cannot say, asked of the server through cvat-sdk: frames, labels, formats, tags, deleting tasks."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, urlencode
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.retry import RetryPolicy, read_retry_policy
+from toolkit.core.workers import in_background
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.errors import classify, translate_error
 
@@ -400,6 +402,31 @@ def session(
             if connection.organization is not None:
                 client.organization_slug = connection.organization
         yield Api(client, connection)
+
+
+@contextmanager
+def signing_in(connection: Connection, notice: Callable[[str], None]) -> Iterator[Callable[[], Api]]:
+    """Sign in while something else is done; the function given waits for it, and raises what :func:`session` raises.
+
+    ``notice`` is called with a line when a request is tried again, but not before somebody waits. A block that ends
+    before waits for nothing.
+    """
+    said: list[str] = []
+    is_awaited = threading.Event()
+    entered = session(connection, lambda line: notice(line) if is_awaited.is_set() else said.append(line))
+    signed_in = in_background(entered.__enter__)
+
+    def wait() -> Api:
+        is_awaited.set()
+        for line in said:
+            notice(line)
+        return signed_in.result()
+
+    try:
+        yield wait
+    finally:
+        if signed_in.done() and signed_in.exception() is None:
+            entered.__exit__(None, None, None)
 
 
 @contextmanager

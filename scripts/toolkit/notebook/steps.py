@@ -17,7 +17,7 @@ from toolkit.core.errors import UsageError
 from toolkit.core.formats import IMAGENET, UNLABELLED
 from toolkit.core.storage import local
 from toolkit.core.text import Watch, format_size
-from toolkit.cvat.api import Api, Label, session
+from toolkit.cvat.api import Api, Label, session, signing_in
 from toolkit.cvat.cli import loading
 from toolkit.cvat.connection import Connection
 from toolkit.cvat.probes import server_version
@@ -132,8 +132,8 @@ def import_task(
     name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
     target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
     watch = Watch(progress, lambda: status("importing"), said.append, warn)
-    with loading(connection) as client:
-        work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch, client)
+    with loading(connection) as client, signing_in(connection, warn) as sign_in:
+        work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch, client, sign_in)
         try:
             work.run(lambda interrupted: Decision(roll_back=True))
         except BaseException as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from toolkit.core.errors import ToolkitError
 from toolkit.core.text import Watch, some_names
 from toolkit.cvat import cli as cvat_cli
-from toolkit.cvat.api import Api, Task, session
+from toolkit.cvat.api import Api, Task
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image, lost_on_export
 from toolkit.transfer.journal import (
@@ -92,7 +92,8 @@ def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
 class FolderImport:
     """The import of a folder; a failed task is rolled back, finished ones stay.
 
-    The images are checked, and in the order of their names. ``client`` is one that is loaded, for the first task.
+    The images are checked, and in the order of their names. ``client`` is one that is loaded, for the first task;
+    ``sign_in`` gives the session for all questions, and raises ToolkitError where there is none.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class FolderImport:
         options: ImportOptions,
         watch: Watch,
         client: cvat_cli.Client,
+        sign_in: Callable[[], Api],
     ) -> None:
         self._connection = connection
         self._target = target
@@ -110,6 +112,7 @@ class FolderImport:
         self._options = options
         self._watch = watch
         self._client = client
+        self._sign_in = sign_in
         self._specs = split(target.task_name, images, options.images_per_task)
 
     @property
@@ -134,7 +137,7 @@ class FolderImport:
         """
         target = self._target
         with ExitStack() as stack:
-            api = stack.enter_context(session(self._connection, self._watch.warn))
+            api = self._sign_in()
             labels = api.labels(target.project_id)
             if self._options.tags_from_folders:
                 check_folders(self._images, labels, target.project_id)

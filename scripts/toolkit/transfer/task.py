@@ -9,16 +9,19 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import temporary_folder
 from toolkit.core.retry import RetryPolicy, read_retry_policy, retry
 from toolkit.core.text import Watch, format_size, some_names
+from toolkit.core.workers import in_background
 from toolkit.cvat import cli as cvat_cli
-from toolkit.cvat.api import Api, Label, session
+from toolkit.cvat.api import Api, Frames, Label, session
 from toolkit.cvat.cli import JobMonitor, Stopped
 from toolkit.cvat.connection import Connection
 from toolkit.transfer.images import Image
@@ -202,9 +205,9 @@ class TaskImporter:
         self._note(record, state=STARTED, task_id=None, created=None)
         try:
             with self.watch.status() as show:
-                self._send(record, options, resources, show)
+                early = self._send(record, options, resources, show)
                 show("comparing the frames")
-                self._finish(spec)
+                self._finish(spec, early)
         except BaseException as error:
             if self.options.keep_failed and record.task_id is not None:
                 self.watch.say(f"kept the unfinished task {record.task_id}: {self.connection.task_url(record.task_id)}")
@@ -222,13 +225,20 @@ class TaskImporter:
     def _note(self, record: TaskRecord, **values: object) -> None:
         self.journal.change(record, **values)
 
-    def _send(self, record: TaskRecord, options: list[str], resources: list[str], show: Callable[[str], None]) -> None:
+    def _send(
+        self, record: TaskRecord, options: list[str], resources: list[str], show: Callable[[str], None]
+    ) -> "Future[Frames] | None":
+        """Make the task, and perhaps ask for its frames while cvat-cli is still ending."""
         monitor = JobMonitor("import", self.watch.warn)
+        early: Future[Frames] | None = None
 
         def on_line(line: str) -> None:
+            nonlocal early
             if found := _CREATED.search(line):
                 self._note_creation(record, int(found[1]))
             monitor.on_line(line)
+            if monitor.state == "finished" and self.api and record.task_id is not None and early is None:
+                early = in_background(partial(self.api.frames, record.task_id))
             show(line)
 
         arguments = [
@@ -257,6 +267,7 @@ class TaskImporter:
         if not output.isascii() or not output.isdigit() or len(output) > 15:
             raise ToolkitError(f"cvat-cli printed no task number but {output[:60]!r}")
         record.task_id = int(output)
+        return early
 
     def _loaded_client(self) -> cvat_cli.Client | None:
         with suppress(IndexError):
@@ -265,21 +276,20 @@ class TaskImporter:
 
     def _note_creation(self, record: TaskRecord, task_id: int) -> None:
         self._note(record, task_id=task_id)
-        # The upload must not wait for this question.
-        threading.Thread(target=self._ask_creation, args=(record, task_id), daemon=True).start()
+        in_background(partial(self._ask_creation, record, task_id))  # the upload must not wait for it
 
     def _ask_creation(self, record: TaskRecord, task_id: int) -> None:
-        with suppress(ToolkitError), session(self.connection) as api:
+        with suppress(ToolkitError), nullcontext(self.api) if self.api else session(self.connection) as api:
             task = api.task(task_id)
             if task is not None and record.task_id == task_id:
                 self._note(record, created=task.created)
 
-    def _finish(self, spec: TaskSpec) -> None:
+    def _finish(self, spec: TaskSpec, early: "Future[Frames] | None") -> None:
         """Compare the frames with what was sent, and tag them."""
         task_id = spec.record.task_id
         assert task_id is not None
         with nullcontext(self.api) if self.api else session(self.connection, self.watch.warn) as api:
-            arrived = api.frames(task_id).names
+            arrived = (early.result() if early else api.frames(task_id)).names
             sent = {image.name for image in spec.images}
             missing, unexpected = sorted(sent - set(arrived)), sorted(set(arrived) - sent)
             if missing or unexpected or len(arrived) != len(spec.images):
