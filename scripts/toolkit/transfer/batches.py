@@ -28,7 +28,7 @@ from toolkit.transfer.journal import (
     interrupted_imports,
     roll_back,
 )
-from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec, check_folders
+from toolkit.transfer.task import ImportOptions, TaskImporter, TaskSpec, check_folders, packing
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,9 @@ class FolderImport:
         """
         target = self._target
         with ExitStack() as stack:
+            packed = None
+            if len(self._specs) == 1 and self._options.storage_id is None:
+                packed = stack.enter_context(packing(self._images))  # while the server is asked
             api = self._sign_in()
             labels = api.labels(target.project_id)
             if self._options.tags_from_folders:
@@ -165,6 +168,7 @@ class FolderImport:
                 threading.Event(),
                 [self._client],
                 api if len(self._specs) == 1 else None,
+                packed,
             )
             self._import(importer)
 

@@ -124,8 +124,8 @@ def journal_folder() -> Path:
 def begin(record: ImportRecord, folder: Path | None = None) -> Iterator[Journal]:
     """Write down what a run is about to do, by default in :func:`journal_folder`.
 
-    The journal stays behind unless :meth:`Journal.forget` is called, or the block fails with no task begun. Raises
-    OSError where it cannot be written, or the folder is one that others can write to.
+    The journal stays behind unless :meth:`Journal.forget` is called, or the block fails before the first task or behind
+    the last. Raises OSError where it cannot be written, or the folder is one that others can write to.
     """
     folder = folder or journal_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,7 +138,8 @@ def begin(record: ImportRecord, folder: Path | None = None) -> Iterator[Journal]
             journal.write()
             yield journal
     except BaseException:
-        if all(task.state == WAITING for task in record.tasks):  # stopped before it had begun with any
+        states = {task.state for task in record.tasks}
+        if states in ({WAITING}, {DONE}):
             journal.forget()
         raise
 

@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +64,48 @@ def write_archive(images: Sequence[Image], target: Path, on_image: Callable[[], 
             on_image()
 
 
+class Packing:
+    """The archive of a task that a thread writes while something else is done."""
+
+    def __init__(self, images: Sequence[Image], folder: Path) -> None:
+        self.target = folder / "images.zip"
+        self._done = 0
+        self._is_wanted = True
+        self._written = in_background(partial(write_archive, images, self.target, self._step))
+
+    def _step(self) -> None:
+        if not self._is_wanted:
+            raise Stopped("interrupted")
+        self._done += 1
+
+    def wait(self, step: Callable[[], None]) -> None:
+        """Wait for its end; ``step`` is called for each image. Raises what :func:`write_archive` does."""
+        shown = 0
+        is_done = False
+        while not is_done:
+            is_done = bool(wait([self._written], _LOOK_EVERY).done)
+            for _ in range(self._done - shown):
+                step()
+                shown += 1
+        self._written.result()
+
+    def end(self) -> None:
+        """Have it stop at the next image, if it has not ended."""
+        self._is_wanted = False
+        wait([self._written])
+
+
+@contextmanager
+def packing(images: Sequence[Image]) -> Iterator[Packing]:
+    """Begin to pack images; the archive is there until the end of the block, however that ends."""
+    with archive_folder(images[0].root) as folder:
+        begun = Packing(images, folder)
+        try:
+            yield begun
+        finally:
+            begun.end()
+
+
 TAG_TYPES = ("tag", "any")
 
 
@@ -101,6 +143,7 @@ _CREATED = re.compile(r"INFO: Created task ID: (\d+) NAME: ")
 _POLL_EVERY = 0.5
 """Seconds between looks at the server; cvat-cli's own 2 s are most of a small task's time."""
 
+_LOOK_EVERY = 0.1
 _HURRIED_ANSWER = 10.0
 """Seconds."""
 
@@ -157,7 +200,7 @@ class TaskImporter:
 
     The watch is told what was rolled back; another thread sets ``stop`` to interrupt. The ``clients`` are loaded ones
     of cvat-cli, each to be taken by one attempt. ``api`` is the session of the only thread that makes tasks; else each
-    task has one of its own.
+    task has one of its own. ``packed`` is the archive of the only task, if it is being made already.
     """
 
     connection: Connection
@@ -168,6 +211,7 @@ class TaskImporter:
     stop: threading.Event
     clients: list[cvat_cli.Client]
     api: Api | None
+    packed: Packing | None
 
     def run(self, spec: TaskSpec) -> None:
         """Make a task; if that fails or is interrupted, delete it again and say so.
@@ -178,11 +222,10 @@ class TaskImporter:
             options = [f"--cloud_storage_id={self.options.storage_id}", "--use_cache"]
             self._run(spec, [*options, "--"], ["share", *(image.name for image in spec.images)])
             return
-        with archive_folder(Path(self.journal.record.target.folder)) as folder:
-            archive = folder / "images.zip"
+        with nullcontext(self.packed) if self.packed else packing(spec.images) as archive:
             with self.watch.progress("packing", len(spec.images)) as advance:
-                write_archive(spec.images, archive, on_image=self._stoppable(advance))
-            self._run(spec, ["--"], ["local", str(archive)])
+                archive.wait(self._stoppable(advance))
+            self._run(spec, ["--"], ["local", str(archive.target)])
 
     def _run(self, spec: TaskSpec, options: list[str], resources: list[str]) -> None:
         retry(
