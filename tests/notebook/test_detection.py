@@ -104,7 +104,7 @@ def check_sides(made, drawn: dict[str, list[float]]) -> None:
     assert 'role="img" aria-label="Boxes of each class and side' in converted.html
     for side, count in sides.items():
         assert f"{side}: {count} images" in converted.text
-    assert "images left out, no label: 6" in converted.text
+    assert "images left out, no label, and their job is not completed: 6" in converted.text
     assert converted.html.count('class="box"') >= 2 * 3  # of each class on both sides
 
 

@@ -349,6 +349,7 @@ def _serve(start: Callable[[], Callable[[Any], Any]], tasks: int, results: int, 
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        threading.Thread(target=_end_with_parent, args=(tasks,), daemon=True).start()
         do = start()
         while True:
             task = _receive(tasks)
@@ -362,6 +363,14 @@ def _serve(start: Callable[[], Callable[[Any], Any]], tasks: int, results: int, 
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def _end_with_parent(tasks: int) -> None:
+    """End this process once nobody can give it tasks any more, whatever it is at: it would hold its parent's locks."""
+    parent = select.poll()
+    parent.register(tasks, 0)  # tells of the other end alone
+    parent.poll()
+    os._exit(1)
 
 
 def _send(pipe: int, message: object) -> None:
