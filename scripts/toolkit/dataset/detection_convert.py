@@ -7,7 +7,7 @@ of another kind.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -66,6 +66,10 @@ _SHOWN = 100
 FindNear = Callable[[Sequence[Image], Sequence[Cluster]], tuple[list[Cluster], bool]]
 
 
+Completed = Mapping[str, frozenset[str] | None]
+"""The frames of completed jobs by an export's folder; None where they are not known."""
+
+
 @dataclass(frozen=True)
 class BoxRequest:
     """What is to be converted, and how; see :class:`toolkit.dataset.convert.Request`."""
@@ -116,10 +120,13 @@ def convert_boxes(
         request.stream.check(DETECTION_PARTS, dry_run)
     else:
         check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
+    completed: Completed = {}
+    if request.unlabelled in (None, Unlabelled.COMPLETED):
+        completed = {export.folder: read_completed(export.archive) for export in exports.each}
     if request.unlabelled is None:
-        is_listed = all(read_completed(export.archive) is not None for export in exports.each)
+        is_listed = None not in completed.values()
         request = replace(request, unlabelled=Unlabelled.COMPLETED if is_listed else Unlabelled.DROP)
-    plan = _plan(request, exports)
+    plan = _plan(request, exports, completed)
     size = 0
     if isinstance(request.target, Path):
         size = check_space(exports.members, request.target, copies=False).needed(copies=False)
@@ -154,14 +161,14 @@ def convert_boxes(
     return manifest, size, replaced
 
 
-def _plan(request: BoxRequest, exports: Exports) -> _Plan:
+def _plan(request: BoxRequest, exports: Exports, completed: Completed) -> _Plan:
     if request.rules.method is SplitMethod.SUBSETS and request.rules.on_leak is OnLeak.FIX:
         raise UsageError("--on-leak fix would move images out of their subsets: use another --split-method, or warn")
     if request.rules.method is SplitMethod.SUBSETS and request.rules.test_fraction:
         raise UsageError("--test-split draws images, but --split-method subsets takes CVAT's own: name one of them")
     export = merged([(start, one.boxes) for start, one in exports.numbered() if one.boxes is not None])
     left_out = {index: str(Reason.JUNK) if is_junk(exports.members[index].name) else UNNAMED for index in export.others}
-    is_background = _background(request, exports)
+    is_background = _background(request, exports, completed)
     without_label = NOT_COMPLETED if request.unlabelled is Unlabelled.COMPLETED else NO_LABEL
     frames = []
     for frame in export.frames:
@@ -218,18 +225,17 @@ def _told_apart(frames: list[Frame], exports: Exports) -> list[Frame]:
     return named
 
 
-def _background(request: BoxRequest, exports: Exports) -> Callable[[Frame], bool]:
+def _background(request: BoxRequest, exports: Exports, completed: Completed) -> Callable[[Frame], bool]:
     """Give a function that tells which images without a label are kept as background."""
     if request.unlabelled is not Unlabelled.COMPLETED:
         return lambda frame: request.unlabelled is Unlabelled.KEEP
-    frames = {export.folder: read_completed(export.archive) for export in exports.each}
-    if missing := [export.archive.path for export in exports.each if frames[export.folder] is None]:
+    if missing := [export.archive.path for export in exports.each if completed[export.folder] is None]:
         raise UsageError(
             f"--unlabelled completed needs {list_beside(missing[0]).name} beside {missing[0]}, of this very export: "
             "make export writes it"
         )
     find = exports.finder()
-    return lambda frame: frame.name in (frames[find(frame.member).folder] or ())
+    return lambda frame: frame.name in (completed[find(frame.member).folder] or ())
 
 
 def _refuse_unlabelled(title: str, names: list[str]) -> None:
