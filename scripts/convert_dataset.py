@@ -4,14 +4,16 @@ from toolkit.cli.script import run_script
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toolkit.cli import console
-from toolkit.core.text import format_size, printable
+from toolkit.core.text import format_size, printable, read_size
 from toolkit.dataset.duplicates import MultiLabel, OnLeak
 from toolkit.dataset.layout import INDEX_LINES, INDEX_TABLE, Format
 from toolkit.dataset.selection import Layout, Unlabelled
@@ -19,7 +21,9 @@ from toolkit.dataset.sides import LinkMode
 from toolkit.dataset.split import SplitMethod
 
 if TYPE_CHECKING:
+    from toolkit.dataset.detection_manifest import DetectionManifest
     from toolkit.dataset.index import Index, IndexRequest
+    from toolkit.dataset.manifest import Manifest
 
 WARNINGS_SHOWN = 20
 
@@ -162,10 +166,7 @@ def main(
     from toolkit.core.errors import UsageError
     from toolkit.core.storage import local
     from toolkit.dataset import convert as conversion
-    from toolkit.dataset import summary as dataset_summary
     from toolkit.dataset.assignment import Rules
-    from toolkit.dataset.index import IndexRequest, make_index
-    from toolkit.dataset.shards import read_shard_size
     from toolkit.dataset.split import GroupRule
 
     started = time.monotonic()
@@ -177,6 +178,8 @@ def main(
         settings.share, settings.seed, split_method, group_rule, on_leak, multi_label, test_split, near_duplicates
     )
     if format_ is Format.INDEX:
+        from toolkit.dataset.index import IndexRequest, make_index
+
         if not base_url:
             raise UsageError("--format index needs --base-url, which says where the images lie: s3://bucket/folder/")
         if layout is not Layout.FLAT or keep_junk:
@@ -188,6 +191,8 @@ def main(
         return
     if base_url:
         raise UsageError("--base-url is for --format index")
+    if not (shard_bytes := read_size(shard_size)):
+        raise UsageError(f"--shard-size must be a size such as 1GB or 500MB, found {shard_size}")
     request = conversion.Request(
         base_files=settings.base_files,
         target=settings.target,
@@ -203,7 +208,7 @@ def main(
         workers=workers,
         scheduler=scheduler,
         format=format_,
-        shard_size=read_shard_size(shard_size),
+        shard_size=shard_bytes,
     )
     try:
         with console.progress("Reading" if dry_run else "Unpacking", 100) as advance:
@@ -218,10 +223,11 @@ def main(
     if len(warnings) > WARNINGS_SHOWN:
         console.warn(f"… and {len(warnings) - WARNINGS_SHOWN} more, in {'--json' if dry_run else 'manifest.json'}")
     seconds = time.monotonic() - started
+    table, facts = _summary_of(converted.manifest)
     if as_json:
         answer = {
             "dataset": None if dry_run else str(settings.target),
-            **dataset_summary.as_json(converted.manifest),
+            **facts(),
             "link_mode": converted.link_mode,
             "bytes_needed": converted.bytes_needed,
             "replaces": list(converted.replaces),
@@ -230,7 +236,7 @@ def main(
         }
         console.result(json.dumps(answer, ensure_ascii=False))
         return
-    for line in dataset_summary.as_table(converted.manifest):
+    for line in table():
         console.result(line)
     size = format_size(converted.bytes_needed)
     if dry_run:
@@ -239,6 +245,20 @@ def main(
     else:
         mode = f", {converted.link_mode}" if converted.link_mode else ""
         console.result(f"{settings.target} ({size}{mode}, {seconds:.1f} s)")
+
+
+def _summary_of(
+    manifest: "Manifest | DetectionManifest",
+) -> tuple[Callable[[], Iterator[str]], Callable[[], dict[str, Any]]]:
+    """Give what draws a dataset as a table, and what tells the same to machines."""
+    from toolkit.dataset import summary
+    from toolkit.dataset.manifest import Manifest
+
+    if isinstance(manifest, Manifest):
+        return partial(summary.as_table, manifest), partial(summary.as_json, manifest)
+    from toolkit.dataset import detection_summary
+
+    return partial(detection_summary.as_table, manifest), partial(detection_summary.as_json, manifest)
 
 
 def _report_index(request: "IndexRequest", index: "Index", as_json: bool) -> None:

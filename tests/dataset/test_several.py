@@ -200,7 +200,7 @@ def test_a_zip_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
     exports = read_exports([archive], False, InTurn())
     make_zip(archive, two_classes(11))
     with pytest.raises(ToolkitError, match="was changed while it was converted"):
-        unpack_exports(exports, tmp_path / "tree", tmp_path / "spare", InTurn(), lambda: None)
+        unpack_exports(exports, tmp_path / "tree", tmp_path / "spare", InTurn(), lambda: None, lambda: None)
 
 
 # --- Several at a time --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Whether a file is a whole JPEG image, and how large the picture is."""
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,10 @@ def picture_format(head: bytes) -> str | None:
         return "WebP"
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:11], "MP4")
-    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    return None
 
 
 def expected_format(name: str) -> str | None:
@@ -251,17 +255,23 @@ def quick_size(head: bytes | memoryview) -> tuple[int, int] | None:
         return (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) if is_png else None
     size = None
     position = 2
-    while position + 9 <= len(head) and head[position] == 0xFF:
-        marker = head[position + 1]
-        if marker == START_OF_SCAN:  # a file that ends before it cannot be opened
-            return size
+    last = len(head) - _SEGMENT.size
+    while position <= last:
+        start, marker, length, height, width = _SEGMENT.unpack_from(head, position)
+        if start != 0xFF:
+            return None
         if marker in _SIZE_MARKERS:
-            height, width = head[position + 5] << 8 | head[position + 6], head[position + 7] << 8 | head[position + 8]
             size = (width, height) if width and height else None
+        elif marker == START_OF_SCAN:  # a file that ends before it cannot be opened
+            return size
         elif not 0xC0 <= marker < 0xFF or marker in _WITHOUT_LENGTH:
             return None
-        position += 2 + (head[position + 2] << 8 | head[position + 3])
+        position += 2 + length
     return None
+
+
+_SEGMENT = struct.Struct(">BBHxHH")
+"""A segment of a JPEG: its marker, its length, and height and width, if it is one that tells them."""
 
 
 def _pillow_header(stream: IO[bytes], upright: bool) -> Header:

@@ -1,5 +1,6 @@
 """What people are told: text that is safe to print, sizes, a few names of many, and how far a long piece of work is."""
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,6 +33,15 @@ def format_size(count: int) -> str:
         return f"{count} bytes"
     power = min(4, (count.bit_length() - 1) // 10)
     return f"{count / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def read_size(text: str) -> int:
+    """Read a number of bytes such as "1GB", "500 MB" or "64MiB"; 0 where it is none."""
+    found = re.fullmatch(r"([0-9]{1,15}) ?([KMG]I?B)?", text.strip().upper())
+    return int(found[1]) * _UNITS[found[2] or ""] if found else 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import signal
 import struct
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -194,6 +195,8 @@ MOST_DEATHS = 3
 
 
 _LENGTH = struct.Struct("<I")
+PIPE_SIZE = 4096
+"""Bytes that a pipe takes at least without anybody reading (``pipe(7)``)."""
 
 
 def run_processes(
@@ -202,6 +205,8 @@ def run_processes(
     count: int,
     on_result: Callable[[_Result], None],
     deaths: int = 0,
+    ahead: int = 1,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Share tasks out among forked processes, where threads would wait for one another's interpreter lock.
 
@@ -213,6 +218,9 @@ def run_processes(
         count: How many processes.
         on_result: Called in this process with each result, in the order in which they come.
         deaths: How many processes may die; what one of them was at is done again by a new one.
+        ahead: How many tasks each begins with, which keep it busy while this process makes something of the first
+            results. Pickled they take :data:`PIPE_SIZE` bytes at most.
+        meanwhile: Called in this process once all have begun.
 
     Raises:
         ToolkitError: A process died.
@@ -222,40 +230,48 @@ def run_processes(
         do = start()
         while (task := take(0)) is not None:
             on_result(do(task))
+        meanwhile()
         return
     workers: list[_Worker] = []
+
+    def give(wanted: int) -> None:
+        for number, worker in enumerate(workers):  # those without a task among them: a result may have brought new ones
+            while len(worker.tasks) < wanted and (task := take(number)) is not None:
+                worker.give(task)
+
     try:
         for _ in range(count):
             workers.append(_Worker(start, workers))
-        ready = list(range(count))
-        while ready:
-            for number in ready:  # those without a task among them: a result may have brought new ones
+        give(ahead)
+        meanwhile()
+        while busy := {worker.results: number for number, worker in enumerate(workers) if worker.tasks}:
+            for number in (busy[pipe] for pipe in select.select(list(busy), (), ())[0]):
                 worker = workers[number]
-                if worker.task is not None:
-                    try:
-                        result = worker.result()
-                    except _WorkerDied:
-                        if not deaths:
-                            raise
-                        deaths -= 1
-                        workers[number] = _Worker(start, workers)
-                        workers[number].give(worker.task)
-                        worker.end()
-                        continue
-                    on_result(result)
-                # It waits for us now, and reads: with a task ahead, both could wait with full pipes.
-                if (task := take(number)) is not None:
-                    worker.give(task)
-            busy = {worker.results: number for number, worker in enumerate(workers) if worker.task is not None}
-            idle = [number for number, worker in enumerate(workers) if worker.task is None]
-            ready = [*(busy[pipe] for pipe in select.select(list(busy), (), ())[0]), *idle] if busy else []
+                try:
+                    result = worker.result()
+                except _WorkerDied:
+                    if not deaths:
+                        raise
+                    deaths -= 1
+                    workers[number] = _Worker(start, workers)
+                    for task in worker.tasks:
+                        workers[number].give(task)
+                    worker.end()
+                    continue
+                on_result(result)
+                # Who gets one waits for us now, and reads: with a task ahead, both could wait with full pipes.
+                give(1)
     finally:
         for worker in workers:
             worker.end()
 
 
 def run_together(
-    works: Sequence[Callable[[], _Result]], most: int, on_done: Callable[[int], None] = ignore, deaths: int = 0
+    works: Sequence[Callable[[], _Result]],
+    most: int,
+    on_done: Callable[[int], None] = ignore,
+    deaths: int = 0,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[_Result]:
     """Call some functions in forked processes, the first ones first, and give their results in their order.
 
@@ -265,6 +281,7 @@ def run_together(
         most: Processes at most.
         on_done: Called in this process with the index of each that is done.
         deaths: How many processes may die; what one was at is done again.
+        meanwhile: Called in this process once they have begun.
 
     Raises:
         ToolkitError: A process died.
@@ -280,7 +297,7 @@ def run_together(
         number, results[number] = answer
         on_done(number)
 
-    run_processes(start, lambda _process: next(waiting, None), min(most, len(works)), keep, deaths)
+    run_processes(start, lambda _process: next(waiting, None), min(most, len(works)), keep, deaths, meanwhile=meanwhile)
     return [results[number] for number in range(len(works))]
 
 
@@ -288,9 +305,9 @@ class _Worker:
     """A forked process, a pipe to it with tasks, and one back with results."""
 
     def __init__(self, start: Callable[[], Callable[[Any], Any]], earlier: list["_Worker"]) -> None:
-        tasks, self.tasks = os.pipe()
+        tasks, self.orders = os.pipe()
         self.results, results = os.pipe()
-        self.task: object = None
+        self.tasks: deque[Any] = deque()  # what it has not done yet
         # Until the child ignores it, a signal waits: it is for this process, which then ends the child.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -298,7 +315,7 @@ class _Worker:
                 self.process = os.fork()
             if not self.process:
                 for worker in (*earlier, self):  # or a pipe stays open in them when this process is killed
-                    os.close(worker.tasks)
+                    os.close(worker.orders)
                     os.close(worker.results)
                 _serve(start, tasks, results, held)
         finally:
@@ -308,24 +325,24 @@ class _Worker:
 
     def give(self, task: object) -> None:
         """Send a task."""
-        self.task = task
+        self.tasks.append(task)
         with suppress(BrokenPipeError):  # it has died, as its result will tell
-            _send(self.tasks, task)
+            _send(self.orders, task)
 
     def result(self) -> Any:
-        """Receive what came of the task, or raise it."""
+        """Receive what came of its next task, or raise it."""
         try:
             failure, result = _receive(self.results)
         except EOFError:
             raise _WorkerDied from None
-        self.task = None
+        self.tasks.popleft()
         if failure is not None:
             raise failure
         return result
 
     def end(self) -> None:
         """Kill the process if it still runs; nothing of it is left."""
-        os.close(self.tasks)
+        os.close(self.orders)
         os.close(self.results)
         os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.storage import Address, Place
@@ -13,9 +14,6 @@ from toolkit.core.workers import Engine
 from toolkit.dataset import labels
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset.cluster import open_engine
-from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
-from toolkit.dataset.detection_manifest import DetectionManifest
-from toolkit.dataset.detection_read import dropped_shapes
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
 from toolkit.dataset.exports import Exports, read_exports, unpack_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST, Format
@@ -34,9 +32,14 @@ from toolkit.dataset.sides import (
     write_sides,
 )
 from toolkit.dataset.split import SplitMethod
-from toolkit.dataset.streamed import DEFAULT_SHARD_SIZE, Stream, StreamRequest, halves, write_stream
 from toolkit.dataset.summary import find_warnings
 from toolkit.dataset.unpack import Contents
+
+if TYPE_CHECKING:
+    from toolkit.dataset.detection_manifest import DetectionManifest
+    from toolkit.dataset.streamed import StreamRequest
+
+DEFAULT_SHARD_SIZE = 10**9
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,13 @@ class Request:
         }
 
     @property
-    def stream(self) -> StreamRequest | None:
+    def stream(self) -> "StreamRequest | None":
         """How file after file is written; None if it is folders of this machine that are made."""
         shard_size = self.shard_size if self.format is Format.WEBDATASET else None
         if shard_size is None and isinstance(self.target, Path):
             return None
+        from toolkit.dataset.streamed import StreamRequest
+
         return StreamRequest(self.target, self.overwrite, shard_size, self.rules.seed)
 
     @property
@@ -128,7 +133,7 @@ class Converted:
         dropped: What the export's format dropped, by what lies beside the export; None if nothing is known of it.
     """
 
-    manifest: Manifest | DetectionManifest
+    manifest: "Manifest | DetectionManifest"
     link_mode: LinkMode | None
     bytes_needed: int
     replaces: Sequence[str] = ()
@@ -172,13 +177,12 @@ def _convert(request: Request, on_percent: Callable[[], None], dry_run: bool) ->
         if request.stream:
             return _convert_streamed(request, request.stream, exports, engine, on_percent, dry_run)
         check_target(request.target, request.overwrite or dry_run, request.parts)
-        plan = _plan(request, exports)
         copies = request.link_mode is LinkMode.COPY and request.exported
         assert isinstance(request.target, Path)
         space = check_space(exports.members, request.target, copies)
         if not dry_run:
-            return _write(request, request.target, plan, space, exports, engine, on_percent)
-        contents = unpack_exports(exports, None, None, engine, on_percent)
+            return _write(request, request.target, space, exports, engine, on_percent)
+        contents, plan = unpack_exports(exports, None, None, engine, on_percent, partial(_plan, request, exports))
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         manifest = _record(request, exports, plan.labels, selection, assignment, contents)
         return Converted(manifest, None, space.needed(copies), dataset_in(request.target))
@@ -187,7 +191,6 @@ def _convert(request: Request, on_percent: Callable[[], None], dry_run: bool) ->
 def _write(
     request: Request,
     target: Path,
-    plan: "_Plan",
     space: Space,
     exports: Exports,
     engine: Engine,
@@ -199,13 +202,19 @@ def _write(
         mode = usable_mode(request.link_mode, tree) if request.exported else None
         aliased = replace(request, aliases=request.aliases and write_aliases(tree))
         exported = tree / EXPORTED if request.exported else publisher.spare / EXPORTED
-        contents = unpack_exports(exports, exported, publisher.spare, engine, on_percent)
+        planning = partial(_plan, request, exports)
+        contents, plan = unpack_exports(exports, exported, publisher.spare, engine, on_percent, planning)
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         classes = dict.fromkeys(request.rules.sides, plan.labels)
         link = linker(mode) if mode else os.rename
-        manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
-        records = partial(write_records, tree, manifest)
-        write_sides(tree, exported, selection.images, assignment.sides, classes, link, [records])
+        recorded: list[Manifest] = []
+
+        def record() -> None:
+            recorded.append(_record(aliased, exports, plan.labels, selection, assignment, contents))
+            write_records(tree, recorded[0])
+
+        write_sides(tree, exported, selection.images, assignment.sides, classes, link, meanwhile=record)
+        (manifest,) = recorded
         replaced = dataset_in(target)
         publisher.publish()
     return Converted(manifest, mode, space.needed(mode is LinkMode.COPY), replaced)
@@ -222,21 +231,22 @@ def _read(request: Request, engine: Engine) -> Exports:
 
 def _convert_streamed(
     request: Request,
-    stream: StreamRequest,
+    stream: "StreamRequest",
     exports: Exports,
     engine: Engine,
     on_percent: Callable[[], None],
     dry_run: bool,
 ) -> Converted:
     """Convert in two passes: one to know what there is, one to write file after file."""
+    from toolkit.dataset.streamed import Stream, halves, write_stream
+
     if stream.shard_size is not None and request.layout is not Layout.FLAT:
         raise UsageError("--layout nested is for folders: shards have none")
     stream.check(request.parts, dry_run)
-    plan = _plan(request, exports)
     if isinstance(request.target, Path):
         check_space(exports.members, request.target, copies=False)
     on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
-    contents = unpack_exports(exports, None, None, engine, on_read)
+    contents, plan = unpack_exports(exports, None, None, engine, on_read, partial(_plan, request, exports))
     selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
     in_folders = _record(request, exports, plan.labels, selection, assignment, contents)
     facts: Iterator[dict[str, object]] = (
@@ -252,6 +262,9 @@ def _convert_boxes(
     request: Request, exports: Exports, engine: Engine, on_percent: Callable[[], None], dry_run: bool
 ) -> Converted:
     """Convert detection exports; what has a say for tags alone is refused."""
+    from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
+    from toolkit.dataset.detection_read import dropped_shapes
+
     for option, is_given in (
         ("--multi-label", request.rules.multi_label is not MultiLabel.KEEP),
         ("--layout nested", request.layout is not Layout.FLAT),

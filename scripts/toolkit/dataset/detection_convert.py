@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +34,9 @@ from toolkit.dataset.detection_manifest import (
     sample_facts,
 )
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
+from toolkit.dataset.detection_summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.duplicates import Cluster, OnLeak
-from toolkit.dataset.exports import Exports, in_several, list_beside, read_completed, unpack_exports
+from toolkit.dataset.exports import Exports, in_several, list_beside, read_boxes, read_completed, unpack_exports
 from toolkit.dataset.layout import (
     ALL_SIDES,
     ANNOTATIONS,
@@ -58,7 +59,6 @@ from toolkit.dataset.selection import Image, Reason, Selection, Unlabelled
 from toolkit.dataset.sides import check_names, check_space, write_sides
 from toolkit.dataset.split import SplitMethod
 from toolkit.dataset.streamed import Stream, StreamRequest, halves, write_stream
-from toolkit.dataset.summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.unpack import Contents
 
 _SHOWN = 100
@@ -126,13 +126,16 @@ def convert_boxes(
     if request.unlabelled is None:
         is_listed = None not in completed.values()
         request = replace(request, unlabelled=Unlabelled.COMPLETED if is_listed else Unlabelled.DROP)
-    plan = _plan(request, exports, completed)
+    read = cache(partial(read_boxes, exports, engine))
+    if len(exports.each) > 1:
+        read()  # the processes that unpack are needed for that first
+    planning = partial(_plan, request, exports, completed, read)
     size = 0
     if isinstance(request.target, Path):
         size = check_space(exports.members, request.target, copies=False).needed(copies=False)
     if request.stream:
         on_read, on_written = (on_percent, on_percent) if dry_run else halves(on_percent)
-        contents = unpack_exports(exports, None, None, engine, on_read)
+        contents, plan = unpack_exports(exports, None, None, engine, on_read, planning)
         plan = _without_unreadable(request, plan, exports, contents)
         files: list[tuple[str, bytes]] = []
         dataset = _Dataset(request, exports, plan, contents, find_near)
@@ -142,14 +145,14 @@ def convert_boxes(
         return write_stream(request.stream, in_folders, what, on_written, dry_run)
     assert isinstance(request.target, Path)
     if dry_run:
-        contents = unpack_exports(exports, None, None, engine, on_percent)
+        contents, plan = unpack_exports(exports, None, None, engine, on_percent, planning)
         plan = _without_unreadable(request, plan, exports, contents)
         dataset = _Dataset(request, exports, plan, contents, find_near)
         return dataset.manifest(dataset.label_files(lambda _path, _content: None)), size, dataset_in(request.target)
     with DatasetPublisher(request.target, request.overwrite, DETECTION_PARTS) as publisher:
         tree, unpacked = publisher.tree, publisher.spare / EXPORTED
         check_names(exports, tree)
-        contents = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent)
+        contents, plan = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent, planning)
         plan = _without_unreadable(request, plan, exports, contents)
         dataset = _Dataset(request, exports, plan, contents, find_near)
         manifest = dataset.manifest(dataset.write_files(unpacked, tree))
@@ -161,12 +164,14 @@ def convert_boxes(
     return manifest, size, replaced
 
 
-def _plan(request: BoxRequest, exports: Exports, completed: Completed) -> _Plan:
+def _plan(
+    request: BoxRequest, exports: Exports, completed: Completed, read: Callable[[], Sequence[DetectionExport]]
+) -> _Plan:
     if request.rules.method is SplitMethod.SUBSETS and request.rules.on_leak is OnLeak.FIX:
         raise UsageError("--on-leak fix would move images out of their subsets: use another --split-method, or warn")
     if request.rules.method is SplitMethod.SUBSETS and request.rules.test_fraction:
         raise UsageError("--test-split draws images, but --split-method subsets takes CVAT's own: name one of them")
-    export = merged([(start, one.boxes) for start, one in exports.numbered() if one.boxes is not None])
+    export = merged([(start, one) for (start, _), one in zip(exports.numbered(), read(), strict=True)])
     left_out = {index: str(Reason.JUNK) if is_junk(exports.members[index].name) else UNNAMED for index in export.others}
     is_background = _background(request, exports, completed)
     without_label = NOT_COMPLETED if request.unlabelled is Unlabelled.COMPLETED else NO_LABEL

@@ -10,20 +10,26 @@ import re
 import secrets
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from toolkit.core.errors import ToolkitError, UsageError
 from toolkit.core.files import make_folders
+from toolkit.core.formats import IMAGENET
 from toolkit.core.safe_names import fold, is_junk, problem_with_name
 from toolkit.core.sequences import Computed, Joined
 from toolkit.core.storage import Place, size_of, write
 from toolkit.core.text import Percent, some_names
 from toolkit.core.workers import Engine
 from toolkit.dataset.archive import Archive, Member, open_archive, reopen
-from toolkit.dataset.detection_read import READERS, DetectionExport, read_export
 from toolkit.dataset.export_files import Kind, recognise
 from toolkit.dataset.unpack import Contents, Hashes, unpack
+
+if TYPE_CHECKING:
+    from toolkit.dataset.detection_read import DetectionExport
+
+_Result = TypeVar("_Result")
 
 
 class Export(NamedTuple):
@@ -32,12 +38,10 @@ class Export(NamedTuple):
     Attributes:
         archive: Its archive, closed.
         kind: What it was recognised as.
-        boxes: What it holds if it is one of boxes, else None.
     """
 
     archive: Archive
     kind: Kind
-    boxes: DetectionExport | None
 
     @property
     def folder(self) -> str:
@@ -48,6 +52,15 @@ class Export(NamedTuple):
     def root(self) -> str:
         """What the names of all its members begin with that says nothing about them."""
         return self.archive.prefix + self.kind.root
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether it is one of boxes."""
+        if self.kind.name == IMAGENET:
+            return False
+        from toolkit.dataset.detection_read import READERS
+
+        return self.kind.name in READERS
 
 
 class Exports(NamedTuple):
@@ -75,7 +88,7 @@ class Exports(NamedTuple):
     @property
     def are_boxes(self) -> bool:
         """Whether they are exports of boxes."""
-        return self.each[0].boxes is not None
+        return self.each[0].has_boxes
 
     def numbered(self) -> Iterator[tuple[int, Export]]:
         """Give each with the index that its first member has among all."""
@@ -103,7 +116,7 @@ class _ReadJob(NamedTuple):
 
 
 def read_exports(paths: Sequence[Place], keep_junk: bool, engine: Engine) -> Exports:
-    """Read the directories of some exports, and the labels of boxes.
+    """Read the directories of some exports.
 
     Args:
         paths: The zips.
@@ -118,11 +131,11 @@ def read_exports(paths: Sequence[Place], keep_junk: bool, engine: Engine) -> Exp
     exports = results_of(engine.run(_read, jobs))
     kinds: dict[bool, Export] = {}
     for export in exports:
-        kinds.setdefault(export.boxes is None, export)
+        kinds.setdefault(export.has_boxes, export)
     if len(kinds) > 1:
         raise ToolkitError(
-            f"{kinds[True].archive.path} is an export in format {kinds[True].kind.name}, "
-            f"{kinds[False].archive.path} one of boxes ({kinds[False].kind.name}): one dataset is made of one kind"
+            f"{kinds[False].archive.path} is an export in format {kinds[False].kind.name}, "
+            f"{kinds[True].archive.path} one of boxes ({kinds[True].kind.name}): one dataset is made of one kind"
         )
     lists = [export.archive.members for export in exports]
     return Exports(exports, lists[0] if len(lists) == 1 else Joined(lists))
@@ -132,10 +145,33 @@ def _read(job: _ReadJob, _on_done: Callable[[int], None]) -> Export | ToolkitErr
     try:
         with open_archive(job.path, job.prefix) as archive:
             skipped = len(job.prefix)
-            kind = recognise([member.name[skipped:] for member in archive.members], job.keep_junk)
-            if kind.name not in READERS:
-                return Export(archive, kind, None)
-            return Export(archive, kind, read_export(archive, kind))
+            return Export(archive, recognise([member.name[skipped:] for member in archive.members], job.keep_junk))
+    except ToolkitError as error:
+        return error
+
+
+class _LabelJob(NamedTuple):
+    """An export whose labels are to be read."""
+
+    export: Export
+    weight: int = 0
+
+
+def read_boxes(exports: Exports, engine: Engine) -> "list[DetectionExport]":
+    """Read the labels of exports of boxes.
+
+    Raises:
+        ToolkitError: A file of labels as a whole cannot be read, or no image is in a zip; all that is wrong is named.
+    """
+    return results_of(engine.run(_read_labels, [_LabelJob(export) for export in exports.each]))
+
+
+def _read_labels(job: _LabelJob, _on_done: Callable[[int], None]) -> "DetectionExport | ToolkitError":
+    from toolkit.dataset.detection_read import read_export
+
+    try:
+        with reopen(job.export.archive) as archive:
+            return read_export(archive, job.export.kind)
     except ToolkitError as error:
         return error
 
@@ -155,9 +191,6 @@ def in_several(names: Sequence[str], folders: Sequence[str]) -> Iterator[int]:
     for index, name in enumerate(names):
         if name in several:
             yield index
-
-
-_Result = TypeVar("_Result")
 
 
 def results_of(found: Sequence[_Result | ToolkitError]) -> list[_Result]:
@@ -247,8 +280,13 @@ class _UnpackJob(NamedTuple):
 
 
 def unpack_exports(
-    exports: Exports, tree: Path | None, spare: Path | None, engine: Engine, on_percent: Callable[[], None]
-) -> Contents:
+    exports: Exports,
+    tree: Path | None,
+    spare: Path | None,
+    engine: Engine,
+    on_percent: Callable[[], None],
+    meanwhile: Callable[[], _Result],
+) -> tuple[Contents, _Result]:
     """Read every member of all exports, check it, hash it, and write it below a folder.
 
     Args:
@@ -257,9 +295,10 @@ def unpack_exports(
         spare: A folder on the same file system for what is not finished, which is made.
         engine: Where the work is done.
         on_percent: Called for every hundredth of it.
+        meanwhile: Called once, when the processes that do the work are at it. What it raises ends them.
 
     Returns:
-        What was found, by the members of all.
+        What was found, by the members of all, and the result of ``meanwhile``.
 
     Raises:
         ToolkitError: Members are damaged, or have names that the file system refuses; all are listed.
@@ -268,26 +307,40 @@ def unpack_exports(
     for folder in (spare, tree):
         if folder is not None:
             folder.mkdir()
-    percent = Percent(len(exports.members), on_percent)
+    meanwhile = cache(meanwhile)
+
+    def go_on() -> None:
+        try:
+            meanwhile()
+        except ToolkitError as error:  # it says nothing of the export that is being unpacked
+            raise _MeanwhileFailed from error
+        on_percent()
+
+    percent = Percent(len(exports.members), go_on)
     jobs = [_UnpackJob(archive, tree, spare, engine.parallel, len(archive.members)) for archive in exports.archives]
     if spare is not None:
         (spare / _AT_WORK).touch()
     try:
         found = results_of(engine.run(_unpack, jobs, percent.add))
-    except BaseException:
+    except BaseException as error:
         if spare is not None:
             (spare / _AT_WORK).unlink()
             engine.settle()
+        if isinstance(error, _MeanwhileFailed) and error.__cause__:
+            raise error.__cause__ from None
         raise
     if len(found) == 1:
-        return found[0]
-    merged = Contents(Hashes(len(exports.members)), {}, set(), set())
+        return found[0], meanwhile()
+    merged = Contents(Hashes(b"".join(contents.hashes.digests for contents in found)), {}, set(), set())
     for (start, _), contents in zip(exports.numbered(), found, strict=True):
         merged.formats.update({start + index: name for index, name in contents.formats.items()})
         merged.turned.update(start + index for index in contents.turned)
         merged.unreadable.update(start + index for index in contents.unreadable)
-        merged.hashes.put(start, contents.hashes.digests)
-    return merged
+    return merged, meanwhile()
+
+
+class _MeanwhileFailed(Exception):
+    """What is done beside the unpacking has failed; the cause tells how."""
 
 
 _AT_WORK = "at-work"

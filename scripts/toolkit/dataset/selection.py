@@ -10,7 +10,6 @@ from toolkit.core.formats import IMAGE_EXTENSIONS, IMAGENET, UNLABELLED
 from toolkit.core.safe_names import fold, is_junk, unsafe_names
 from toolkit.core.sequences import Compact
 from toolkit.dataset.archive import Archive
-from toolkit.dataset.detection_read import READERS
 from toolkit.dataset.exports import Export, Exports, in_several, results_of
 from toolkit.dataset.layout import flat_candidates
 
@@ -253,6 +252,8 @@ def without(selection: Selection, dropped: Iterable[int], reason: Reason) -> Sel
 def _other_kind(export: Export) -> ToolkitError:
     path, kind = export.archive.path, export.kind
     if kind.is_export:
+        from toolkit.dataset.detection_read import READERS
+
         return ToolkitError(
             f"{path} is an export in format {kind.name}: a dataset is made of tags in {IMAGENET}, or of boxes "
             f"in one of {', '.join(READERS)}: export again in one of these"

@@ -7,7 +7,6 @@ shard becomes. The bytes depend on content, labels and options alone, so the sam
 import hashlib
 import io
 import json
-import re
 import tarfile
 import threading
 from array import array
@@ -42,20 +41,10 @@ _USUAL_FACTS = 4096
 _ZEROS = bytes(tarfile.RECORDSIZE)
 _SPELLINGS = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif", "dib": "bmp", "apng": "png"}
 _CONTENTS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP")
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 Piece = bytes | memoryview
 ReadImage = Callable[[int], Iterable[Piece]]
 """Gives the bytes of an image by its index; a piece is valid until the next one is asked for."""
-
-
-def read_shard_size(text: str) -> int:
-    """Read a number of bytes such as "1GB", "500 MB" or "64MiB"; raises UsageError where it is none."""
-    found = re.fullmatch(r"([0-9]{1,15}) ?([KMG]I?B)?", text.strip().upper())
-    size = int(found[1]) * _UNITS[found[2] or ""] if found else 0
-    if not size:
-        raise UsageError(f"--shard-size must be a size such as 1GB or 500MB, found {text}")
-    return size
 
 
 class Sample(NamedTuple):

@@ -116,31 +116,35 @@ def write_sides(
     sides: Sequence[str],
     classes: Mapping[str, Iterable[str]],
     link: Linker,
-    beside: Sequence[Callable[[], _Result]],
+    beside: Sequence[Callable[[], _Result]] = (),
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[_Result]:
     """Write the sides of a dataset into its folder, from the unpacked export.
 
     ``sides`` has the side of each image; ``classes`` the sides that there are, each with its classes: a class has a
-    folder there, also an empty one. ``beside`` is what else is to be done at the same time; its results are given back.
+    folder there, also an empty one. ``beside`` is what else is to be done at the same time, in other processes; its
+    results are given back; ``meanwhile`` the same in this one.
     Raises OSError where a file could not be linked, or copied.
     """
-    folders = {side: set(names) for side, names in classes.items()}
-    for image, side in zip(images, sides, strict=True):
-        folders[side].add(image.place.rpartition("/")[0])
-    for side, names_of_side in folders.items():
+    for side, names_of_side in classes.items():
         (tree / side).mkdir()
         make_folders(tree / side, names_of_side)
 
     def link_some(numbers: range) -> None:
         for number in numbers:
             image = images[number]
-            link(f"{exported}/{image.name}", f"{tree}/{sides[number]}/{image.place}")
+            place = f"{tree}/{sides[number]}/{image.place}"
+            try:
+                link(f"{exported}/{image.name}", place)
+            except FileNotFoundError:  # a frame in folders that are kept
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                link(f"{exported}/{image.name}", place)
 
     # Neighbours lie in one folder: of two processes each takes a half of the list, so that they seldom meet.
     half = len(images) // 2
     links: list[Callable[[], Any]] = [partial(link_some, range(half)), partial(link_some, range(half, len(images)))]
     works = [*beside, *links]
-    return run_together(works, worker_count(len(works), len(works)))[: len(beside)]
+    return run_together(works, worker_count(len(works), len(works)), meanwhile=meanwhile)[: len(beside)]
 
 
 def write_aliases(tree: Path) -> bool:

@@ -33,7 +33,6 @@ from toolkit.dataset.shards import (
 )
 from toolkit.dataset.unpack import READ_SIZE, Contents, Damaged, Reader
 
-DEFAULT_SHARD_SIZE = 10**9
 _MOST_UPLOADS = 16
 
 _Any = TypeVar("_Any", Manifest, DetectionManifest)

@@ -1,32 +1,26 @@
-"""A dataset in a few lines, the same as JSON, and what to know of it before training with it."""
+"""A dataset of tags in a few lines, the same as JSON, and what to know of it before training with it."""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolkit.core.text import printable, some_names
-from toolkit.dataset import detection_manifest
 from toolkit.dataset.assignment import Assignment
-from toolkit.dataset.detection_labels import Finding
-from toolkit.dataset.detection_manifest import DetectionManifest
-from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import LIMITED, Cluster, Kind, leaking, name_equal
 from toolkit.dataset.exports import Exports
 from toolkit.dataset.labels import gap_warnings, order_warning
-from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES, SIDE_OF_SUBSET, TRAINING, VALIDATION
+from toolkit.dataset.layout import ALL_SIDES, DETECTION_SIDES
 from toolkit.dataset.manifest import Manifest, count_images, source_entry
 from toolkit.dataset.selection import Image, Reason, Selection
 from toolkit.dataset.unpack import Contents
 
+if TYPE_CHECKING:
+    from toolkit.dataset.detection_manifest import DetectionManifest
+
 RECOMMENDED = 10
 """Images per class that the specification recommends at least."""
-
-NO_LABEL = "no label"
-NOT_COMPLETED = "no label, and their job is not completed"
-NO_BOX = "none of its labels is a box"
-UNNAMED = "not named by the labels"
 
 
 def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
@@ -35,41 +29,26 @@ def counts(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     return {name: tuple(found[name, side] for side in manifest.sides) for name in manifest.labels}
 
 
-def left_out(manifest: Manifest | DetectionManifest) -> dict[str, int]:
+def left_out(manifest: "Manifest | DetectionManifest") -> dict[str, int]:
     """Count the files that are on no side, by reason."""
     return dict(Counter(record.reason for record in manifest.left_out))
 
 
-def as_table(manifest: Manifest | DetectionManifest) -> Iterator[str]:
-    """Draw the images, or boxes, per class and side as lines for a terminal, then a line for each kind of loss."""
-    if isinstance(manifest, DetectionManifest):
-        yield from _box_table(manifest)
-        return
+def as_table(manifest: Manifest) -> Iterator[str]:
+    """Draw the images per class and side as lines for a terminal, then a line for each kind of loss."""
     rows: list[tuple[str, ...]] = [("id", "class", *manifest.sides, "total")]
     total = [0] * len(manifest.sides)
     for name, found in counts(manifest).items():
         rows.append((str(manifest.labels[name]), name, *map(str, found), str(sum(found))))
         total = [before + count for before, count in zip(total, found, strict=True)]
     rows.append(("", "total", *map(str, total), str(sum(total))))
-    yield from _aligned(rows)
+    yield from aligned(rows)
     for reason, count in left_out(manifest).items():
         yield f"left out: {count} {'file' if count == 1 else 'files'}, {reason}"
 
 
-def _box_table(manifest: DetectionManifest) -> Iterator[str]:
-    rows: list[tuple[str, ...]] = [("id", "boxes of", *manifest.sides, "total")]
-    for name, of_sides in detection_manifest.counts(manifest).items():
-        rows.append((str(manifest.labels[name]), name, *map(str, of_sides.values()), str(sum(of_sides.values()))))
-    images = detection_manifest.images_of_sides(manifest)
-    rows.append(("", "images", *map(str, images.values()), str(len(manifest.images))))
-    yield from _aligned(rows)
-    for reason, count in left_out(manifest).items():
-        yield f"left out: {count} {'image' if count == 1 else 'images'}, {reason}"
-    for finding, count in manifest.findings.items():
-        yield f"{count} {finding}: {Finding(finding).fate}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Draw rows of equal length as lines; the second column begins at the left, the others end at the right."""
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(_width(row[column]) for row in shown) for column in range(len(shown[0]))]
     for row in shown:
@@ -88,22 +67,18 @@ def _width(text: str) -> int:
     )
 
 
-def as_json(manifest: Manifest | DetectionManifest) -> dict[str, Any]:
+def as_json(manifest: Manifest) -> dict[str, Any]:
     """Give the same facts to machines."""
-    of_task: dict[str, Any]
-    if isinstance(manifest, DetectionManifest):
-        of_task = {
-            "export_format": manifest.format_name,
-            "classes": detection_manifest.counts(manifest),
-            "sides": detection_manifest.images_of_sides(manifest),
-            "findings": dict(manifest.findings),
-        }
-    else:
-        found = counts(manifest)
-        of_task = {"classes": {name: dict(zip(manifest.sides, row, strict=True)) for name, row in found.items()}}
+    found = counts(manifest)
+    classes = {name: dict(zip(manifest.sides, row, strict=True)) for name, row in found.items()}
+    return with_common_facts(manifest, {"classes": classes})
+
+
+def with_common_facts(manifest: "Manifest | DetectionManifest", facts: dict[str, Any]) -> dict[str, Any]:
+    """Put what tags and boxes have in common around what they have not."""
     return {
         "labels": dict(manifest.labels),
-        **of_task,
+        **facts,
         "images": len(manifest.images),
         "left_out": left_out(manifest),
         "warnings": list(manifest.warnings),
@@ -153,20 +128,21 @@ def _left_out(selection: Selection, exports: Exports) -> Iterator[str]:
             )
     if junk := named(Reason.JUNK):
         yield (
-            f"{_count(len(junk), 'file is', 'files are')} left out, as operating systems and editors leave them "
+            f"{counted(len(junk), 'file is', 'files are')} left out, as operating systems and editors leave them "
             f"(--keep-junk takes them along): {some_names(sorted(junk))}"
         )
     if lost := named(Reason.DOTS):
         yield (
-            f"{_count(len(lost), 'file is', 'files are')} left out because the reference loses names with '..' in them "
-            f"(the other split methods take them): {some_names(lost)}"
+            f"{counted(len(lost), 'file is', 'files are')} left out because the reference loses names with '..' in "
+            f"them (the other split methods take them): {some_names(lost)}"
         )
     filled = {image.class_name for image in selection.images} if selection.file_classes else set()
     for name in sorted(selection.file_classes - filled):
         yield f"folder {name} holds files but no image, and counts as a class: is this an ImageNet 1.0 export?"
 
 
-def _count(count: int, one: str, many: str) -> str:
+def counted(count: int, one: str, many: str) -> str:
+    """Write a number before a noun with its verb, such as "1 file is" or "2 files are"."""
     return f"{count} {one if count == 1 else many}"
 
 
@@ -185,13 +161,13 @@ def other_formats(images: Sequence[Image], formats: Mapping[int, str]) -> Iterat
 def _unreadable(images: Sequence[Image], contents: Contents) -> Iterator[str]:
     broken = contents.unreadable - contents.formats.keys()
     if broken and (names := [image.name for image in images if image.member in broken]):
-        yield f"{_count(len(names), 'image is', 'images are')} broken, training code stops there: {some_names(names)}"
+        yield f"{counted(len(names), 'image is', 'images are')} broken, training code stops there: {some_names(names)}"
 
 
 def other_format_warning(content: str, names: Sequence[str]) -> str:
     """Warn of images that hold another format than their extension tells."""
     return (
-        f"{_count(len(names), 'image holds', 'images hold')} {content}, not what the extension says, which Keras and "
+        f"{counted(len(names), 'image holds', 'images hold')} {content}, not what the extension says, which Keras and "
         f"TensorFlow cannot read: {some_names(names)}"
     )
 
@@ -211,7 +187,7 @@ def _classes(
             yield f"class {name} has no image{_EMPTY_FOLDERS}"
             continue
         if count < RECOMMENDED:
-            yield f"class {name} has {_count(count, 'image', 'images')}, at least {RECOMMENDED} are recommended"
+            yield f"class {name} has {counted(count, 'image', 'images')}, at least {RECOMMENDED} are recommended"
         for side, inside in by_side.items():
             if not inside:
                 yield f"class {name} has no image in {side}{_EMPTY_FOLDERS}"
@@ -320,8 +296,8 @@ def split_warnings(assignment: Assignment, images: Sequence[Image], sides: Seque
     if inside:
         more = sum(len(cluster.images) - 1 for cluster in inside)
         yield (
-            f"duplicates within one split: {_count(more, 'image is a copy', 'images are copies')} of "
-            f"{_count(len(inside), 'other', 'others')}: {_named(inside, images)}"
+            f"duplicates within one split: {counted(more, 'image is a copy', 'images are copies')} of "
+            f"{counted(len(inside), 'other', 'others')}: {_named(inside, images)}"
         )
 
 
@@ -331,81 +307,3 @@ _SIDE_ORDER = (*ALL_SIDES, *DETECTION_SIDES.values())
 def _alike(clusters: Iterable[Cluster]) -> str:
     kinds = {cluster.kind is Kind.NEAR for cluster in clusters}
     return "identical" if kinds == {False} else "near-duplicate" if kinds == {True} else "identical or near-duplicate"
-
-
-# --- Warnings about boxes -----------------------------------------------------------------------------------------
-
-
-def find_box_warnings(
-    manifest: DetectionManifest,
-    export: DetectionExport,
-    images: Sequence[Image],
-    assignment: Assignment,
-    contents: Contents,
-) -> list[str]:
-    """Find what is doubtful about a detection dataset, one line each.
-
-    Export and images are without those that are left out.
-    """
-    return [
-        *_box_losses(manifest, export),
-        *_box_classes(detection_manifest.counts(manifest)),
-        *gap_warnings(manifest.labels, "data.yaml and the annotations fill them"),
-        *_subsets(manifest),
-        *other_formats(images, contents.formats),
-        *_turned([image.name for image in images if image.member in contents.turned]),
-        *_contradictions(export, images, assignment.clusters),
-        *split_warnings(assignment, images, [image.side for image in manifest.images]),
-    ]
-
-
-def _subsets(manifest: DetectionManifest) -> Iterator[str]:
-    subsets = {image.subset for image in manifest.images}
-    sides = {SIDE_OF_SUBSET.get(subset.casefold()) for subset in subsets}
-    if {TRAINING, VALIDATION} <= sides and None not in sides and manifest.options["split_method"] != "subsets":
-        yield f"the export has the subsets {', '.join(sorted(subsets))}: --split-method subsets keeps them"
-
-
-def _turned(names: Sequence[str]) -> Iterator[str]:
-    if names:
-        yield (
-            f"{_count(len(names), 'image is', 'images are')} turned by EXIF, and the boxes fit the picture as it is "
-            "shown: ultralytics, supervision and SAHI turn it, torchvision and datumaro do not (docs/detection.md "
-            f"tells how): {some_names(names)}"
-        )
-
-
-def _box_losses(manifest: DetectionManifest, export: DetectionExport) -> Iterator[str]:
-    for finding, names in sorted(export.findings.items()):
-        yield f"{finding}, {finding.fate}: {len(names)} ({some_names(dict.fromkeys(names))})"
-    for reason, remedy in (
-        (NO_LABEL, " (--unlabelled keep takes them as background)"),
-        (NOT_COMPLETED, " (--unlabelled keep takes them as background)"),
-        (NO_BOX, ""),
-        (UNNAMED, ""),
-        (Reason.JUNK, ""),
-    ):
-        left_out = [record.path for record in manifest.left_out if record.reason == reason]
-        if left_out:
-            yield f"images left out, {reason}: {len(left_out)}{remedy}: {some_names(left_out)}"
-
-
-def _box_classes(boxes: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    for name, of_sides in boxes.items():
-        total = sum(of_sides.values())
-        if total == 0:
-            yield f"class {name} has no box"
-            continue
-        if total < RECOMMENDED:
-            boxes_of = "1 box" if total == 1 else f"{total} boxes"
-            yield f"class {name} has {boxes_of}, at least {RECOMMENDED} are recommended"
-        for side, count in of_sides.items():
-            if count == 0:
-                yield f"class {name} has no box in {side}"
-
-
-def _contradictions(export: DetectionExport, images: Sequence[Image], clusters: Sequence[Cluster]) -> Iterator[str]:
-    several = [cluster for cluster in clusters if len({export.frames[index].boxes for index in cluster.images}) > 1]
-    if several:
-        names = some_names(name_equal([images[index].name for index in cluster.images]) for cluster in several)
-        yield f"duplicates with different boxes: {len(several)}: {names}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import mmap
 import os
 import struct
 import zipfile
@@ -24,7 +25,7 @@ from toolkit.core.images import (
     read_header,
 )
 from toolkit.core.sequences import Computed
-from toolkit.core.workers import run_processes, worker_count
+from toolkit.core.workers import PIPE_SIZE, run_processes, worker_count
 from toolkit.dataset.archive import HAS_DESCRIPTOR, Archive, Member, raw_bytes, refused
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ class Damaged(Exception):
 
 _TASK_SIZE = 8 * READ_SIZE
 _TASK_MEMBERS = 500
-"""What a process takes at once at most: enough that asking for more costs little, so little that all end together."""
+_TASKS = 150
+"""What a process takes at once at most: enough that asking for more costs little, so little that all end together.
+
+Of very many small members it is the part that each of so many tasks has.
+"""
+_AHEAD = 0.8
+"""The share of the tasks that the processes begin with; the rest goes to those that are faster."""
+_TASK_BYTES = 64
+"""What a task takes in a pipe at most."""
 
 
 def _neighbours(members: Sequence[Member], size: int, most: int) -> Iterator[range]:
@@ -251,15 +260,10 @@ def open_member(archive: Archive, member: Member) -> io.BufferedReader:
 
 
 class Hashes(Computed[bytes]):
-    """The SHA-256 of each of some files, in one piece of memory."""
+    """The SHA-256 of each of some files, one behind the other in one piece of memory."""
 
-    def __init__(self, count: int) -> None:
-        self.digests = bytearray(_DIGEST_SIZE * count)
-
-    def put(self, first: int, digests: bytes | bytearray) -> None:
-        """Take over those of neighbours, one behind the other, the first of them at an index."""
-        start = _DIGEST_SIZE * first
-        self.digests[start : start + len(digests)] = digests
+    def __init__(self, digests: bytes) -> None:
+        self.digests = digests
 
     def __len__(self) -> int:
         return len(self.digests) // _DIGEST_SIZE
@@ -269,7 +273,7 @@ class Hashes(Computed[bytes]):
         start = _DIGEST_SIZE * index
         if start >= len(self.digests):
             raise IndexError(index)
-        return bytes(self.digests[start : start + _DIGEST_SIZE])
+        return self.digests[start : start + _DIGEST_SIZE]
 
 
 class Contents(NamedTuple):
@@ -311,10 +315,9 @@ def unpack(archive: Archive, tree: str | None, on_done: Callable[[int], None], p
 
 
 class _Batch(NamedTuple):
-    """What was found in members that lie beside one another: some indices, and their hashes one behind the other."""
+    """What was found in members that lie beside one another."""
 
     members: range
-    hashes: bytearray
     formats: dict[int, str]
     turned: list[int]
     unreadable: list[int]
@@ -328,12 +331,18 @@ class _Unpacking:
         self._archive = archive
         self._tree = tree
         self._folder = folder
+        # Shared with the forked processes; mapping nothing is an error.
+        self._digests = mmap.mmap(-1, _DIGEST_SIZE * len(archive.members) or 1)
 
     def run(self, on_done: Callable[[int], None], processes: int) -> Contents:
         members = self._archive.members
-        contents = Contents(Hashes(len(members)), {}, set(), set())
+        formats: dict[int, str] = {}
+        turned: set[int] = set()
+        unreadable: set[int] = set()
         problems: list[tuple[int, str]] = []
-        ranges = deque(_neighbours(members, _TASK_SIZE, _TASK_MEMBERS))
+        ranges = deque(_neighbours(members, _TASK_SIZE, max(_TASK_MEMBERS, len(members) // _TASKS)))
+        count = worker_count(processes, len(ranges))
+        ahead = min(int(_AHEAD * len(ranges) / (count or 1)), PIPE_SIZE // _TASK_BYTES)
 
         def take(process: int) -> range | None:
             # From both ends, so that they seldom write into one folder, which the kernel lets one of them do at a time.
@@ -342,30 +351,34 @@ class _Unpacking:
             return ranges.pop() if process % 2 else ranges.popleft()
 
         def keep(batch: _Batch) -> None:
-            contents.hashes.put(batch.members.start, batch.hashes)
-            contents.formats.update(batch.formats)
-            contents.turned.update(batch.turned)
-            contents.unreadable.update(batch.unreadable)
+            formats.update(batch.formats)
+            turned.update(batch.turned)
+            unreadable.update(batch.unreadable)
             problems.extend(batch.problems)
             on_done(len(batch.members))
 
-        run_processes(self._start, take, worker_count(processes, len(ranges)), keep)
+        run_processes(self._start, take, count, keep, ahead=ahead or 1)
         if problems:
             raise refused(
                 self._archive.path, [f"{members[index].name}: {reason}" for index, reason in sorted(problems)]
             )
-        return contents
+        digests = self._digests[: _DIGEST_SIZE * len(members)]
+        self._digests.close()
+        return Contents(Hashes(digests), formats, turned, unreadable)
 
     def _start(self) -> Callable[[range], _Batch]:
         reader = Reader(self._archive)
 
         def take(indices: range) -> _Batch:
-            batch = _Batch(indices, bytearray(), {}, [], [], [])
+            batch = _Batch(indices, {}, [], [], [])
+            digests = bytearray()
             members = self._archive.members[indices.start : indices.stop]
             for read in _neighbours(members, READ_SIZE, len(members)):
                 reader.load(members[read.start].offset, members[read.stop - 1].limit)
                 for place in read:
-                    batch.hashes.extend(self._take_member(reader, members[place], indices[place], batch))
+                    digests += self._take_member(reader, members[place], indices[place], batch)
+            start = _DIGEST_SIZE * indices.start
+            self._digests[start : start + len(digests)] = digests
             return batch
 
         return take
