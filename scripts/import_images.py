@@ -78,26 +78,8 @@ def main(
 
     Example: `make import CONFIG=configuration.json ARGS="--tags-from-folders --images-per-task 1000"`
     """
-    from toolkit.config.load import find_configuration
-    from toolkit.config.model import ImportKeys
     from toolkit.core.errors import UsageError
-    from toolkit.core.text import Watch, some_names
-    from toolkit.cvat.api import session, signing_in
     from toolkit.cvat.cli import loading
-    from toolkit.cvat.connection import read_with_connection
-    from toolkit.transfer.batches import FolderImport
-    from toolkit.transfer.images import (
-        BROKEN,
-        check_images,
-        check_stored,
-        describe_left_out,
-        find_images,
-        find_stored,
-        folder_of,
-        misnamed_in_exports,
-    )
-    from toolkit.transfer.journal import ImportTarget
-    from toolkit.transfer.task import ImportOptions
 
     started = time.monotonic()
     if resume and start_over:
@@ -106,54 +88,73 @@ def main(
         raise UsageError("--from-storage takes images that are not here: leave out --import-dir and --skip-broken")
     if prefix is not None and not from_storage:
         raise UsageError("--prefix is a folder of a cloud storage: give --from-storage as well")
-    file, warnings = find_configuration(config)
-    for warning in warnings:
-        console.warn(warning)
-    options = {
-        "cvat_project_id": project_id,
-        "import_dir": Path("/") if from_storage else import_dir,  # else it would be missed
-        "import_image_extension": _extensions(extension),
-        "import_task_name": task_name,
-    }
-    keys, connection = read_with_connection(ImportKeys, file, options, url, username)
-    place = str(keys.import_dir)
-    if from_storage:
-        with session(connection, console.warn) as api, console.status_line() as show:
-            show("listing the cloud storage")
-            storage = api.cloud_storage(from_storage)
-            found = find_stored(api, storage, folder_of(prefix), keys.import_image_extension)
-        check_stored(found.images, images_per_task)
-        place, verify = f"{storage.url}{folder_of(prefix)}", False
-        if misnamed := misnamed_in_exports(found.images):
-            console.warn(printable(f"exports write these extensions in small letters: {some_names(misnamed)}"))
-    else:
-        found = find_images(keys.import_dir, keys.import_image_extension)
-    watch = Watch(
-        console.progress,
-        console.status_line,
-        lambda line: console.say(printable(line)),
-        lambda line: console.warn(printable(line)),
-    )
-    # Both sign in while the images are looked at.
-    with loading(connection) as client, signing_in(connection, watch.warn) as sign_in:
-        with console.progress("checking images", len(found.images)) as advance:
-            broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
-        if broken:
-            found.images = [image for image in found.images if image.name not in broken]
-            found.left_out[BROKEN] = [f"{name}: {problem}" for name, problem in broken.items()]
-        for line in describe_left_out(found.left_out):
-            console.say(printable(line))
-        name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
-        target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
-        how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
-        work = FolderImport(connection, target, found.images, how, watch, client, sign_in)
-        try:
-            work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
-        except KeyboardInterrupt:
-            if work.is_done:  # too late to undo anything: say what there is
-                _report(connection, work.tasks, found, time.monotonic() - started, as_json)
-            raise
-        _report(connection, work.tasks, found, time.monotonic() - started, as_json)
+    with loading() as client:  # it takes as long as all that comes before the first question to the server
+        from toolkit.config.load import find_configuration
+        from toolkit.config.model import ImportKeys
+        from toolkit.core.text import Watch, some_names
+        from toolkit.cvat.api import session, signing_in
+        from toolkit.cvat.connection import read_with_connection
+        from toolkit.transfer.batches import FolderImport
+        from toolkit.transfer.images import (
+            BROKEN,
+            check_images,
+            check_stored,
+            describe_left_out,
+            find_images,
+            find_stored,
+            folder_of,
+            misnamed_in_exports,
+        )
+        from toolkit.transfer.journal import ImportTarget
+        from toolkit.transfer.task import ImportOptions
+
+        file, warnings = find_configuration(config)
+        for warning in warnings:
+            console.warn(warning)
+        options = {
+            "cvat_project_id": project_id,
+            "import_dir": Path("/") if from_storage else import_dir,  # else it would be missed
+            "import_image_extension": _extensions(extension),
+            "import_task_name": task_name,
+        }
+        keys, connection = read_with_connection(ImportKeys, file, options, url, username)
+        place = str(keys.import_dir)
+        if from_storage:
+            with session(connection, console.warn) as api, console.status_line() as show:
+                show("listing the cloud storage")
+                storage = api.cloud_storage(from_storage)
+                found = find_stored(api, storage, folder_of(prefix), keys.import_image_extension)
+            check_stored(found.images, images_per_task)
+            place, verify = f"{storage.url}{folder_of(prefix)}", False
+            if misnamed := misnamed_in_exports(found.images):
+                console.warn(printable(f"exports write these extensions in small letters: {some_names(misnamed)}"))
+        else:
+            found = find_images(keys.import_dir, keys.import_image_extension)
+        watch = Watch(
+            console.progress,
+            console.status_line,
+            lambda line: console.say(printable(line)),
+            lambda line: console.warn(printable(line)),
+        )
+        with signing_in(connection, watch.warn) as sign_in:  # while the images are looked at
+            with console.progress("checking images", len(found.images)) as advance:
+                broken = check_images(found.images, verify, advance, images_per_task, skip_broken)
+            if broken:
+                found.images = [image for image in found.images if image.name not in broken]
+                found.left_out[BROKEN] = [f"{name}: {problem}" for name, problem in broken.items()]
+            for line in describe_left_out(found.left_out):
+                console.say(printable(line))
+            name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
+            target = ImportTarget(connection.url, keys.cvat_project_id, name, place)
+            how = ImportOptions(tags_from_folders, images_per_task, parallel, timeout, keep_failed, from_storage)
+            work = FolderImport(connection, target, found.images, how, watch, client, sign_in)
+            try:
+                work.run(lambda interrupted: _decide(interrupted, resume, start_over, remove_leftover))
+            except KeyboardInterrupt:
+                if work.is_done:  # too late to undo anything: say what there is
+                    _report(connection, work.tasks, found, time.monotonic() - started, as_json)
+                raise
+            _report(connection, work.tasks, found, time.monotonic() - started, as_json)
 
 
 def _extensions(given: str | None) -> str | list[str] | None:

@@ -108,16 +108,15 @@ def test_shell_characters_in_make_variables_are_only_text(shell, variable):
 
 LOGIN = {"method": "POST", "path": "/api/auth/login"}
 BY_CLIENT = {"before cvat-cli": 0, "in cvat-cli": 1}
-"""Sign-ins before the one that goes wrong; the script asks the server itself before it starts cvat-cli."""
+"""Sign-ins before the one that goes wrong: the script asks the server itself before cvat-cli makes a project."""
 
 
 @pytest.mark.parametrize("skip", BY_CLIENT.values(), ids=BY_CLIENT)
 def test_a_web_page_in_place_of_an_answer(faulty_shell, skip):
     shell = faulty_shell
-    project = shell.project("x")
     page = {"status": 200, "body": "<html><body>Wi-Fi login</body></html>", "headers": {"Content-Type": "text/html"}}
     shell.server.order_fault("status", skip=skip, count=None, **LOGIN, **page)
-    answer = shell.run("import_images", *settings(project, shell.images("1.jpg")))
+    answer = shell.run("create_project", "--name=x", "--labels=cat")
     assert answer.returncode == 1
     assert "does not answer as CVAT does: is CVAT_URL right?" in one_line(answer)
 
@@ -126,11 +125,10 @@ def test_a_web_page_in_place_of_an_answer(faulty_shell, skip):
 @pytest.mark.parametrize("skip", BY_CLIENT.values(), ids=BY_CLIENT)
 def test_credentials_do_not_follow_a_redirect(faulty_shell, skip, status):
     shell = faulty_shell
-    project = shell.project("x")
     with recorder() as other:
         headers = {"Location": f"{other.url}/api/auth/login"}
         shell.server.order_fault("status", skip=skip, count=None, status=status, headers=headers, **LOGIN)
-        answer = shell.run("import_images", *settings(project, shell.images("1.jpg")))
+        answer = shell.run("create_project", "--name=x", "--labels=cat")
         assert other.heard == []
     assert answer.returncode == 1
     assert f"redirects to {other.url}, where your credentials were not sent" in one_line(answer)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -103,10 +104,16 @@ class Api:
     _client: Any
     _connection: Connection
 
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What others take part in the session with; empty for a token, which needs no session."""
+        return {name: morsel.value for name, morsel in self._client.api_client.cookies.items()}
+
     def labels(self, project_id: int) -> list[Label]:
         """Return the labels of a project; raises ToolkitError where there is no such project."""
+        labels = in_background(partial(self._list, "labels", project_id=project_id))
         self.project_name(project_id)
-        found = self._list("labels", project_id=project_id)
+        found = labels.result()
         with self._explained():
             return [Label(_text(label, "name"), _text(label, "type"), _number(label, "id")) for label in found]
 

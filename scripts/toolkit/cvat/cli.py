@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +66,7 @@ def run(
         stop: Set by another thread to stop the client, which counts as an interrupt.
         store: What gets a file that the client downloads, past this machine's disk; the client is to be given
             :data:`NO_FILE` for its path.
-        client: One that is loaded already; else one is started.
+        client: One that is loaded and has signed in; else one is started.
 
     Returns:
         What it printed to standard output, without white space at the ends.
@@ -77,7 +77,9 @@ def run(
         ToolkitError: It failed; the message says why.
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
-    client = client or Client(connection, store)
+    if client is None:
+        client = Client()
+        client.sign_in(connection, store)
     client.tell(arguments)
     failure: Failure | None = None
     last_line = ""
@@ -110,9 +112,12 @@ def run(
 
 
 @contextmanager
-def loading(connection: Connection) -> Iterator["Client"]:
-    """Start a client that loads and signs in, which takes a second, and waits for what :func:`run` gives it, once."""
-    client = Client(connection)
+def loading() -> Iterator["Client"]:
+    """Start a client that loads, which takes a while, and is to sign in before :func:`run` has it do something, once.
+
+    It needs nothing of this process, which can read its own modules meanwhile.
+    """
+    client = Client()
     try:
         yield client
     finally:
@@ -122,13 +127,12 @@ def loading(connection: Connection) -> Iterator["Client"]:
 class Client:
     """A running cvat-cli, its standard error read line by line."""
 
-    def __init__(self, connection: Connection, store: Address | None = None) -> None:
-        sign_in = _sign_in_arguments(connection)
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             # -P: a file of the working directory must not be taken for a module.
-            [sys.executable, "-P", _LAUNCHER, connection.url, "" if store is None else str(store)],
-            env=_environment(connection),
-            stdin=subprocess.PIPE,  # takes the arguments; its end tells the client that we are gone, even by SIGKILL
+            [sys.executable, "-P", _LAUNCHER],
+            env={**without_secrets(), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.PIPE,  # takes what it is to do; its end tells it that we are gone, even by SIGKILL
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us: we stop the client, then undo what it began
@@ -143,13 +147,32 @@ class Client:
         ]
         for reader in self._readers:
             reader.start()
-        self.tell(sign_in)
+
+    def sign_in(
+        self, connection: Connection, store: Address | None = None, cookies: Mapping[str, str] | None = None
+    ) -> None:
+        """Have it sign in to a server, or take over the cookies of a session that is there already.
+
+        Raises UsageError for a user name that it cannot be given.
+        """
+        self._send(
+            {
+                "url": connection.url,
+                "store": None if store is None else str(store),
+                "credentials": {} if cookies else _credentials(connection),
+                "cookies": dict(cookies or {}),
+                "arguments": _sign_in_arguments(connection),
+            }
+        )
 
     def tell(self, arguments: Sequence[str]) -> None:
-        """Have it do what it is for; the first time, which is done already, it signs in."""
+        """Have it do what it is for, once it has signed in."""
+        self._send({"arguments": list(arguments)})
+
+    def _send(self, message: object) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, and said why
-            self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
     @property
@@ -215,6 +238,13 @@ def _read(stream: IO[bytes], sink: Callable[[bytes], None]) -> None:
         sink(chunk)
 
 
+def _credentials(connection: Connection) -> dict[str, str]:
+    """Give what cvat-cli signs in with, by the variables that it reads; it gets them through a pipe."""
+    if connection.token is not None:
+        return {"CVAT_ACCESS_TOKEN": connection.token}
+    return {} if connection.password is None else {"PASS": connection.password}
+
+
 def _sign_in_arguments(connection: Connection) -> list[str]:
     arguments = [f"--server-host={connection.url}"]
     if connection.organization is not None:
@@ -224,17 +254,6 @@ def _sign_in_arguments(connection: Connection) -> list[str]:
             raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")
         arguments.append(f"--auth={connection.username}")
     return arguments
-
-
-def _environment(connection: Connection) -> dict[str, str]:
-    environment = without_secrets()
-    environment["PYTHONUNBUFFERED"] = "1"
-    environment["PYTHONIOENCODING"] = "utf-8"
-    if connection.token is not None:
-        environment["CVAT_ACCESS_TOKEN"] = connection.token
-    elif connection.password is not None:
-        environment["PASS"] = connection.password
-    return environment
 
 
 QUEUED_TOO_LONG = 30.0

@@ -1,12 +1,12 @@
 """cvat-cli in a process of its own, with limits that it has not itself; :mod:`toolkit.cvat.cli` starts it.
 
-It is run as a script with two addresses: of the server, and of the object that gets a download, if any. Two lines come
-through standard input, each a list of arguments in JSON: with the first it signs in, with both it does what cvat-cli
-does; the second may be long in coming. It ends when the process that started it does, however that one ends: nothing
-but these lines comes through that pipe, and its end.
+It is run as a script that loads all it needs, and then reads two lines of JSON from standard input, each of which may
+be long in coming: the first says where and as whom to sign in, the second what to do. It ends when the process that
+started it does, however that one ends: nothing but these lines comes through that pipe, and its end.
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -21,12 +21,12 @@ FAILURE = "toolkit failed: "
 """What a line begins with that holds a :class:`toolkit.cvat.errors.Failure` as JSON."""
 
 
-def _arguments(stream: IO[bytes]) -> list[str]:
+def _message(stream: IO[bytes]) -> dict[str, Any]:
     line = stream.readline()
     if not line.endswith(b"\n"):
         os._exit(1)
-    arguments: list[str] = json.loads(line)
-    return arguments
+    message: dict[str, Any] = json.loads(line)
+    return message
 
 
 def _end_with_parent() -> None:
@@ -62,6 +62,19 @@ def _set_limits(url: str) -> None:
     Client.login = sign_in_or_explain(Client.login)
 
 
+def _share_session(cookies: dict[str, str]) -> None:
+    """Take part in a session in place of signing in, which costs the server a quarter of a second."""
+    from cvat_sdk.core.client import Client
+
+    def take_part(self: Any, _credentials: object) -> None:
+        for name, value in cookies.items():
+            self.api_client.cookies[name] = value
+        self.api_client.configuration.api_key["csrfHeaderAuth"] = cookies["csrftoken"]
+
+    Client.login = take_part
+    os.environ["PASS"] = "none"  # without one it would ask for it
+
+
 def _store_downloads(address: str) -> None:
     """Have what is downloaded written to object storage; cvat-sdk knows files alone."""
     from cvat_sdk.core import downloading
@@ -71,10 +84,8 @@ def _store_downloads(address: str) -> None:
     downloading.atomic_writer = lambda path, mode: Address.parse(address).create()
 
 
-def _signed_in(arguments: list[str]) -> Callable[[], int]:
-    """Load cvat-cli and sign in; what it would print of a failure we hand on as data instead."""
-    from cvat_cli import __main__ as program  # type: ignore[import-untyped]
-
+def _signed_in(program: Any, arguments: list[str]) -> Callable[[], int]:
+    """Sign in; what cvat-cli would print of a failure we hand on as data instead."""
     program.logger.critical = _tell_failure
     parser = argparse.ArgumentParser()
     program.configure_common_arguments(parser)
@@ -94,21 +105,30 @@ def _signed_in(arguments: list[str]) -> Callable[[], int]:
 
 def main() -> int:
     """Run cvat-cli and return its exit code."""
+    gc.set_threshold(100_000)  # loading makes many objects, none of them to be thrown away
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    _, url, store = sys.argv
     try:
-        _set_limits(url)
-        if store:
-            _store_downloads(store)
+        from cvat_cli import __main__ as program  # type: ignore[import-untyped]
+
+        import toolkit.cvat.http  # noqa: F401
+
         with open(0, "rb", closefd=False) as lines:  # sys.stdin must not be locked by a thread when Python ends
-            sign_in = _arguments(lines)
-            run = _signed_in(sign_in)
-            sys.argv[1:] = [*sign_in, *_arguments(lines)]
+            sign_in = _message(lines)
+            os.environ.update(sign_in["credentials"])
+            _set_limits(sign_in["url"])
+            if sign_in["store"]:
+                _store_downloads(sign_in["store"])
+            if sign_in["cookies"]:
+                _share_session(sign_in["cookies"])
+            run = _signed_in(program, sign_in["arguments"])
+            sys.argv[1:] = [*sign_in["arguments"], *_message(lines)["arguments"]]
         threading.Thread(target=_end_with_parent, daemon=True).start()
         return run()
     except Exception as error:
         _tell_failure(error)
         return 1
+    finally:
+        gc.freeze()  # nor at the end
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def import_task(
     name = keys.import_task_name.strip() or keys.import_task_name  # as the server keeps it
     target = ImportTarget(connection.url, keys.cvat_project_id, name, str(keys.import_dir))
     watch = Watch(progress, lambda: status("importing"), said.append, warn)
-    with loading(connection) as client, signing_in(connection, warn) as sign_in:
+    with loading() as client, signing_in(connection, warn) as sign_in:
         work = FolderImport(connection, target, images, ImportOptions(tags_from_folders), watch, client, sign_in)
         try:
             work.run(lambda interrupted: Decision(roll_back=True))

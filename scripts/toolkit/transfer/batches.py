@@ -92,8 +92,8 @@ def resume(journal: Journal, specs: Sequence[TaskSpec]) -> list[TaskSpec]:
 class FolderImport:
     """The import of a folder; a failed task is rolled back, finished ones stay.
 
-    The images are checked, and in the order of their names. ``client`` is one that is loaded, for the first task;
-    ``sign_in`` gives the session for all questions, and raises ToolkitError where there is none.
+    The images are checked, and in the order of their names. ``client`` is one that loads, for the first task;
+    ``sign_in`` gives the session for all questions, and for the client, and raises ToolkitError where there is none.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class FolderImport:
             if len(self._specs) == 1 and self._options.storage_id is None:
                 packed = stack.enter_context(packing(self._images))  # while the server is asked
             api = self._sign_in()
+            self._client.sign_in(self._connection, cookies=api.cookies)
             labels = api.labels(target.project_id)
             if self._options.tags_from_folders:
                 check_folders(self._images, labels, target.project_id)
