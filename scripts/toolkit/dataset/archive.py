@@ -177,6 +177,7 @@ def _open(path: Place) -> Iterator[tuple[IO[bytes], Archive]]:
 def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
     path, size = found.path, found.size
     members = Compact(Member)
+    names: list[str] = []
     folders: list[str] = []
     problems: list[str] = []
     total = 0
@@ -188,14 +189,14 @@ def _read_directory(stream: IO[bytes], found: Archive, prefix: str) -> Archive:
                 folders.append(entry.name)
             else:
                 total += entry.size
+                names.append(entry.name)
                 members.append(entry._replace(name=prefix + entry.name) if prefix else entry)
     except (_BadDirectory, UnicodeDecodeError, MemoryError) as error:
         raise ToolkitError(
             f"{path} is not a complete zip ({error}): export it again, or fetch it again if it was copied"
         ) from None
     lookalikes: Lookalikes = []
-    skipped = len(prefix)
-    problems.extend(unsafe_names(chain(folders, (member.name[skipped:] for member in members)), lookalikes))
+    problems.extend(unsafe_names(chain(folders, names), lookalikes))
     if problems:
         raise refused(path, problems)
     if is_bomb(total, size):

@@ -335,7 +335,7 @@ def _record(
     assignment: Assignment,
     contents: Contents,
 ) -> Manifest:
-    return record_dataset(
+    manifest = record_dataset(
         exports,
         selection,
         assignment,
@@ -343,5 +343,5 @@ def _record(
         parts=request.parts,
         numbers=numbers,
         options=request.options(),
-        warnings=find_warnings(selection, assignment, request.rules.sides, numbers, exports, contents),
     )
+    return manifest._replace(warnings=find_warnings(manifest, selection, assignment, exports, contents))

@@ -127,8 +127,8 @@ def convert_boxes(
         is_listed = None not in completed.values()
         request = replace(request, unlabelled=Unlabelled.COMPLETED if is_listed else Unlabelled.DROP)
     read = cache(partial(read_boxes, exports, engine))
-    if len(exports.each) > 1:
-        read()  # the processes that unpack are needed for that first
+    if len(exports.each) > 1 or engine.parallel == 1:
+        read()  # the processes, or machines, that unpack are needed for that first
     planning = partial(_plan, request, exports, completed, read)
     size = 0
     if isinstance(request.target, Path):
@@ -155,7 +155,7 @@ def convert_boxes(
         contents, plan = unpack_exports(exports, unpacked, publisher.spare, engine, on_percent, planning)
         plan = _without_unreadable(request, plan, exports, contents)
         dataset = _Dataset(request, exports, plan, contents, find_near)
-        manifest = dataset.manifest(dataset.write_files(unpacked, tree))
+        manifest = dataset.written(unpacked, tree)
         (tree / LABELS).write_text(labels.as_json(plan.numbers), encoding="utf-8")
         with (tree / MANIFEST).open("w", encoding="utf-8") as stream:
             stream.writelines(lines(manifest))
@@ -331,7 +331,7 @@ class _Dataset:
         self._sides = [names[side] for side in assignment.sides]
         self._used_sides = [side for side in names.values() if side in self._sides]
 
-    def write_files(self, unpacked: Path, tree: Path) -> list[FileRecord]:
+    def written(self, unpacked: Path, tree: Path) -> DetectionManifest:
         """Give the images of the unpacked export their places, and write all that is made from the labels."""
         make_folders(tree, (IMAGES, BOXES, ANNOTATIONS))
         make_folders(tree / BOXES, self._used_sides)
@@ -342,8 +342,18 @@ class _Dataset:
 
         parts = [partial(_recorded, part, write) for part in self._parts()]
         sides: dict[str, tuple[str, ...]] = dict.fromkeys(self._used_sides, ())
-        written = write_sides(tree / IMAGES, unpacked, self._plan.images, self._sides, sides, os.rename, parts)
-        return list(chain.from_iterable(written))
+        made: list[DetectionManifest] = []
+        records = write_sides(
+            tree / IMAGES,
+            unpacked,
+            self._plan.images,
+            self._sides,
+            sides,
+            os.rename,
+            parts,
+            lambda: made.append(self.manifest([])),
+        )
+        return made[0]._replace(files=list(chain.from_iterable(records)))
 
     def label_files(self, take: Callable[[str, bytes], object]) -> list[FileRecord]:
         """Make all that is made from the labels; ``take`` gets path and content of each file."""

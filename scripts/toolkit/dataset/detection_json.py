@@ -17,7 +17,8 @@ from toolkit.dataset.detection_labels import (
 )
 from toolkit.dataset.export_files import LabelProblem, read_text, suffix_of
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+_BLANKS = " \t\n\r"
+_SPACE = re.compile(f"[{_BLANKS}]*")
 _PIECE = 1 << 20
 _MANY = 100_000
 _SHORTEST = 16
@@ -43,12 +44,14 @@ class JsonFile:
 
     def next(self, wanted: str = "") -> str:
         """Look at the next character behind blanks, which must be one of those that are wanted, if any are."""
-        while True:
+        found = self._text[self._position : self._position + 1]
+        while found in _BLANKS:  # so is the empty text at the end of what was read
             if match := _SPACE.match(self._text, self._position):
                 self._position = match.end()
-            if self._position < len(self._text) or not self._more():
+            if self._position == len(self._text) and not self._more():
+                found = ""
                 break
-        found = self._text[self._position : self._position + 1]
+            found = self._text[self._position : self._position + 1]
         if wanted and (not found or found not in wanted):
             raise LabelProblem(f"no {' or '.join(wanted)} at character {self._passed + self._position}")
         return found

@@ -22,6 +22,7 @@ _MOST_PROBLEMS = 10_000
 _MOST_CLASSES = 20_000
 _MOST_BOXES = 4_000_000
 _SIZES = re.compile(r"[+-]?\d{1,9}(\.\d*)?")
+_WIDEST = 10**9
 _BAD_ENTRY = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -254,6 +255,8 @@ def half_sides(across: float, down: float, rotation: float) -> tuple[float, floa
 
 def read_size(width: object, height: object) -> tuple[int, int]:
     """Read width and height in pixels."""
+    if type(width) is int and type(height) is int and 0 < width < _WIDEST and 0 < height < _WIDEST:
+        return width, height
     pair = str(width).strip(), str(height).strip()
     if not all(_SIZES.fullmatch(value) and float(value) >= 1 for value in pair):
         raise LabelProblem(f"its size is no width and height ({pair[0][:20]} × {pair[1][:20]})")

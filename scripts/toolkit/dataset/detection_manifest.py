@@ -6,6 +6,7 @@ The rules of :mod:`toolkit.dataset.manifest` hold here as well.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from toolkit.core.errors import ToolkitError
@@ -55,10 +56,6 @@ class DetectionImage(NamedTuple):
     sha256: str
     source: str = ""
     offset: int = 0
-
-    def entry(self) -> dict[str, Any]:
-        """Give what the manifest has of it."""
-        return {key: value for key, value in self._asdict().items() if value != self._field_defaults.get(key)}
 
 
 class DetectionManifest(NamedTuple):
@@ -119,20 +116,36 @@ def lines(manifest: DetectionManifest) -> Iterator[str]:
         ("findings", manifest.findings),
     ):
         yield f'"{key}": {_json(value)},\n'
-    lists: tuple[tuple[str, Iterable[dict[str, Any]]], ...] = (
-        ("duplicates", (record._asdict() for record in manifest.duplicates)),
-        ("left_out", (record._asdict() for record in manifest.left_out)),
-        ("files", (record._asdict() for record in manifest.files)),
-        ("images", (record.entry() for record in manifest.images)),
+    lists: tuple[tuple[str, Iterable[str]], ...] = (
+        ("duplicates", (_json(record._asdict()) for record in manifest.duplicates)),
+        ("left_out", (_json(record._asdict()) for record in manifest.left_out)),
+        ("files", map(_file_line, manifest.files)),
+        ("images", map(_image_line, manifest.images)),
     )
     for key, entries in lists:
         yield f'"{key}": ['
-        yield ",".join(f"\n{_json(entry)}" for entry in entries)
+        yield ",".join(f"\n{entry}" for entry in entries)
         yield "\n]\n}\n" if key == "images" else "\n],\n"
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _file_line(record: FileRecord) -> str:
+    return f'{{"path": {encode_basestring(record.path)}, "size": {record.size}, "sha256": "{record.sha256}"}}'
+
+
+def _image_line(record: DetectionImage) -> str:
+    path, side, frame, subset, width, height, boxes, size, sha256, source, offset = record
+    numbers = ", ".join(f"{encode_basestring(name)}: {count}" for name, count in boxes.items())
+    origin = f', "source": {encode_basestring(source)}' if source else ""
+    place = f', "offset": {offset}' if offset else ""
+    return (
+        f'{{"path": {encode_basestring(path)}, "side": "{side}", "frame": {encode_basestring(frame)}, '
+        f'"subset": {encode_basestring(subset)}, "width": {width}, "height": {height}, "boxes": {{{numbers}}}, '
+        f'"size": {size}, "sha256": "{sha256}"{origin}{place}}}'
+    )
 
 
 def is_detection(path: Place) -> bool:

@@ -156,9 +156,8 @@ def record_dataset(
     parts: Sequence[str],
     numbers: Mapping[str, int],
     options: Mapping[str, object],
-    warnings: Sequence[str],
 ) -> Manifest:
-    """Put together what a dataset consists of; ``hashes`` are the SHA-256 of every member."""
+    """Put together what a dataset consists of, still without warnings; ``hashes`` are the SHA-256 of every member."""
     sides = assignment.sides
     left_out = [
         LeftOutRecord(f"{EXPORTED}/{member.name}", str(reason), member.size, hashes[index].hex())
@@ -179,7 +178,7 @@ def record_dataset(
         parts=parts,
         options=options,
         labels=numbers,
-        warnings=warnings,
+        warnings=(),
         duplicates=duplicates,
         folders=[folder for archive in exports.archives for folder in _empty_folders(archive)],
         images=_Records(selection.images, sides, hashes, exports.finder()),
@@ -198,6 +197,7 @@ class _Records(Computed[ImageRecord]):
         export_of: Callable[[int], Export],
     ) -> None:
         self._images, self._sides, self._hashes, self._export_of = images, sides, hashes, export_of
+        self.counts = Counter(zip((image.class_name for image in images), sides, strict=True))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -208,10 +208,6 @@ class _Records(Computed[ImageRecord]):
 
     def __iter__(self) -> Iterator[ImageRecord]:
         return map(self._record, self._images, self._sides)
-
-    def classes_and_sides(self) -> Iterator[tuple[str, str]]:
-        """Give class and side of each, without the rest."""
-        return zip((image.class_name for image in self._images), self._sides, strict=True)
 
     def _record(self, image: Image, side: str) -> ImageRecord:
         return ImageRecord(
@@ -230,7 +226,7 @@ def count_images(manifest: Manifest) -> Counter[tuple[str, str]]:
     """Count the images by class and side."""
     images = manifest.images
     if isinstance(images, _Records):
-        return Counter(images.classes_and_sides())
+        return images.counts
     return Counter((record.class_name, record.side) for record in images)
 
 

@@ -91,28 +91,23 @@ def with_common_facts(manifest: "Manifest | DetectionManifest", facts: dict[str,
 
 
 def find_warnings(
-    selection: Selection,
-    assignment: Assignment,
-    sides: Sequence[str],
-    numbers: Mapping[str, int],
-    exports: Exports,
-    contents: Contents,
+    manifest: Manifest, selection: Selection, assignment: Assignment, exports: Exports, contents: Contents
 ) -> list[str]:
     """Find what is doubtful about a dataset, one line each."""
     warnings = [*_left_out(selection, exports), *other_formats(selection.images, contents.formats)]
     warnings.extend(_unreadable(selection.images, contents))
-    warnings.extend(_classes(selection, assignment, sides, numbers))
+    warnings.extend(_classes(manifest, selection.images))
     warnings.extend(_duplicates(selection, assignment))
-    warnings.extend(_class_names(numbers))
+    warnings.extend(_class_names(manifest.labels))
     warnings.extend(_hidden_or_passed_over(selection.images))
     lookalikes = [pair for archive in exports.archives for pair in archive.lookalikes]
     if lookalikes:
         names = some_names(f"{other} and {name}" for name, other in lookalikes)
         line = f"names that differ in case or Unicode form only, which other file systems take for one: {names}"
         warnings.append(line)
-    if (order := order_warning(numbers)) is not None:
+    if (order := order_warning(manifest.labels)) is not None:
         warnings.append(order)
-    warnings.extend(gap_warnings(numbers, "classes.txt fills them"))
+    warnings.extend(gap_warnings(manifest.labels, "classes.txt fills them"))
     return warnings
 
 
@@ -172,17 +167,14 @@ def other_format_warning(content: str, names: Sequence[str]) -> str:
     )
 
 
-def _classes(
-    selection: Selection, assignment: Assignment, sides: Sequence[str], numbers: Mapping[str, int]
-) -> Iterator[str]:
-    if len(numbers) == 1 and len(inner := {tuple(image.name.split("/")[:-1][:2]) for image in selection.images}) == 1:
+def _classes(manifest: Manifest, images: Sequence[Image]) -> Iterator[str]:
+    if len(manifest.labels) == 1 and len(inner := {tuple(image.name.split("/")[:-1][:2]) for image in images}) == 1:
         folders = "/".join(*inner)
         if "/" in folders:
             yield f"all images lie in {folders}, so there is one class: pack the folders of the classes without it"
-    found = Counter(zip((image.class_name for image in selection.images), assignment.sides, strict=True))
-    for name in numbers:
-        by_side = {side: found[name, side] for side in sides}
-        count = sum(by_side.values())
+    for name, counted_by_side in counts(manifest).items():
+        by_side = dict(zip(manifest.sides, counted_by_side, strict=True))
+        count = sum(counted_by_side)
         if count == 0:
             yield f"class {name} has no image{_EMPTY_FOLDERS}"
             continue
