@@ -17,6 +17,7 @@ from tests.support.conversions import command, converted, is_whole, make_zip, na
 from tests.support.waiting import GUARD, found, wait_until
 from toolkit.core.errors import ToolkitError
 from toolkit.core.workers import InProcesses, InTurn
+from toolkit.dataset import unpack
 from toolkit.dataset.exports import read_exports, unpack_exports
 
 NAMES = [
@@ -200,6 +201,20 @@ def test_a_zip_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
     exports = read_exports([archive], False, InTurn())
     make_zip(archive, two_classes(11))
     with pytest.raises(ToolkitError, match="was changed while it was converted"):
+        unpack_exports(exports, tmp_path / "tree", tmp_path / "spare", InTurn(), lambda: None, lambda: None)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core alone unpacks without processes: run it on two")
+def test_a_process_that_is_killed_while_it_unpacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = os.getpid()
+
+    def killed(*_: object) -> None:
+        assert os.getpid() != tested
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(unpack, "_write", killed)
+    exports = read_exports([make_zip(tmp_path / "export.zip", two_classes(600))], False, InTurn())
+    with pytest.raises(ToolkitError, match="a process of this run ended before its work was done"):
         unpack_exports(exports, tmp_path / "tree", tmp_path / "spare", InTurn(), lambda: None, lambda: None)
 
 

@@ -213,6 +213,33 @@ def killed(faulty_shell, tasks_of):
     return shell
 
 
+def test_cvat_cli_ends_with_a_script_that_is_killed_while_it_signs_in(faulty_shell):
+    shell = faulty_shell
+    options = settings(shell.project("x"), shell.images("1.jpg"))
+    shell.server.order_fault("hang", method="GET", path="/api/server/about", seconds=HELD, count=None)
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"])
+    (client,) = children_of(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=240)
+    wait_until(lambda: not is_alive(client))
+
+
+def test_a_killed_cvat_cli_is_called_so(faulty_shell, tasks_of):
+    shell = faulty_shell
+    project = shell.project("x")
+    shell.server.order_fault("hang", method="POST", path="/api/tasks/*/data*", seconds=HELD)
+    options = settings(project, shell.images("1.jpg"))
+    process = shell.start("import_images", *options, CVAT_ANSWER_TIMEOUT=str(HELD))
+    wait_until(lambda: shell.server.faults()[0]["hit"])
+    (client,) = children_of(process)
+    os.kill(client, signal.SIGKILL)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "cvat-cli was killed (signal 9); if memory ran out, free some; run again" in errors
+    assert tasks_of(shell.server, project) == []
+
+
 def test_after_a_kill_the_next_run_tells_of_the_orphan_and_removes_it_on_demand(killed, tasks_of):
     (orphan,) = tasks_of(killed.server, killed.number)
     answer = killed.run("import_images", *killed.options)

@@ -9,6 +9,7 @@ import pytest
 from standin.process import StandinProcess
 from tests.support.images import jpeg
 from tests.support.standin_api import Api
+from tests.support.waiting import HELD
 from tests.transfer.conftest import Shell, new_shell
 from toolkit.core.errors import UsageError
 from toolkit.transfer.images import StoredImage, check_stored
@@ -98,6 +99,20 @@ def test_the_whole_way_without_the_images(shell: Shell, server: StandinProcess) 
     assert {(row["url"], row["class"]) for row in rows} == {
         (f"s3://pictures/{key}", key.split("/")[1]) for key in TAKEN if key != "flowers/top.jpg"
     }
+
+
+def test_a_time_limit_holds_while_cvat_cli_does_not_take_all_the_names(tmp_path: Path) -> None:
+    bucket = tmp_path / "bucket"
+    bucket.mkdir()
+    for number in range(1000):
+        (bucket / f"{number:0100}.jpg").touch()  # all of them are more than a pipe holds
+    with StandinProcess(options=("--faults", "--bucket", f"long={bucket}")) as server:
+        shell = new_shell(tmp_path, server)
+        options = [f"--project-id={shell.project('x')}", "--from-storage=1", "--extension=jpg", "--task-name=t"]
+        server.order_fault("hang", path="/api/server/about", seconds=HELD, count=None)
+        done = shell.run("import_images", *options, "--timeout=2", CVAT_ANSWER_TIMEOUT=str(HELD))
+        assert done.returncode == 1
+        assert "no import after 2 s" in done.stderr
 
 
 def test_names_that_an_export_changes_are_told(shell: Shell) -> None:

@@ -348,13 +348,14 @@ class _Worker:
         os.waitpid(self.process, 0)
 
 
+_DIED = "a process of this run ended before its work was done; if memory ran out, free some; run again"
+
+
 class _WorkerDied(ToolkitError):
     """A worker ended before its task was done."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "a process of this run ended before its work was done; if memory ran out, free some; run again"
-        )
+    def __init__(self, message: str = _DIED, details: Sequence[str] = ()) -> None:
+        super().__init__(message, details)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -106,8 +106,8 @@ class Api:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """What others take part in the session with; empty for a token, which needs no session."""
-        return {name: morsel.value for name, morsel in self._client.api_client.cookies.items()}
+        """What others take part in the session with, as it came; empty for a token, which needs no session."""
+        return {name: morsel.coded_value for name, morsel in self._client.api_client.cookies.items()}
 
     def labels(self, project_id: int) -> list[Label]:
         """Return the labels of a project; raises ToolkitError where there is no such project."""

@@ -78,6 +78,7 @@ def run(
         KeyboardInterrupt: Ctrl-C; it has been stopped.
     """
     if client is None:
+        check_user_name(connection)
         client = Client()
         client.sign_in(connection, store)
     client.tell(arguments)
@@ -105,6 +106,8 @@ def run(
         raise
     finally:
         client.stop()
+    if client.exit_code is not None and client.exit_code < 0:
+        raise ToolkitError(f"cvat-cli was killed (signal {-client.exit_code}); if memory ran out, free some; run again")
     if client.exit_code != 0:
         # It prints itself only what is wrong with its arguments.
         raise translate_error(failure or Failure(Kind.OTHER, text=last_line), connection)
@@ -147,14 +150,14 @@ class Client:
         ]
         for reader in self._readers:
             reader.start()
+        self._orders: queue.Queue[bytes] = queue.Queue()
+        self._writer = threading.Thread(target=self._hand_over, daemon=True)
+        self._writer.start()
 
     def sign_in(
         self, connection: Connection, store: Address | None = None, cookies: Mapping[str, str] | None = None
     ) -> None:
-        """Have it sign in to a server, or take over the cookies of a session that is there already.
-
-        Raises UsageError for a user name that it cannot be given.
-        """
+        """Have it sign in to a server, or take over the cookies of a session that is there already."""
         self._send(
             {
                 "url": connection.url,
@@ -170,10 +173,15 @@ class Client:
         self._send({"arguments": list(arguments)})
 
     def _send(self, message: object) -> None:
+        self._orders.put(json.dumps(message).encode() + b"\n")
+
+    def _hand_over(self) -> None:
+        """Write what it is to do; that may have to wait until it reads, when many names are more than a pipe holds."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, and said why
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
+            while order := self._orders.get():
+                self._process.stdin.write(order)
+                self._process.stdin.flush()
 
     @property
     def exit_code(self) -> int | None:
@@ -222,8 +230,9 @@ class Client:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for reader in self._readers:
-            reader.join(_GRACE)
+        self._orders.put(b"")
+        for thread in (*self._readers, self._writer):
+            thread.join(_GRACE)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(BrokenPipeError):
@@ -245,13 +254,17 @@ def _credentials(connection: Connection) -> dict[str, str]:
     return {} if connection.password is None else {"PASS": connection.password}
 
 
+def check_user_name(connection: Connection) -> None:
+    """Check that cvat-cli can be given the user name; raises UsageError where it cannot."""
+    if connection.username is not None and ":" in connection.username:
+        raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")
+
+
 def _sign_in_arguments(connection: Connection) -> list[str]:
     arguments = [f"--server-host={connection.url}"]
     if connection.organization is not None:
         arguments.append(f"--organization={connection.organization}")
     if connection.username is not None:
-        if ":" in connection.username:
-            raise UsageError(f"the user name {connection.username} holds a colon, which cvat-cli cannot pass on")
         arguments.append(f"--auth={connection.username}")
     return arguments
 

@@ -9,6 +9,7 @@ import argparse
 import gc
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -30,8 +31,9 @@ def _message(stream: IO[bytes]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
+    parent = select.poll()
+    parent.register(0, 0)  # tells of the other end alone
+    parent.poll()
     os._exit(1)
 
 
@@ -68,7 +70,7 @@ def _share_session(cookies: dict[str, str]) -> None:
 
     def take_part(self: Any, _credentials: object) -> None:
         for name, value in cookies.items():
-            self.api_client.cookies[name] = value
+            self.api_client.cookies.load(f"{name}={value}")
         self.api_client.configuration.api_key["csrfHeaderAuth"] = cookies["csrftoken"]
 
     Client.login = take_part
@@ -107,9 +109,13 @@ def main() -> int:
     """Run cvat-cli and return its exit code."""
     gc.set_threshold(100_000)  # loading makes many objects, none of them to be thrown away
     sys.path.append(str(Path(__file__).resolve().parents[2]))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from cvat_cli import __main__ as program  # type: ignore[import-untyped]
-
+    except ImportError as error:
+        _tell(f"cvat-cli cannot be loaded ({error}): make setup installs it")
+        return 1
+    try:
         import toolkit.cvat.http  # noqa: F401
 
         with open(0, "rb", closefd=False) as lines:  # sys.stdin must not be locked by a thread when Python ends
@@ -122,7 +128,6 @@ def main() -> int:
                 _share_session(sign_in["cookies"])
             run = _signed_in(program, sign_in["arguments"])
             sys.argv[1:] = [*sign_in["arguments"], *_message(lines)["arguments"]]
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         return run()
     except Exception as error:
         _tell_failure(error)

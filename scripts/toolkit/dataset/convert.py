@@ -15,7 +15,7 @@ from toolkit.dataset import labels
 from toolkit.dataset.assignment import Assignment, Rules, assign, check_sides, drop_multi_label, early_assignment
 from toolkit.dataset.cluster import open_engine
 from toolkit.dataset.duplicates import Cluster, MultiLabel, find_near_duplicates
-from toolkit.dataset.exports import Exports, read_exports, unpack_exports
+from toolkit.dataset.exports import Exports, read_boxes, read_exports, unpack_exports
 from toolkit.dataset.layout import ALIASES, CLASSES, EXPORTED, LABELS, MANIFEST, SPECIFIED, TEST, Format
 from toolkit.dataset.manifest import Manifest, record_dataset, write_records
 from toolkit.dataset.manifest_reading import recorded_parts
@@ -271,6 +271,7 @@ def _convert_boxes(
         ("--keep-junk", request.keep_junk),
     ):
         if is_given:
+            read_boxes(exports, engine)  # what is wrong with them is told first
             first = exports.each[0]
             raise UsageError(
                 f"{option} is for tags, but {first.archive.path} is an export of boxes ({first.kind.name})"

@@ -136,6 +136,7 @@ class FolderImport:
             KeyboardInterrupt: It was interrupted.
         """
         target = self._target
+        cvat_cli.check_user_name(self._connection)
         with ExitStack() as stack:
             packed = None
             if len(self._specs) == 1 and self._options.storage_id is None:
