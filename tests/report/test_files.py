@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.reports import DETECTION, SCRIPT, environment, run, write_dataset
+from tests.support.script_runs import run_script
 from tests.support.sweeps import some
 
 SIGNALLED = Path(__file__).resolve().parents[1] / "faults" / "signalled.py"
@@ -98,6 +99,16 @@ def test_the_configuration_of_a_detection_project_says_where_its_export_is(tmp_p
     done = run("--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["boxes"] == 4
+    (tmp_path / "configuration.json").write_text(json.dumps(keys | {"dataset_conversion_dir": "street"}))
+    assert json.loads(run("--json", cwd=tmp_path).stdout)["source"] == str(tmp_path / "exports" / "project_id_7.zip")
+    made = run_script(
+        "convert_dataset",
+        f"--base-file={tmp_path / 'exports' / 'project_id_7.zip'}",
+        f"--output-dir={tmp_path / 'street'}",
+        "--validation-split=0.5",
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(run("--json", cwd=tmp_path).stdout)["source"] == str(tmp_path / "street")
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,29 @@ def test_warns_when_the_server_could_not_keep_names_apart(tmp_path):
     assert "warning: 1 images of the project are not in the export: cat/1.jpg; " in answer.stderr
 
 
+def test_an_image_whose_label_the_format_drops_is_no_background(shell):
+    api = Api(shell.server)
+    project = api.project("car", name="boxes and a tag", label_type="any")
+    (label,) = api.json("GET", f"labels?project_id={project}")["results"]
+    task = api.images(project, {f"{number}.jpg": jpeg() for number in range(12)})
+    boxes = [
+        {"type": "rectangle", "frame": number, "label_id": label["id"], "points": [1, 1, 9, 9], "attributes": []}
+        for number in range(10)
+    ]
+    tag = {"frame": 11, "label_id": label["id"], "attributes": []}
+    body = {"version": 0, "tags": [tag], "shapes": boxes, "tracks": []}
+    api.json("PATCH", f"tasks/{task}/annotations?action=create", json=body)
+    (job,) = api.json("GET", f"jobs?task_id={task}")["results"]
+    api.json("PATCH", f"jobs/{job['id']}", json={"state": "completed"})
+    assert shell.run("export_dataset", *settings(project, ".", "COCO 1.0")).returncode == 0
+    for option in ((), ("--unlabelled=keep",)):
+        base = f"--base-file=project_id_{project}.zip"
+        answer = shell.run("convert_dataset", base, "--json", "--output-dir=dataset", "--overwrite", *option)
+        assert answer.returncode == 0, answer.stderr
+        made = json.loads(answer.stdout)
+        assert (made["images"], made["background"], made["left_out"]) == (11, 1, {"none of its labels is a box": 1})
+
+
 def test_images_of_completed_jobs_are_background(shell):
     api, project = Api(shell.server), shell.project("car", kind="detection")
     (label,) = api.json("GET", f"labels?project_id={project}")["results"]

@@ -18,6 +18,7 @@ from toolkit.cvat.probes import create_token, health_problem, server_checks, sig
 
 TASK = {"id": 3, "name": "t", "size": 2, "project_id": 1, "created_date": "2026-01-01T00:00:00Z", "subset": "train"}
 LABEL = {"id": 1, "name": "cat", "type": "tag"}
+TRACK = {"label_id": 1, "shapes": [{"frame": 1, "outside": False}, {"frame": 3, "outside": True}]}
 OPERATION = {"type": "export:dataset", "format": "COCO 1.0", "project_id": 1, "task_id": None}
 
 
@@ -32,7 +33,7 @@ ANSWERS: dict[str, Any] = {
     "/api/tasks": page(TASK),
     "/api/tasks/3": TASK,
     "/api/tasks/3/data/meta": {"frames": [{"name": "a.jpg"}, {"name": "b.jpg"}], "deleted_frames": [1]},
-    "/api/tasks/3/annotations": {"tags": [{"frame": 0, "label_id": 1}], "shapes": [], "tracks": []},
+    "/api/tasks/3/annotations": {"tags": [{"frame": 0, "label_id": 1}], "shapes": [], "tracks": [TRACK]},
     "/api/jobs": page({"id": 5, "state": "completed", "start_frame": 0, "stop_frame": 1}),
     "/api/requests": page({"id": "action=export", "status": "queued", "operation": OPERATION}),
     "/api/server/annotation/formats": {"exporters": [{"name": "COCO 1.0", "enabled": True, "dimension": "2d"}]},
@@ -66,7 +67,7 @@ QUESTIONS: dict[str, Callable[[Api], object]] = {
     "/api/tasks": lambda api: (api.tasks(1), api.empty_tasks(1, "t")),
     "/api/tasks/3": lambda api: api.task(3),
     "/api/tasks/3/data/meta": lambda api: api.frames(3).present,
-    "/api/tasks/3/annotations": lambda api: (api.tags(3), api.has_annotations(3)),
+    "/api/tasks/3/annotations": lambda api: (api.tags(3), api.has_annotations(3), api.labelled_frames(3, 4)),
     "/api/jobs": lambda api: api.completed_frames(3),
     "/api/requests": lambda api: api.running_exports(1, "COCO 1.0"),
     "/api/server/annotation/formats": lambda api: api.export_formats(),

@@ -200,8 +200,8 @@ def stale_exports(base_files: Sequence[Place], project_id: object) -> list[str]:
 def source_by_configuration(config: Path | None) -> tuple[Place, list[str]]:
     """Find the dataset that a configuration, by default configuration.json, speaks of, and what to warn of.
 
-    It is the export zip if `export_format` is one for detection, else the folder of the converted dataset. Raises
-    UsageError where there is no configuration, or it lacks the keys.
+    It is the folder of the converted dataset; if `export_format` is one for detection, the export zip as long as none
+    was made. Raises UsageError where there is no configuration, or it lacks the keys.
     """
     found = find_configuration(config)
     if found.file is None:
@@ -214,6 +214,10 @@ def _source(found: Found) -> Place:
 
     assert found.file is not None
     if isinstance(found.file.values.get("export_format"), str) and found.file.values["export_format"] != IMAGENET:
+        if "dataset_conversion_dir" in found.file.values:
+            made = read(DatasetKeys, found.file).dataset_conversion_dir
+            if (made / "manifest.json").is_file():
+                return made
         keys = read(ExportKeys, found.file)
         return target_in(keys.export_dir, keys.cvat_project_id)
     return read(DatasetKeys, found.file).dataset_conversion_dir

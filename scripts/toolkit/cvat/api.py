@@ -192,6 +192,18 @@ class Api:
             found = _object(self._get(f"tasks/{task_id}/annotations"))
             return [(_number(tag, "frame"), _number(tag, "label_id")) for tag in _list(found.get("tags") or [])]
 
+    def labelled_frames(self, task_id: int, frames: int) -> set[int]:
+        """Return the frames of a task that have any label, be it a tag, a shape, or one of a track."""
+        with self._explained():
+            found = _object(self._get(f"tasks/{task_id}/annotations"))
+            labelled = {_number(one, "frame") for kind in ("tags", "shapes") for one in _list(found.get(kind) or [])}
+            for track in _list(found.get("tracks") or []):
+                shapes = sorted((_number(one, "frame"), bool(one.get("outside"))) for one in _list(track["shapes"]))
+                ends = [*(frame for frame, _ in shapes[1:]), frames]
+                for (frame, is_outside), end in zip(shapes, ends, strict=True):
+                    labelled.update(() if is_outside else range(frame, min(end, frames)))
+            return labelled
+
     def set_tags(self, task_id: int, tags: Sequence[tuple[int, int]]) -> None:
         """Tag frames of a task that has no tags yet, by frame number and label number."""
         with self._explained():

@@ -36,7 +36,15 @@ from toolkit.dataset.detection_manifest import (
 from toolkit.dataset.detection_read import DetectionExport, Frame, merged
 from toolkit.dataset.detection_summary import NO_BOX, NO_LABEL, NOT_COMPLETED, UNNAMED, find_box_warnings
 from toolkit.dataset.duplicates import Cluster, OnLeak
-from toolkit.dataset.exports import Exports, in_several, list_beside, read_boxes, read_completed, unpack_exports
+from toolkit.dataset.exports import (
+    Exports,
+    Reviewed,
+    in_several,
+    list_beside,
+    read_boxes,
+    read_completed,
+    unpack_exports,
+)
 from toolkit.dataset.layout import (
     ALL_SIDES,
     ANNOTATIONS,
@@ -66,8 +74,8 @@ _SHOWN = 100
 FindNear = Callable[[Sequence[Image], Sequence[Cluster]], tuple[list[Cluster], bool]]
 
 
-Completed = Mapping[str, frozenset[str] | None]
-"""The frames of completed jobs by an export's folder; None where they are not known."""
+Completed = Mapping[str, Reviewed | None]
+"""What is known of the frames by an export's folder; None where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +128,7 @@ def convert_boxes(
         request.stream.check(DETECTION_PARTS, dry_run)
     else:
         check_target(request.target, request.overwrite or dry_run, DETECTION_PARTS)
-    completed: Completed = {}
-    if request.unlabelled in (None, Unlabelled.COMPLETED):
-        completed = {export.folder: read_completed(export.archive) for export in exports.each}
+    completed: Completed = {export.folder: read_completed(export.archive) for export in exports.each}
     if request.unlabelled is None:
         is_listed = None not in completed.values()
         request = replace(request, unlabelled=Unlabelled.COMPLETED if is_listed else Unlabelled.DROP)
@@ -174,13 +180,15 @@ def _plan(
     export = merged([(start, one) for (start, _), one in zip(exports.numbered(), read(), strict=True)])
     left_out = {index: str(Reason.JUNK) if is_junk(exports.members[index].name) else UNNAMED for index in export.others}
     is_background = _background(request, exports, completed)
+    is_labelled = _labelled_in_cvat(exports, completed)
     without_label = NOT_COMPLETED if request.unlabelled is Unlabelled.COMPLETED else NO_LABEL
     frames = []
     for frame in export.frames:
-        if frame.boxes or (not frame.is_labelled and is_background(frame)):
+        has_label = frame.is_labelled or is_labelled(frame)
+        if frame.boxes or (not has_label and is_background(frame)):
             frames.append(frame)
         else:
-            left_out[frame.member] = NO_BOX if frame.is_labelled else without_label
+            left_out[frame.member] = NO_BOX if has_label else without_label
     if request.unlabelled is Unlabelled.ERROR:
         unlabelled = [frame.name for frame in export.frames if left_out.get(frame.member) == NO_LABEL]
         _refuse_unlabelled(exports.title, unlabelled)
@@ -240,7 +248,13 @@ def _background(request: BoxRequest, exports: Exports, completed: Completed) -> 
             "make export writes it"
         )
     find = exports.finder()
-    return lambda frame: frame.name in (completed[find(frame.member).folder] or ())
+    return lambda frame: (known := completed[find(frame.member).folder]) is not None and frame.name in known.completed
+
+
+def _labelled_in_cvat(exports: Exports, completed: Completed) -> Callable[[Frame], bool]:
+    """Give a function that tells which images have a label in CVAT, be it one that the format drops."""
+    find = exports.finder()
+    return lambda frame: (known := completed[find(frame.member).folder]) is not None and frame.name in known.labelled
 
 
 def _refuse_unlabelled(title: str, names: list[str]) -> None:

@@ -210,6 +210,11 @@ def images_of_sides(manifest: DetectionManifest) -> dict[str, int]:
     return {side: found[side] for side in manifest.sides}
 
 
+def background_of(manifest: DetectionManifest) -> int:
+    """Count the images without a box."""
+    return sum(not image.boxes for image in manifest.images)
+
+
 _LABEL_EXTENSION = ".txt"
 
 

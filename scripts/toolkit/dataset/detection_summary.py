@@ -1,12 +1,13 @@
 """A detection dataset in a few lines, the same as JSON, and what to know of it before training with it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toolkit.core.text import some_names
 from toolkit.dataset.assignment import Assignment
 from toolkit.dataset.detection_labels import Finding
-from toolkit.dataset.detection_manifest import DetectionManifest, counts, images_of_sides
+from toolkit.dataset.detection_manifest import DetectionManifest, background_of, counts, images_of_sides
 from toolkit.dataset.detection_read import DetectionExport
 from toolkit.dataset.duplicates import Cluster, name_equal
 from toolkit.dataset.labels import gap_warnings
@@ -18,10 +19,14 @@ from toolkit.dataset.summary import (
     counted,
     left_out,
     other_formats,
+    passed_over,
     split_warnings,
     with_common_facts,
 )
 from toolkit.dataset.unpack import Contents
+
+PASSED_OVER_BY = {".gif": ("ultralytics", "supervision")}
+"""The tools of docs/reading.md that pass over the images of an extension in a detection dataset."""
 
 NO_LABEL = "no label"
 NOT_COMPLETED = "no label, and their job is not completed"
@@ -37,6 +42,8 @@ def as_table(manifest: DetectionManifest) -> Iterator[str]:
     images = images_of_sides(manifest)
     rows.append(("", "images", *map(str, images.values()), str(len(manifest.images))))
     yield from aligned(rows)
+    if background := background_of(manifest):
+        yield f"background: {background} {'image' if background == 1 else 'images'} without a box"
     for reason, count in left_out(manifest).items():
         yield f"left out: {count} {'image' if count == 1 else 'images'}, {reason}"
     for finding, count in manifest.findings.items():
@@ -49,6 +56,7 @@ def as_json(manifest: DetectionManifest) -> dict[str, Any]:
         "export_format": manifest.format_name,
         "classes": counts(manifest),
         "sides": images_of_sides(manifest),
+        "background": background_of(manifest),
         "findings": dict(manifest.findings),
     }
     return with_common_facts(manifest, of_boxes)
@@ -74,6 +82,7 @@ def find_box_warnings(
         *gap_warnings(manifest.labels, "data.yaml and the annotations fill them"),
         *_subsets(manifest),
         *other_formats(images, contents.formats),
+        *passed_over(Counter(image.name[-4:] for image in images), PASSED_OVER_BY),
         *_turned([image.name for image in images if image.member in contents.turned]),
         *_contradictions(export, images, assignment.clusters),
         *split_warnings(assignment, images, [image.side for image in manifest.images]),

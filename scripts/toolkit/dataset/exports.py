@@ -239,15 +239,23 @@ def list_beside(path: Place) -> Place:
     return path.with_suffix(_ENDING)
 
 
-def write_completed(path: Place, frames: Iterable[str]) -> None:
+class Reviewed(NamedTuple):
+    """What CVAT knew of an export's frames: those of completed jobs, and those with a label of any kind."""
+
+    completed: frozenset[str]
+    labelled: frozenset[str]
+
+
+def write_completed(path: Place, completed: Iterable[str], labelled: Iterable[str]) -> None:
     """Write the list of an export; it is known to be of this export by the directory of the zip."""
     with open_archive(path) as archive:
-        content = {"directory_sha256": archive.directory_sha256(), "completed": sorted(frames)}
+        known = archive.directory_sha256()
+    content = {"directory_sha256": known, "completed": sorted(completed), "labelled": sorted(labelled)}
     write(list_beside(path), json.dumps(content, ensure_ascii=False, indent=0) + "\n")
 
 
-def read_completed(archive: Archive) -> frozenset[str] | None:
-    """Read the frames of completed jobs; None if there is no list of this very export."""
+def read_completed(archive: Archive) -> Reviewed | None:
+    """Read the list of an export; None if there is none of this very export."""
     path = list_beside(archive.path)
     try:
         size = size_of(path)
@@ -256,7 +264,10 @@ def read_completed(archive: Archive) -> frozenset[str] | None:
         content = json.loads(path.read_text("utf-8"))
         if content["directory_sha256"] != archive.directory_sha256():
             return None
-        return frozenset(str(name) for name in content["completed"])
+        return Reviewed(
+            frozenset(str(name) for name in content["completed"]),
+            frozenset(str(name) for name in content.get("labelled", ())),
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

@@ -233,10 +233,15 @@ def _hidden_or_passed_over(images: Sequence[Image]) -> Iterator[str]:
             f"images in folders whose names begin with two underscores: {len(skipped)}: Hugging Face datasets passes "
             f"over them: leave --layout nested out: {some_names(skipped)}"
         )
+    yield from passed_over(ends, PASSED_OVER_BY)
+
+
+def passed_over(endings: Mapping[str, int], tools: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Warn of images that some tools pass over by their extension; given are their numbers by extension."""
     found: Counter[str] = Counter()
-    for end, count in ends.items():
-        found[end.lower()] += count
-    lost = [f"{found[end]} {end} ({', '.join(tools)})" for end, tools in PASSED_OVER_BY.items() if found[end]]
+    for ending, count in endings.items():
+        found[ending.lower()] += count
+    lost = [f"{found[ending]} {ending} ({', '.join(names)})" for ending, names in tools.items() if found[ending]]
     if lost:
         yield (
             f"images that some tools pass over, or stop at, by their extension: {'; '.join(lost)}: save them as PNG "

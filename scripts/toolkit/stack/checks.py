@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -150,9 +151,9 @@ def disk_use(client: "DockerClient", stack: Stack) -> DiskUse | None:
     """Look at the disk that holds the engine's volumes; None when it cannot be seen."""
     container = find_container(client, stack, "cvat_server")
     if container is not None and container.status == "running":
-        use = disk_of_server(partial(execute, client, stack, "cvat_server"))
-        if use is not None:
-            return use
+        with suppress(ToolkitError):  # it may just have ended
+            if (use := disk_of_server(partial(execute, client, stack, "cvat_server"))) is not None:
+                return use
     folder = Path(client.info().get("DockerRootDir") or "/nowhere")
     if os.environ.get("DOCKER_HOST", "unix:").startswith("unix:") and folder.is_dir():
         disk = shutil.disk_usage(folder)

@@ -80,6 +80,9 @@ def wait_for_stack(client: "DockerClient", stack: Stack, timeout: float) -> Iter
         states = service_states(client, stack)
         for state in states:
             if _has_failed(state, exits):
+                if not _exits_of(state, exits):  # the engine tells of whole seconds that are over
+                    time.sleep(POLL_SECONDS)
+                    exits += recent_exits(client, stack, exits[-1].moment if exits else None)
                 raise container_failure(client, stack, state, exits)
         problems = _ask(stack.url) if all(state.runs for state in states) else _not_asked()
         seconds = time.monotonic() - start

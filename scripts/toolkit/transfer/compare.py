@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -34,12 +35,14 @@ class ProjectFrames:
     """What the server lists.
 
     ``present`` are the frames of the exported tasks that are not deleted, ``deleted`` the names of those that are,
-    ``open`` the names of those in no completed job; these are not asked for where the format sorts by tags.
+    ``open`` the names of those in no completed job, ``labelled`` of those with a label of any kind; these two are not
+    asked for where the format sorts by tags.
     """
 
     present: list[Frame] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
+    labelled: set[str] = field(default_factory=set)
 
     @property
     def completed(self) -> set[str]:
@@ -105,7 +108,8 @@ def compare_with_server(
 ) -> tuple[int, Difference]:
     """Hold an export against what the server lists; a server that does not tell does not undo the export.
 
-    Beside an export of boxes is written which of its frames are in completed jobs.
+    Beside an export of boxes is written which of its frames are in completed jobs, and which have labels, also such as
+    the format drops.
 
     Args:
         task_id: The one task that was exported; None for all of the project.
@@ -119,7 +123,7 @@ def compare_with_server(
             tasks = [task_id] if task_id is not None else [task.id for task in api.tasks(project_id) if task.frames]
             listed = list_frames(api, tasks, api.labels(project_id), format_name)
         if format_name != IMAGENET:
-            write_completed(archive, listed.completed)
+            write_completed(archive, listed.completed, listed.labelled)
     except (ToolkitError, OSError) as error:
         return len(_images_in(archive)), Difference(
             unknown=error.message if isinstance(error, ToolkitError) else str(error)
@@ -148,6 +152,10 @@ def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], form
         for job in api.completed_frames(task_id) if format_name != IMAGENET else ():
             for number in range(job.start, min(job.stop, len(is_done))):
                 is_done[number] = True
+        if format_name != IMAGENET:
+            with suppress(ToolkitError):  # so many labels that the answer is too long
+                of_task = api.labelled_frames(task_id, len(is_done))
+                listed.labelled.update(name for number, name in enumerate(frames.names) if number in of_task)
         for number, name in enumerate(frames.names):
             if number in frames.deleted:
                 listed.deleted.append(name)
