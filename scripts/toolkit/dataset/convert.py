@@ -207,14 +207,13 @@ def _write(
         selection, assignment = _decide(request, plan, exports, contents.hashes, engine)
         classes = dict.fromkeys(request.rules.sides, plan.labels)
         link = linker(mode) if mode else os.rename
-        recorded: list[Manifest] = []
 
-        def record() -> None:
-            recorded.append(_record(aliased, exports, plan.labels, selection, assignment, contents))
-            write_records(tree, recorded[0])
+        def record() -> Manifest:
+            manifest = _record(aliased, exports, plan.labels, selection, assignment, contents)
+            write_records(tree, manifest)
+            return manifest
 
-        write_sides(tree, exported, selection.images, assignment.sides, classes, link, meanwhile=record)
-        (manifest,) = recorded
+        manifest, _ = write_sides(tree, exported, selection.images, assignment.sides, classes, link, record)
         replaced = dataset_in(target)
         publisher.publish()
     return Converted(manifest, mode, space.needed(mode is LinkMode.COPY), replaced)
@@ -262,7 +261,8 @@ def _convert_boxes(
     request: Request, exports: Exports, engine: Engine, on_percent: Callable[[], None], dry_run: bool
 ) -> Converted:
     """Convert detection exports; what has a say for tags alone is refused."""
-    from toolkit.dataset.detection_convert import BoxRequest, convert_boxes
+    from toolkit.dataset.detection_convert import convert_boxes
+    from toolkit.dataset.detection_plan import BoxRequest
     from toolkit.dataset.detection_read import dropped_shapes
 
     for option, is_given in (

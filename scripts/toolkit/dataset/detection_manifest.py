@@ -23,6 +23,8 @@ from toolkit.dataset.manifest import (
     FileRecord,
     LeftOutRecord,
     Source,
+    content_entries,
+    file_line,
     source_entry,
     version_of,
 )
@@ -119,7 +121,7 @@ def lines(manifest: DetectionManifest) -> Iterator[str]:
     lists: tuple[tuple[str, Iterable[str]], ...] = (
         ("duplicates", (_json(record._asdict()) for record in manifest.duplicates)),
         ("left_out", (_json(record._asdict()) for record in manifest.left_out)),
-        ("files", map(_file_line, manifest.files)),
+        ("files", map(file_line, manifest.files)),
         ("images", map(_image_line, manifest.images)),
     )
     for key, entries in lists:
@@ -132,19 +134,13 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _file_line(record: FileRecord) -> str:
-    return f'{{"path": {encode_basestring(record.path)}, "size": {record.size}, "sha256": "{record.sha256}"}}'
-
-
 def _image_line(record: DetectionImage) -> str:
     path, side, frame, subset, width, height, boxes, size, sha256, source, offset = record
     numbers = ", ".join(f"{encode_basestring(name)}: {count}" for name, count in boxes.items())
-    origin = f', "source": {encode_basestring(source)}' if source else ""
-    place = f', "offset": {offset}' if offset else ""
     return (
         f'{{"path": {encode_basestring(path)}, "side": "{side}", "frame": {encode_basestring(frame)}, '
         f'"subset": {encode_basestring(subset)}, "width": {width}, "height": {height}, "boxes": {{{numbers}}}, '
-        f'"size": {size}, "sha256": "{sha256}"{origin}{place}}}'
+        f"{content_entries(size, sha256, source, offset)}}}"
     )
 
 

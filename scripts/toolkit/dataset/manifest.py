@@ -346,7 +346,7 @@ def lines(manifest: Manifest) -> Iterator[str]:
     yield from _list("folders", map(_json, manifest.folders))
     yield from _list("left_out", (_json(record._asdict()) for record in manifest.left_out))
     if manifest.files:
-        yield from _list("files", (_json(record._asdict()) for record in manifest.files))
+        yield from _list("files", map(file_line, manifest.files))
     yield from _list("images", map(_image_line, manifest.images), last=True)
     yield "}\n"
 
@@ -369,13 +369,23 @@ def _json(value: object) -> str:
 
 def _image_line(record: ImageRecord) -> str:
     path, side, class_name, exported, frame, size, sha256, source, offset = record
-    origin = f', "source": {encode_basestring(source)}' if source else ""
-    place = f', "offset": {offset}' if offset else ""
     return (
         f'{{"path": {encode_basestring(path)}, "side": "{side}", "class": {encode_basestring(class_name)}, '
         f'"exported": {encode_basestring(exported)}, "frame": {encode_basestring(frame)}, '
-        f'"size": {size}, "sha256": "{sha256}"{origin}{place}}}'
+        f"{content_entries(size, sha256, source, offset)}}}"
     )
+
+
+def content_entries(size: int, sha256: str, source: str, offset: int) -> str:
+    """Write what the line of every image ends with: its bytes, and its export and place in a shard if it has one."""
+    origin = f', "source": {encode_basestring(source)}' if source else ""
+    place = f', "offset": {offset}' if offset else ""
+    return f'"size": {size}, "sha256": "{sha256}"{origin}{place}'
+
+
+def file_line(record: FileRecord) -> str:
+    """Write the line of a file."""
+    return f'{{"path": {encode_basestring(record.path)}, "size": {record.size}, "sha256": "{record.sha256}"}}'
 
 
 def _list(key: str, items: Iterable[str], last: bool = False) -> Iterator[str]:

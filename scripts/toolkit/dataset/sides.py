@@ -48,6 +48,7 @@ class LinkMode(StrEnum):
 
 Linker = Callable[[str, str], None]
 _Result = TypeVar("_Result")
+_Made = TypeVar("_Made")
 
 
 def _reflink(source: str, target: str) -> None:
@@ -116,15 +117,14 @@ def write_sides(
     sides: Sequence[str],
     classes: Mapping[str, Iterable[str]],
     link: Linker,
+    meanwhile: Callable[[], _Made],
     beside: Sequence[Callable[[], _Result]] = (),
-    meanwhile: Callable[[], None] = lambda: None,
-) -> list[_Result]:
+) -> tuple[_Made, list[_Result]]:
     """Write the sides of a dataset into its folder, from the unpacked export.
 
     ``sides`` has the side of each image; ``classes`` the sides that there are, each with its classes: a class has a
-    folder there, also an empty one. ``beside`` is what else is to be done at the same time, in other processes; its
-    results are given back; ``meanwhile`` the same in this one.
-    Raises OSError where a file could not be linked, or copied.
+    folder there, also an empty one. ``meanwhile`` is what this process does at the same time, ``beside`` what others
+    do; their results are given back. Raises OSError where a file could not be linked, or copied.
     """
     for side, names_of_side in classes.items():
         (tree / side).mkdir()
@@ -144,7 +144,9 @@ def write_sides(
     half = len(images) // 2
     links: list[Callable[[], Any]] = [partial(link_some, range(half)), partial(link_some, range(half, len(images)))]
     works = [*beside, *links]
-    return run_together(works, worker_count(len(works), len(works)), meanwhile=meanwhile)[: len(beside)]
+    made: list[_Made] = []
+    results = run_together(works, worker_count(len(works), len(works)), meanwhile=lambda: made.append(meanwhile()))
+    return made[0], results[: len(beside)]
 
 
 def write_aliases(tree: Path) -> bool:

@@ -145,14 +145,15 @@ def list_frames(api: Api, task_ids: Iterable[int], labels: Sequence[Label], form
     for task_id in task_ids:
         frames = api.frames(task_id)
         tagged: dict[int, list[str]] = {}
-        for number, label in api.tags(task_id) if format_name == IMAGENET else ():
-            if label in names and names[label] not in tagged.setdefault(number, []):
-                tagged[number].append(names[label])
         is_done = [False] * len(frames.names)
-        for job in api.completed_frames(task_id) if format_name != IMAGENET else ():
-            for number in range(job.start, min(job.stop, len(is_done))):
-                is_done[number] = True
-        if format_name != IMAGENET:
+        if format_name == IMAGENET:
+            for number, label in api.tags(task_id):
+                if label in names and names[label] not in tagged.setdefault(number, []):
+                    tagged[number].append(names[label])
+        else:
+            for job in api.completed_frames(task_id):
+                for number in range(job.start, min(job.stop, len(is_done))):
+                    is_done[number] = True
             with suppress(ToolkitError):  # so many labels that the answer is too long
                 of_task = api.labelled_frames(task_id, len(is_done))
                 listed.labelled.update(name for number, name in enumerate(frames.names) if number in of_task)
